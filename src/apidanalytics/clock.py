@@ -1,0 +1,26 @@
+"""Time as a port: what decides takes its instants from here, so that a test can set them."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time of day and the time passed."""
+
+    def now(self) -> float:
+        """Return Unix time in seconds. It may jump in either direction."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed instant. It never goes back."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> float:
+        """Return Unix time in seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds of the monotonic clock."""
+        return time.monotonic()

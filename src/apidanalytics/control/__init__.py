@@ -1,0 +1,1 @@
+"""How agent, workers and commands talk: worker processes, their channel, and ``control.sock``."""

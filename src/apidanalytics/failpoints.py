@@ -1,0 +1,94 @@
+"""Named points in the code at which a test can make the process die, hang or fail.
+
+``hit("spool.before_sync")`` costs a dictionary look-up while nothing is armed. Points are armed by the
+environment, ``APIDANALYTICS_FAILPOINTS="spool.before_sync=kill@3,pack.before_publish=error"``: the action, and
+after ``@`` at which hit it strikes (default: every one). Actions: ``kill`` (SIGKILL to this process), ``error``
+(raise ``OSError(EIO)``), ``full`` (raise ``OSError(ENOSPC)``), ``sleep:<seconds>``.
+
+Every point is listed in ``POINTS``, from the first byte to the delete after upload; the crash tests run through
+that list, so a point that is not listed is an error.
+"""
+
+import errno
+import os
+import signal
+import time
+from typing import Final
+
+POINTS: Final = (
+    "ingest.before_append",
+    "spool.before_create",
+    "spool.after_create",
+    "spool.before_write",
+    "spool.before_sync",
+    "spool.after_sync",
+    "spool.before_seal",
+    "spool.after_seal",
+    "pack.before_read",
+    "pack.before_write",
+    "pack.before_publish",
+    "pack.after_publish",
+    "pack.before_ledger",
+    "pack.after_ledger",
+    "pack.before_remove_spool",
+    "pack.after_remove_spool",
+    "upload.before_sign",
+    "upload.before_put",
+    "upload.after_put",
+    "upload.after_ledger",
+    "upload.after_delete",
+    "recover.before_rename",
+    "recover.after_rename",
+)
+
+VARIABLE: Final = "APIDANALYTICS_FAILPOINTS"
+
+
+class _Armed:
+    """One armed point: what to do, and at which hit."""
+
+    def __init__(self, action: str, at: int) -> None:
+        self.action = action
+        self.at = at
+        self.hits = 0
+
+    def strike(self) -> None:
+        self.hits += 1
+        if self.at and self.hits != self.at:
+            return
+        if self.action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.action == "error":
+            raise OSError(errno.EIO, "failpoint")
+        elif self.action == "full":
+            raise OSError(errno.ENOSPC, "failpoint")
+        elif self.action.startswith("sleep:"):
+            time.sleep(float(self.action.removeprefix("sleep:")))
+        else:
+            raise ValueError(f"unknown failpoint action: {self.action}")
+
+
+def parse(text: str) -> dict[str, _Armed]:
+    """Parse the value of the environment variable.
+
+    Raises:
+        ValueError: a point that is not in ``POINTS``, or a term that is not ``point=action[@hit]``.
+
+    """
+    armed: dict[str, _Armed] = {}
+    for term in filter(None, text.split(",")):
+        point, _, action = term.partition("=")
+        if point not in POINTS or not action:
+            raise ValueError(f"not a failpoint: {term}")
+        what, _, at = action.partition("@")
+        armed[point] = _Armed(what, int(at or 0))
+    return armed
+
+
+_armed = parse(os.environ.get(VARIABLE, ""))
+
+
+def hit(point: str) -> None:
+    """Do what is armed for this point; nothing, almost for free, when nothing is."""
+    if _armed and (armed := _armed.get(point)) is not None:
+        armed.strike()

@@ -1,0 +1,106 @@
+"""The values that travel between the stages. Plain, frozen, and free of behaviour that decides."""
+
+from dataclasses import dataclass
+
+from apidanalytics import layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """An organization and environment that may send records."""
+
+    org: str
+    """Organization, as it stands in the scope data."""
+    env: str
+    """Environment, as it stands in the scope data."""
+    tenant_id: str
+    """Key of this tenant's developer data (``data_scope.scope``)."""
+    name: str = ""
+    """``<org>~<env>`` with odd characters percent-encoded: the tenant's name in paths, spools and the ledger."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", layout.format_tenant(self.org, self.env))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Developer:
+    """Who stands behind an API key. A value that is not known is an empty string."""
+
+    api_product: str = ""
+    developer_app: str = ""
+    developer_email: str = ""
+    developer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The accepted records of one POST, ready to be made durable."""
+
+    tenant: str
+    """Tenant name, ``<org>~<env>`` percent-encoded."""
+    start_at: int
+    """Start of the bucket: arrival time in Unix seconds, rounded down to the collection interval."""
+    records: int
+    """Number of records, at least one."""
+    lines: bytes
+    """One record a line, each line (the last too) ended by a line feed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolHeader:
+    """What a spool says of itself: all that the names of its files depend on, fixed when it was created."""
+
+    number: int
+    """48 random bits; also in the spool's file name."""
+    interval_seconds: int
+    """Collection interval: a bucket ends this long after its start."""
+    max_file_bytes: int
+    """A staged file holds at most this many bytes of lines (one batch alone may be larger)."""
+    instance_id: str
+    created_at: float
+    """Unix time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where in a spool one tenant's share of one group commit lies."""
+
+    tenant: str
+    start_at: int
+    records: int
+    bytes: int
+    """Length of the lines, as they were before compressing."""
+    offset: int
+    """Where the stored chunk begins in the file."""
+    stored_bytes: int
+    """Length of the stored chunk."""
+    codec: int
+    """0: the lines as they are; 1: zlib."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A stretch of a file that cannot be trusted."""
+
+    offset: int
+    length: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedFile:
+    """A closed gzip file of one tenant and start, ready to upload."""
+
+    directory: str
+    """Name of its bucket directory."""
+    name: str
+    tenant: str
+    start_at: int
+    records: int
+    bytes: int
+    """Length of the lines, unzipped."""
+    size_bytes: int
+    """Length of the gzip file."""
+    sha256: str
+    """Of the gzip file, lower-case hex."""

@@ -1,0 +1,1 @@
+"""Stage 3, in the agent: from a sealed spool to one gzip file per tenant and start."""

@@ -1,0 +1,1 @@
+"""Logs: one structured line per change of state, with secrets masked."""
