@@ -1,6 +1,7 @@
 """The values that travel between the stages. Plain, frozen, and free of behaviour that decides."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from apidanalytics import layout
 
@@ -104,3 +105,14 @@ class StagedFile:
     """Length of the gzip file."""
     sha256: str
     """Of the gzip file, lower-case hex."""
+
+
+class Outcome(Enum):
+    """What became of a batch that was handed to the spool."""
+
+    COMMITTED = "committed"
+    """It is as durable as ``apidanalytics_durability`` promises: answer 200."""
+    UNAVAILABLE = "unavailable"
+    """The disk refused it, and nothing of it is kept: answer 503."""
+    UNKNOWN = "unknown"
+    """The disk failed in a way that leaves open whether it is kept: close the connection without an answer."""

@@ -1,0 +1,62 @@
+"""The pipe between the agent and one worker: a JSON message a line, in both directions.
+
+Its end is also a message: a worker that sees it knows that the agent is gone, and the other way round.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Self
+
+import msgspec
+
+Message = dict[str, Any]
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""A line longer than this is no message of ours."""
+
+
+class Channel(asyncio.Protocol):
+    """One end of the pipe."""
+
+    def __init__(self, on_message: Callable[[Message], None], on_lost: Callable[[], None]) -> None:
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._transport: asyncio.WriteTransport | None = None
+        self._partial = b""
+
+    @classmethod
+    async def open(cls, end: socket.socket, on_message: Callable[[Message], None], on_lost: Callable[[], None]) -> Self:
+        """Take one end of a socket pair into the running loop."""
+        loop = asyncio.get_running_loop()
+        end.setblocking(False)
+        _, channel = await loop.create_unix_connection(lambda: cls(on_message, on_lost), sock=end)
+        return channel
+
+    def send(self, message: Message) -> None:
+        """Send a message; nothing happens when the other side is gone."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(msgspec.json.encode(message) + b"\n")
+
+    def close(self) -> None:
+        """Close this end; the other one notices."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on every complete line."""
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            self._on_message(msgspec.json.decode(line))
+        if len(self._partial) > MAX_MESSAGE_BYTES:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
+        """Tell the owner."""
+        self._transport = None
+        self._on_lost()

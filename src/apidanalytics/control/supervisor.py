@@ -1,0 +1,246 @@
+r"""Keeps the ingest workers alive: starts them, hears from them, replaces those that die or hang, stops them.
+
+::
+
+    down --spawn--> starting --"ready"--> running --exit, or silence for worker_timeout--> down
+                        \______________________________________exit___________________________/
+
+The pause before the next spawn grows while a worker keeps dying young. Its listening socket stays open meanwhile,
+unless that takes over a second and others live to serve its share.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import structlog
+
+from apidanalytics.clock import Clock
+from apidanalytics.control.channel import Channel, Message
+from apidanalytics.control.sockets import Listeners
+
+log = structlog.get_logger()
+
+HEALTHY_SECONDS: Final = 10.0
+"""A worker that lived this long starts with a clean record."""
+LONGEST_PAUSE_SECONDS: Final = 30.0
+SOCKET_GRACE_SECONDS: Final = 1.0
+"""How long the socket of a worker that is down stays open while others live."""
+
+
+class WorkerState(StrEnum):
+    """Where a worker is in its life."""
+
+    DOWN = "down"
+    """No process; the next one is on its way."""
+    STARTING = "starting"
+    """A process that has not said yet that it serves."""
+    RUNNING = "running"
+    """Serving."""
+
+
+def restart_pause(early_deaths: int) -> float:
+    """Return the seconds to wait before the next spawn after so many deaths in a row within ``HEALTHY_SECONDS``."""
+    if early_deaths <= 1:
+        return 0.0
+    return min(0.5 * 2.0 ** (early_deaths - 2), LONGEST_PAUSE_SECONDS)
+
+
+@dataclass(slots=True)
+class _Worker:
+    index: int
+    state: WorkerState = WorkerState.DOWN
+    process: asyncio.subprocess.Process | None = None
+    channel: Channel | None = None
+    restarts: int = 0
+    early_deaths: int = 0
+    spawned_at: float = 0.0
+    heard_at: float = 0.0
+    report: Mapping[str, Any] | None = None
+
+
+class Supervisor:
+    """Owns the worker processes. All of it runs on the agent's loop."""
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        listeners: Listeners,
+        count: int,
+        timeout_seconds: float,
+        clock: Clock,
+        greeting: Callable[[int], Sequence[Message]],
+        on_message: Callable[[Message], None],
+        on_death: Callable[[], None],
+    ) -> None:
+        """Take what is needed: ``greeting`` gives the first messages to a new worker of this index."""
+        self._command = command
+        self._listeners = listeners
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._greeting = greeting
+        self._on_message = on_message
+        self._on_death = on_death
+        self._workers = [_Worker(index) for index in range(count)]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        return f"<Supervisor {', '.join(f'{w.index}: {w.state}' for w in self._workers)}>"
+
+    def start(self) -> None:
+        """Start every worker and watch over them."""
+        self._tasks = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
+        self._tasks.append(asyncio.create_task(self._watch()))
+
+    @property
+    def tasks(self) -> Sequence[asyncio.Task[None]]:
+        """Tasks that never end by themselves; one that does is a defect."""
+        return self._tasks
+
+    def broadcast(self, message: Message) -> None:
+        """Send a message to every worker that lives."""
+        for worker in self._workers:
+            if worker.channel is not None:
+                worker.channel.send(message)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return what is known of each worker."""
+        return [
+            {
+                "index": worker.index,
+                "pid": worker.process.pid if worker.process is not None else None,
+                "state": worker.state.value,
+                "restarts": worker.restarts,
+                **(worker.report or {}),
+            }
+            for worker in self._workers
+        ]
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether any worker accepts batches."""
+        return any(w.state is WorkerState.RUNNING and (w.report or {}).get("ready", False) for w in self._workers)
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Drain every worker; kill those that are not gone in time."""
+        self._stopping = True
+        self.broadcast({"type": "drain", "timeout_seconds": timeout_seconds})
+        processes = [worker.process for worker in self._workers if worker.process is not None]
+        waiting = [asyncio.ensure_future(process.wait()) for process in processes]
+        if waiting:
+            await asyncio.wait(waiting, timeout=timeout_seconds + 2)
+        self.kill()
+        if waiting:
+            await asyncio.wait(waiting, timeout=5)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def kill(self) -> None:
+        """End every worker at once. What it has acknowledged is in its spool."""
+        self._stopping = True
+        for worker in self._workers:
+            _kill(worker)
+
+    async def _keep(self, worker: _Worker) -> None:
+        while not self._stopping:
+            pause = restart_pause(worker.early_deaths)
+            if pause:
+                await self._wait_down(worker, pause)
+            self._note_death(worker, await self._live(worker))
+
+    async def _live(self, worker: _Worker) -> int:
+        """Run one process of this worker to its end; return its exit status."""
+        ours, theirs = socket.socketpair()
+        listener = self._listeners.get(worker.index)
+        arguments = ["--control-fd", str(theirs.fileno()), "--listen-fd", str(listener.fileno())]
+        worker.process = await asyncio.create_subprocess_exec(
+            *self._command,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), listener.fileno()),
+        )
+        theirs.close()
+        worker.state = WorkerState.STARTING
+        worker.spawned_at = worker.heard_at = self._clock.monotonic()
+        worker.channel = await Channel.open(ours, lambda message: self._hear(worker, message), lambda: None)
+        for message in self._greeting(worker.index):
+            worker.channel.send(message)
+        try:
+            return await worker.process.wait()
+        finally:
+            worker.state = WorkerState.DOWN
+            worker.report = None
+            worker.channel.close()
+            worker.channel = None
+
+    async def _wait_down(self, worker: _Worker, pause: float) -> None:
+        log.warning("worker.waiting", worker=worker.index, seconds=pause, hint="it keeps dying; see its log above")
+        await asyncio.sleep(min(pause, SOCKET_GRACE_SECONDS))
+        if pause > SOCKET_GRACE_SECONDS:
+            if any(other.state is WorkerState.RUNNING for other in self._workers):
+                self._listeners.close(worker.index)
+            await asyncio.sleep(pause - SOCKET_GRACE_SECONDS)
+
+    def _note_death(self, worker: _Worker, status: int) -> None:
+        if self._stopping:
+            return
+        young = self._clock.monotonic() - worker.spawned_at < HEALTHY_SECONDS
+        worker.early_deaths = worker.early_deaths + 1 if young else 1
+        worker.restarts += 1
+        pid = worker.process.pid if worker.process is not None else None
+        log.warning("worker.died", worker=worker.index, pid=pid, how=_describe(status), restarts=worker.restarts)
+        worker.process = None
+        self._on_death()
+
+    def _hear(self, worker: _Worker, message: Message) -> None:
+        worker.heard_at = self._clock.monotonic()
+        if message["type"] == "heartbeat":
+            worker.report = message["report"]
+            if worker.state is WorkerState.STARTING:
+                worker.state = WorkerState.RUNNING
+                log.info("worker.running", worker=worker.index, pid=worker.process.pid if worker.process else None)
+            return
+        self._on_message(message)
+
+    async def _watch(self) -> None:
+        """Kill a worker that has not been heard of for too long; its keeper then replaces it."""
+        while True:
+            await asyncio.sleep(min(1.0, self._timeout_seconds / 4))
+            now = self._clock.monotonic()
+            for worker in self._workers:
+                if worker.channel is None or now - worker.heard_at < self._timeout_seconds:
+                    continue
+                log.warning("worker.hung", worker=worker.index, silent_seconds=round(now - worker.heard_at, 1))
+                worker.heard_at = now
+                _kill(worker)
+
+
+def _kill(worker: _Worker) -> None:
+    if worker.process is not None and worker.process.returncode is None:
+        try:
+            os.kill(worker.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # it ended by itself just now
+
+
+def _describe(status: int) -> str:
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+
+
+def worker_command() -> list[str]:
+    """Return the command that runs one worker: this very interpreter and package."""
+    return [sys.executable, "-m", "apidanalytics", "worker"]
