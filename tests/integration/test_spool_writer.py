@@ -1,0 +1,223 @@
+"""Group commit on real files: acks after the sync, refusals that leave nothing, sealing by time and size."""
+
+import asyncio
+import errno
+import os
+from collections import Counter
+
+import pytest
+
+from apidanalytics.clock import SystemClock
+from apidanalytics.layout import DataDirectory
+from apidanalytics.model import Batch, Outcome
+from apidanalytics.spool import writer as writer_module
+from apidanalytics.spool.segment import SegmentReader
+from apidanalytics.spool.writer import SpoolLimits, SpoolWriter
+
+
+class ShiftedClock(SystemClock):
+    """The system's clock, which the test may set."""
+
+    def __init__(self):
+        self.shift = 0.0
+
+    def now(self):
+        return super().now() + self.shift
+
+
+@pytest.fixture
+def data(tmp_path):
+    directory = DataDirectory(tmp_path / "ax")
+    directory.create()
+    return directory
+
+
+def limits(**changes):
+    base = {
+        "durability": "disk",
+        "capacity": 100,
+        "linger_seconds": 0.001,
+        "interval_seconds": 3600,
+        "max_bytes": 1 << 30,
+        "max_file_bytes": 1 << 30,
+        "instance_id": "i",
+    }
+    return SpoolLimits(**{**base, **changes})
+
+
+def batch(n, tenant="acme~prod"):
+    return Batch(tenant=tenant, start_at=0, records=1, lines=b'{"n":%d}\n' % n)
+
+
+class Acks:
+    """Collects outcomes and waits for them."""
+
+    def __init__(self):
+        self.outcomes = []
+
+    async def all(self, count):
+        async with asyncio.timeout(20):
+            while len(self.outcomes) < count:
+                await asyncio.sleep(0.002)
+        return Counter(self.outcomes)
+
+
+def lines_in(directory):
+    found = []
+    for path in directory.iterdir():
+        with SegmentReader.open(path) as reader:
+            for entry in reader.entries():
+                found += [(entry.tenant, line) for line in reader.read(entry).splitlines()]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("durability", ["disk", "os", "memory"])
+async def test_everything_acknowledged_is_in_the_sealed_spools_once(data, durability):
+    acks, writer = Acks(), SpoolWriter(data, limits(durability=durability, capacity=10), SystemClock())
+    writer.start()
+    sent = []
+    for n in range(300):
+        mine = batch(n, f"t~{n % 3}")
+        while not writer.append(mine, acks.outcomes.append):
+            await asyncio.sleep(0.001)
+        sent.append((mine.tenant, mine.lines.strip()))
+    assert await acks.all(300) == {Outcome.COMMITTED: 300}
+    await writer.stop()
+    assert lines_in(data.sealed) == sorted(sent)
+    assert list(data.tmp.iterdir()) == []
+
+
+async def test_batches_that_wait_together_share_one_sync(data, monkeypatch):
+    syncs = []
+    monkeypatch.setitem(writer_module.SYNC, "disk", lambda fd: (syncs.append(fd), os.fdatasync(fd)))
+    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=0.05), SystemClock())
+    writer.start()
+    for n in range(50):
+        writer.append(batch(n), acks.outcomes.append)
+    await acks.all(50)
+    assert len(syncs) <= 3
+    await writer.stop()
+
+
+async def test_a_full_buffer_takes_nothing_and_tells_when_there_is_room(data):
+    room = []
+    acks, writer = Acks(), SpoolWriter(data, limits(capacity=2), SystemClock())
+    writer.on_room = lambda: room.append(True)
+    assert [writer.append(batch(n), acks.outcomes.append) for n in range(3)] == [True, True, False]
+    writer.start()
+    await acks.all(2)
+    assert room
+    await writer.stop()
+    assert len(lines_in(data.sealed)) == 2
+
+
+async def test_no_ack_leaves_before_the_sync_has_returned(data, monkeypatch):
+    order = []
+
+    def slow_sync(descriptor):
+        os.fdatasync(descriptor)
+        order.append("synced")
+
+    monkeypatch.setitem(writer_module.SYNC, "disk", slow_sync)
+    writer = SpoolWriter(data, limits(), SystemClock())
+    writer.start()
+    done = asyncio.Event()
+    writer.append(batch(1), lambda _: (order.append("acked"), done.set()))
+    await asyncio.wait_for(done.wait(), 10)
+    assert order == ["synced", "acked"]
+    await writer.stop()
+
+
+async def test_a_refused_batch_leaves_nothing_and_service_resumes_with_the_disk(data, monkeypatch):
+    broken = True
+
+    def sync(descriptor):
+        if broken:
+            raise OSError(errno.EIO, "broken")
+        os.fdatasync(descriptor)
+
+    monkeypatch.setitem(writer_module.SYNC, "disk", sync)
+    acks, writer = Acks(), SpoolWriter(data, limits(), SystemClock())
+    writer.start()
+    writer.append(batch(1), acks.outcomes.append)
+    assert await acks.all(1) == {Outcome.UNAVAILABLE: 1}
+    assert not writer.is_writable
+    broken = False
+    async with asyncio.timeout(10):
+        while not writer.is_writable:
+            await asyncio.sleep(0.05)
+    writer.append(batch(2), acks.outcomes.append)
+    assert (await acks.all(2))[Outcome.COMMITTED] == 1
+    await writer.stop()
+    assert lines_in(data.sealed) == [("acme~prod", b'{"n":2}')]
+    assert list(data.tmp.iterdir()) == []
+
+
+async def test_when_not_even_the_cut_is_sure_the_answer_is_unknown(data, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "broken")
+
+    acks, writer = Acks(), SpoolWriter(data, limits(), SystemClock())
+    writer.start()
+    writer.append(batch(1), acks.outcomes.append)
+    await acks.all(1)
+    writer._spool._sync = fail
+    monkeypatch.setattr(os, "ftruncate", fail)
+    writer.append(batch(2), acks.outcomes.append)
+    assert await acks.all(2) == {Outcome.COMMITTED: 1, Outcome.UNKNOWN: 1}
+    monkeypatch.undo()
+    await writer.stop()
+    assert ("acme~prod", b'{"n":1}') in lines_in(data.sealed)
+
+
+async def test_an_ack_before_the_write_is_only_given_with_durability_memory(data, monkeypatch):
+    monkeypatch.setattr(writer_module.OpenSpool, "create", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    for durability, expected in (("memory", Outcome.COMMITTED), ("os", Outcome.UNAVAILABLE)):
+        acks, writer = Acks(), SpoolWriter(data, limits(durability=durability), SystemClock())
+        writer.start()
+        writer.append(batch(1), acks.outcomes.append)
+        assert await acks.all(1) == {expected: 1}
+        await writer.stop()
+
+
+async def wait_for_sealed(data, count=1):
+    async with asyncio.timeout(10):
+        while len(list(data.sealed.iterdir())) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_spool_is_sealed_at_the_end_of_its_interval(data):
+    sealed = []
+    acks = Acks()
+    writer = SpoolWriter(data, limits(interval_seconds=1), SystemClock(), on_sealed=lambda: sealed.append(True))
+    writer.start()
+    writer.append(batch(1), acks.outcomes.append)
+    await acks.all(1)
+    await wait_for_sealed(data)
+    writer.append(batch(2), acks.outcomes.append)
+    await acks.all(2)
+    await wait_for_sealed(data, 2)
+    assert sealed
+    await writer.stop()
+
+
+async def test_a_spool_is_sealed_when_the_clock_jumps_over_its_end(data):
+    acks, clock = Acks(), ShiftedClock()
+    writer = SpoolWriter(data, limits(), clock)
+    writer.start()
+    writer.append(batch(1), acks.outcomes.append)
+    await acks.all(1)
+    clock.shift = 7200
+    await wait_for_sealed(data)
+    await writer.stop()
+
+
+async def test_a_spool_over_its_size_is_sealed_at_once(data):
+    acks, writer = Acks(), SpoolWriter(data, limits(max_bytes=500), SystemClock())
+    writer.start()
+    for n in range(20):
+        writer.append(batch(n), acks.outcomes.append)
+        await acks.all(n + 1)
+    await writer.stop()
+    assert len(list(data.sealed.iterdir())) > 1
+    assert len(lines_in(data.sealed)) == 20

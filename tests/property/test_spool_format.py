@@ -1,0 +1,67 @@
+"""Any shares, any damage: reading never crashes and never returns what was not committed."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apidanalytics.errors import ApidAnalyticsError
+from apidanalytics.model import SpoolHeader
+from apidanalytics.spool.segment import SegmentReader, Share, count_records, format_group, format_header
+
+HEADER = SpoolHeader(number=1, interval_seconds=1, max_file_bytes=1, instance_id="i", created_at=0.0)
+shares = st.builds(
+    Share,
+    tenant=st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    start_at=st.integers(0, 2**40),
+    records=st.integers(1, 2**31),
+    lines=st.binary(max_size=200) | st.binary(min_size=1, max_size=3).map(lambda unit: unit * 3000),
+)
+groups = st.lists(st.lists(shares, max_size=4), max_size=5)
+
+
+def as_bytes(committed):
+    return format_header(HEADER) + b"".join(format_group(n, group) for n, group in enumerate(committed, 1))
+
+
+def read_all(path):
+    with SegmentReader.open(path) as reader:
+        return [
+            Share(tenant=e.tenant, start_at=e.start_at, records=e.records, lines=reader.read(e))
+            for e in reader.entries()
+        ]
+
+
+@given(groups)
+def test_what_is_formatted_is_read_back(tmp_path_factory, committed):
+    path = tmp_path_factory.getbasetemp() / "format.spool"
+    path.write_bytes(as_bytes(committed))
+    assert read_all(path) == [share for group in committed for share in group]
+
+
+@given(groups, st.data())
+@settings(max_examples=200)
+def test_damage_anywhere_never_crashes_and_never_invents(tmp_path_factory, committed, data):
+    content = bytearray(as_bytes(committed))
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(content)))
+        end = data.draw(st.integers(start, min(len(content), start + 40)))
+        content[start:end] = data.draw(st.binary(max_size=40))
+    path = tmp_path_factory.getbasetemp() / "damage.spool"
+    path.write_bytes(bytes(content))
+    count_records(path)
+    try:
+        found = read_all(path)
+    except ApidAnalyticsError:
+        return
+    left = [share for group in committed for share in group]
+    for share in found:
+        left.remove(share)  # raises when it is there once too often
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_no_spool_or_an_empty_one(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.spool"
+    path.write_bytes(content)
+    try:
+        assert read_all(path) == []
+    except ApidAnalyticsError:
+        assert content

@@ -1,0 +1,95 @@
+"""The open spool of a worker: named only when durable, cut back after a failure, sealed whole."""
+
+import errno
+import fcntl
+import os
+
+import pytest
+
+from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.model import SpoolHeader
+from apidanalytics.spool.file import OpenSpool
+from apidanalytics.spool.segment import SegmentReader, Share
+
+SHARE = Share(tenant="acme~prod", start_at=120, records=1, lines=b'{"a":1}\n')
+REFUSED = Share(tenant="acme~prod", start_at=120, records=1, lines=b'{"refused":1}\n')
+
+
+@pytest.fixture
+def data(tmp_path):
+    directory = DataDirectory(tmp_path / "ax")
+    directory.create()
+    return directory
+
+
+def header(number):
+    return SpoolHeader(number=number, interval_seconds=120, max_file_bytes=1000, instance_id="i", created_at=1.0)
+
+
+def fail(_descriptor):
+    raise OSError(errno.EIO, "no sync today")
+
+
+def lines_in(path):
+    with SegmentReader.open(path) as reader:
+        return [reader.read(entry) for entry in reader.entries()]
+
+
+def test_an_open_spool_is_locked_against_recovery(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    (path,) = data.tmp.iterdir()
+    other = os.open(path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    spool.close()
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
+
+
+def test_a_sealed_spool_moves_whole_and_keeps_its_number(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool.append([SHARE])
+    path = spool.seal(data)
+    assert path == data.sealed / str(SpoolName(number=spool.header.number))
+    assert lines_in(path) == [SHARE.lines]
+    assert list(data.tmp.iterdir()) == []
+
+
+def test_a_spool_in_which_nothing_was_committed_leaves_no_file(data):
+    assert OpenSpool.create(data, header, os.fdatasync).seal(data) is None
+    assert list(data.tmp.iterdir()) == list(data.sealed.iterdir()) == []
+
+
+def test_what_failed_to_sync_is_cut_off_and_what_was_committed_stays(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool.append([SHARE])
+    spool._sync = fail
+    with pytest.raises(OSError, match="no sync today"):
+        spool.append([REFUSED])
+    spool.cut_back()
+    assert lines_in(spool.seal(data)) == [SHARE.lines]
+
+
+def test_the_next_group_overwrites_one_that_failed(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool._sync = fail
+    with pytest.raises(OSError):
+        spool.append([REFUSED])
+    spool._sync = os.fdatasync
+    spool.append([SHARE])
+    spool.cut_back()
+    assert lines_in(spool.seal(data)) == [SHARE.lines]
+
+
+def test_a_spool_that_cannot_be_created_leaves_nothing_behind(data, monkeypatch):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no sync today"):
+        OpenSpool.create(data, header, os.fdatasync)
+    assert list(data.tmp.iterdir()) == []
+
+
+def test_the_files_of_a_spool_are_private(data):
+    OpenSpool.create(data, header, os.fdatasync).close()
+    (path,) = data.tmp.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert data.tmp.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,141 @@
+"""The format of a spool: what was committed is read back, and damage is told from a torn write."""
+
+import pytest
+
+from apidanalytics.errors import DamagedError, NewerFormatError
+from apidanalytics.model import SpoolHeader
+from apidanalytics.spool import segment
+from apidanalytics.spool.segment import SegmentReader, Share, count_records, format_group, format_header
+
+HEADER = SpoolHeader(number=77, interval_seconds=120, max_file_bytes=1000, instance_id="i-1", created_at=12.5)
+SMALL = Share(tenant="acme~prod", start_at=120, records=2, lines=b'{"a":1}\n{"a":2}\n')
+OTHER = Share(tenant="globex~prod", start_at=240, records=1, lines=b'{"b":1}\n')
+LARGE = Share(tenant="acme~prod", start_at=120, records=900, lines=b'{"a":"0123456789"}\n' * 900)
+GROUPS = ([SMALL, OTHER], [LARGE], [OTHER])
+
+
+def spool_bytes(groups=GROUPS):
+    return format_header(HEADER) + b"".join(format_group(n, group) for n, group in enumerate(groups, 1))
+
+
+def frame_borders(groups=GROUPS):
+    borders = [len(format_header(HEADER))]
+    for n, group in enumerate(groups, 1):
+        borders.append(borders[-1] + len(format_group(n, group)))
+    return borders
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_spool(content):
+        path = tmp_path / "00000000004d.spool"
+        path.write_bytes(content)
+        return path
+
+    return write_spool
+
+
+def read_all(path):
+    with SegmentReader.open(path) as reader:
+        shares = [
+            Share(tenant=entry.tenant, start_at=entry.start_at, records=entry.records, lines=reader.read(entry))
+            for entry in reader.entries()
+        ]
+        return shares, reader.damage, reader.torn_bytes
+
+
+def flat(groups):
+    return [share for group in groups for share in group]
+
+
+def test_what_was_committed_is_read_back_in_order(write):
+    path = write(spool_bytes())
+    assert read_all(path) == (flat(GROUPS), [], 0)
+    with SegmentReader.open(path) as reader:
+        assert reader.header == HEADER
+
+
+def test_large_shares_are_compressed_and_small_ones_are_not(write):
+    assert len(LARGE.lines) >= segment.COMPRESS_FROM
+    with SegmentReader.open(write(spool_bytes())) as reader:
+        codecs = [(entry.codec, entry.stored_bytes < entry.bytes) for entry in reader.entries()]
+    assert codecs == [(0, False), (0, False), (1, True), (0, False)]
+
+
+def test_a_spool_cut_at_any_byte_keeps_every_whole_group_and_counts_the_torn_rest(write):
+    content, borders = spool_bytes(), frame_borders()
+    for cut in range(borders[0], len(content)):
+        whole = [group for group, end in zip(GROUPS, borders[1:], strict=True) if end <= cut]
+        shares, damage, torn = read_all(write(content[:cut]))
+        assert (shares, damage) == (flat(whole), [])
+        assert torn == cut - max(border for border in borders if border <= cut)
+
+
+def test_a_flipped_bit_loses_only_its_own_group_and_never_invents_a_record(write):
+    content, borders = spool_bytes(), frame_borders()
+    for bit in range(0, len(content) * 8, 8 * 7 + 3):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        shares, damage, torn = read_all(write(bytes(damaged)))
+        hit = sum(border <= bit // 8 for border in borders)  # 0: the header; n: the n-th group
+        expected = [group for n, group in enumerate(GROUPS, 1) if n != hit]
+        assert shares == flat(expected), bit
+        assert damage or torn, bit
+        if hit < len(GROUPS):
+            assert damage, "a good frame follows, so this is no torn write"
+
+
+def test_a_damaged_last_group_is_corrupt_and_not_torn(write):
+    content = bytearray(spool_bytes())
+    content[-3] ^= 1
+    _, damage, torn = read_all(write(bytes(content)))
+    assert torn == 0
+    assert damage[0].offset == frame_borders()[-2]
+
+
+def test_a_group_that_vanished_is_damage(write):
+    borders, content = frame_borders(), spool_bytes()
+    shares, damage, _ = read_all(write(content[: borders[1]] + content[borders[2] :]))
+    assert shares == flat([GROUPS[0], GROUPS[2]])
+    assert "1 committed groups are missing" in damage[0].reason
+
+
+def test_a_damaged_header_does_not_hide_the_groups_behind_it(write):
+    content = bytearray(spool_bytes())
+    content[30] ^= 1
+    path = write(bytes(content))
+    with SegmentReader.open(path) as reader:
+        assert reader.header is None
+    shares, damage, _ = read_all(path)
+    assert shares == flat(GROUPS)
+    assert damage[0].offset == 0
+
+
+def test_an_empty_file_holds_nothing_and_is_no_damage(write):
+    assert read_all(write(b"")) == ([], [], 0)
+
+
+def test_a_file_that_is_no_spool_is_refused(write):
+    with pytest.raises(DamagedError, match="no readable frame"):
+        SegmentReader.open(write(b"not a spool at all" * 100))
+
+
+def test_a_newer_format_is_left_alone(write, monkeypatch):
+    monkeypatch.setattr(segment, "FORMAT_VERSION", 2)
+    path = write(format_header(HEADER))
+    monkeypatch.undo()
+    with pytest.raises(NewerFormatError, match="format 2"):
+        SegmentReader.open(path)
+
+
+def test_counting_agrees_with_reading(write):
+    path = write(spool_bytes() + b"APSF torn")
+    assert count_records(path) == {
+        "acme~prod": (902, len(SMALL.lines) + len(LARGE.lines)),
+        "globex~prod": (2, 2 * len(OTHER.lines)),
+    }
+
+
+def test_counting_a_spool_that_is_gone_or_rubbish_counts_nothing(write, tmp_path):
+    assert count_records(tmp_path / "gone.spool") == {}
+    assert count_records(write(b"APSF" + bytes(range(200)) * 3)) == {}
