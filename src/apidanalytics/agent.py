@@ -1,0 +1,132 @@
+"""The life of the agent, as a list: started from the ground up, stopped from the doors down.
+
+Every step's stop may be called twice and has the deadline to keep. A background task that ends by itself stops the
+service. The first SIGTERM or SIGINT drains; a second one ends everything at once, and loses nothing that was
+acknowledged.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import structlog
+
+from apidanalytics.clock import Clock
+
+log = structlog.get_logger()
+
+EXIT_OK: Final = 0
+EXIT_FAILURE: Final = 1
+LEAST_STOP_SECONDS: Final = 1.0
+"""What a step gets to stop in when the ones before it used up the time."""
+
+
+class AgentState(StrEnum):
+    """Where the agent is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    """No new batches; what is in hand is finished, sealed, packed and, if it can be, uploaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One part of the service, in the order in which parts need each other."""
+
+    name: str
+    start: Callable[[], Awaitable[None]]
+    """Raises when the service cannot run without it."""
+    stop: Callable[[float], Awaitable[None]]
+    """Ends it within so many seconds."""
+
+
+class Agent:
+    """Starts the steps, waits, stops them in reverse."""
+
+    def __init__(self, *, steps: Sequence[Step], shutdown_seconds: float, clock: Clock) -> None:
+        self._steps = steps
+        self._shutdown_seconds = shutdown_seconds
+        self._clock = clock
+        self._started: list[Step] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._exit_code = EXIT_OK
+        self.state = AgentState.STARTING
+        self.on_force: Callable[[], None] = lambda: None
+        """Called when a second signal asks for an end at once."""
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.state}: {', '.join(step.name for step in self._started)}>"
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task that lasts as long as the agent; when it ends by itself, the agent stops."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks[name] = task
+        task.add_done_callback(self._task_ended)
+
+    async def cancel(self, name: str) -> None:
+        """End a task that ``spawn`` started."""
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.remove_done_callback(self._task_ended)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def run(self) -> int:
+        """Live: start, serve, stop. Return the exit code.
+
+        Raises:
+            ApidAnalyticsError | OSError: a step could not start; those before it have been stopped again.
+
+        """
+        loop = asyncio.get_running_loop()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, self._signalled, signal_number)
+        try:
+            for step in self._steps:
+                self._started.append(step)
+                await step.start()
+            self.state = AgentState.RUNNING
+            await self._stop.wait()
+        finally:
+            await self._shut_down()
+        return self._exit_code
+
+    def stop(self, exit_code: int = EXIT_OK) -> None:
+        """Begin to drain; a failure stays a failure."""
+        self._exit_code = max(self._exit_code, exit_code)
+        self._stop.set()
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            log.warning("agent.forced", signal=number.name, hint="ending at once; the next start recovers")
+            self.on_force()
+            os._exit(EXIT_FAILURE)
+        log.info("agent.draining", signal=number.name, seconds=self._shutdown_seconds)
+        self.stop()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if self._stop.is_set() or task.cancelled():
+            return
+        error = task.exception()
+        log.error("agent.task_died", task=task.get_name(), exc_info=error, hint="the service stops; start it again")
+        self.stop(EXIT_FAILURE)
+
+    async def _shut_down(self) -> None:
+        self.state = AgentState.DRAINING
+        self._stop.set()
+        deadline = self._clock.monotonic() + self._shutdown_seconds
+        while self._started:
+            step = self._started.pop()
+            try:
+                await step.stop(max(deadline - self._clock.monotonic(), LEAST_STOP_SECONDS))
+            except Exception:
+                log.exception("agent.stop_failed", step=step.name)
+                self._exit_code = EXIT_FAILURE
+        for name in list(self._tasks):
+            await self.cancel(name)

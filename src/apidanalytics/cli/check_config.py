@@ -1,0 +1,31 @@
+"""``apidanalytics check-config``: the effective settings, and where each came from."""
+
+import json
+import os
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from apidanalytics import config
+
+
+def run(config_file: Path | None, *, embedded: bool, as_json: bool) -> int:
+    """Print every setting with its value (secrets masked) and origin."""
+    settings = config.load(config_file=config_file, environ=os.environ, embedded=embedded)
+    rows = config.effective(settings)
+    if as_json:
+        print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in rows}, indent=2))
+        return 0
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    for title in ("setting", "value", "from"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        style = "dim" if row.origin == "default" else ""
+        table.add_row(Text(row.key), Text(row.value), Text(row.origin), style=style)
+    console = Console()
+    console.print(table)
+    console.print("The configuration is good.")
+    return 0

@@ -1,0 +1,138 @@
+"""``apidanalytics``: the commands and their exit codes.
+
+====  =========================================================
+code  meaning
+====  =========================================================
+0     it went well
+1     it failed; the reason was printed
+2     the configuration, or the command line, cannot be used
+3     the data directory belongs to another agent
+4     no service is running where the command looked for it
+====  =========================================================
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from pathlib import Path
+
+from apidanalytics import __version__
+from apidanalytics.errors import ConfigurationError, DataDirectoryLocked
+
+
+class ExitCode(IntEnum):
+    """What the shell is told."""
+
+    OK = 0
+    FAILURE = 1
+    CONFIGURATION = 2
+    LOCKED = 3
+    NOT_RUNNING = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return ExitCode.CONFIGURATION
+    except DataDirectoryLocked as error:
+        print(f"Cannot start: {error}", file=sys.stderr)
+        return ExitCode.LOCKED
+    except BrokenPipeError:
+        # The reader of our output went away (`apidanalytics status | head`): no fault of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILURE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="apidanalytics",
+        description="Collects API traffic analytics: from POST to object store, durably.",
+        epilog="Every setting can be given in apid_config.yaml or as APID_<SETTING>; see docs/settings.md.",
+    )
+    parser.add_argument("--version", action="version", version=f"apidanalytics {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run the service in the foreground")
+    _add_configuration(run)
+    run.add_argument(
+        "--embedded",
+        action="store_true",
+        help="need no configuration: example scopes, a collection endpoint and a lake of its own below ./data",
+    )
+    run.set_defaults(run=_run)
+
+    demo = commands.add_parser("demo", help="watch the whole way of the records, with a crash in the middle")
+    _add_demo(demo)
+
+    check = commands.add_parser("check-config", help="show the effective settings and where each came from")
+    _add_configuration(check)
+    check.add_argument("--embedded", action="store_true", help="as `run --embedded` would have it")
+    check.add_argument("--json", action="store_true", help="for machines")
+    check.set_defaults(run=_check_config)
+
+    status = commands.add_parser("status", help="show workers, and where each tenant's records are")
+    _add_configuration(status)
+    status.add_argument("--json", action="store_true", help="for machines")
+    status.set_defaults(run=_status)
+
+    _add_worker(commands)
+    return parser
+
+
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: apid_config.yaml, or APID_CONFIG_FILE")
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    # Only the demo needs its room, so only the demo pays for the import.
+    if "demo" in sys.argv[1:2]:
+        from apidanalytics import demo  # noqa: PLC0415
+
+        demo.add_arguments(parser)
+    parser.set_defaults(run=_demo)
+
+
+def _add_worker(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command by which the agent starts a worker; nobody types it, so no help lists it."""
+    worker = commands.add_parser("worker")
+    worker.add_argument("--control-fd", type=int, required=True)
+    worker.add_argument("--listen-fd", type=int, required=True)
+    worker.set_defaults(run=_worker)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from apidanalytics.cli import run  # noqa: PLC0415
+
+    return run.run(options.config, embedded=options.embedded)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from apidanalytics import demo  # noqa: PLC0415
+
+    return demo.run(options)
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    from apidanalytics.cli import check_config  # noqa: PLC0415
+
+    return check_config.run(options.config, embedded=options.embedded, as_json=options.json)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from apidanalytics.cli import status  # noqa: PLC0415
+
+    return status.run(options.config, as_json=options.json)
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from apidanalytics import service  # noqa: PLC0415
+
+    return service.run_worker(options.control_fd, options.listen_fd)

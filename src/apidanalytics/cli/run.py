@@ -1,0 +1,36 @@
+"""``apidanalytics run``: the service in the foreground."""
+
+import os
+import sys
+from pathlib import Path
+
+from apidanalytics import config, service
+from apidanalytics.telemetry import logs
+
+
+def run(config_file: Path | None, *, embedded: bool) -> int:
+    """Run until a signal ends it; return the exit code."""
+    settings = config.load(config_file=config_file, environ=os.environ, embedded=embedded)
+    logs.configure(level=settings.log_level, form=settings.log_format, process="agent")
+    try:
+        return service.run_agent(settings, embedded=embedded, on_ready=_greet if sys.stdout.isatty() else None)
+    except OSError as error:
+        print(f"Cannot start: {error}", file=sys.stderr)
+        return 1
+
+
+def _greet(url: str, example_scope: str | None) -> None:
+    """Tell a person at a terminal what to do next."""
+    print(f"\napidanalytics serves at {url}    (Ctrl-C drains and stops)")
+    if example_scope is None:
+        return
+    print(f"""
+Send it a batch:
+
+  curl -i {url}/analytics/{example_scope} -H 'Content-Type: application/json' \\
+       -d '{{"records": [{{"client_received_start_timestamp": 1700000000000, "client_id": "testapikey"}}]}}'
+
+and look at what became of it:
+
+  apidanalytics status
+""")

@@ -1,0 +1,90 @@
+"""``apidanalytics status``: whether it is well, and where each tenant's records are."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from apidanalytics import config, service
+from apidanalytics.cli.main import ExitCode
+from apidanalytics.control.server import NotRunningError
+
+STATES = ("spooled", "staged", "failed", "uploaded", "set_aside")
+
+
+def run(config_file: Path | None, *, as_json: bool) -> int:
+    """Print the state of the service; from its data directory alone when it is down (exit code 4)."""
+    settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+    code = ExitCode.OK
+    try:
+        status = service.ask_status(settings)
+    except NotRunningError as error:
+        print(f"{error}; this is what its data directory holds.", file=sys.stderr)
+        status, code = service.stopped_status(settings), ExitCode.NOT_RUNNING
+    if as_json:
+        print(json.dumps(status))
+    else:
+        _show(status, Console())
+    return code
+
+
+def _show(status: dict[str, Any], console: Console) -> None:
+    console.print(_headline(status))
+    if status["workers"]:
+        console.print(_workers(status["workers"]))
+    console.print(_tenants(status["tenants"], status["totals"]))
+    for problem in status.get("problems", []):
+        console.print(Text(f"! {problem}", style="bold red"))
+
+
+def _headline(status: dict[str, Any]) -> Text:
+    if status["state"] == "stopped":
+        return Text.assemble(("stopped", "bold yellow"), f"   {status['data_directory']}")
+    ready = ("ready", "bold green") if status["ready"] else ("not ready", "bold red")
+    age = _duration(time.time() - status["started_at"])
+    return Text.assemble(ready, f"   {status['api']}   pid {status['pid']}, {status['state']} for {age}")
+
+
+def _workers(workers: list[dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title="workers", title_justify="left", header_style="bold")
+    for title in ("worker", "pid", "state", "restarts", "connections", "requests"):
+        table.add_column(title, justify="left" if title == "state" else "right")
+    for worker in workers:
+        values = (worker["index"], worker["pid"], worker["state"], worker["restarts"])
+        table.add_row(*map(str, values), str(worker.get("connections", "-")), str(worker.get("requests", "-")))
+    return table
+
+
+def _tenants(tenants: dict[str, Any], totals: dict[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title="records (files)", title_justify="left", header_style="bold")
+    table.add_column("tenant", overflow="fold")
+    for title in ("accepted", *STATES):
+        table.add_column(title.replace("_", " "), justify="right")
+    for name, counts in sorted(tenants.items()):
+        table.add_row(Text(name), *_cells(counts))
+    if len(tenants) != 1:
+        table.add_section()
+        table.add_row("all", *_cells(totals), style="bold")
+    return table
+
+
+def _cells(counts: dict[str, Any]) -> list[str]:
+    cells = [f"{counts['accepted']['records']:,}"]
+    for state in STATES:
+        records, files = counts[state]["records"], counts[state].get("files", 0)
+        cells.append(f"{records:,} ({files:,})" if records or files else "-")
+    return cells
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

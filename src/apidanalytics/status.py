@@ -1,0 +1,97 @@
+"""Where each tenant's records are: the ledger's totals and what still lies in spools, added up."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from apidanalytics.layout import DataDirectory
+
+STATES = ("accepted", "spooled", "staged", "failed", "uploaded", "set_aside")
+Counts = dict[str, dict[str, int]]
+
+
+class Count(Protocol):
+    """An amount of data."""
+
+    @property
+    def records(self) -> int:
+        """Number of records."""
+
+    @property
+    def bytes(self) -> int:
+        """Length of their lines."""
+
+    @property
+    def files(self) -> int:
+        """Number of files that hold them."""
+
+
+class Ledger(Protocol):
+    """What is asked of the ledger."""
+
+    def totals(self) -> Mapping[str, Mapping[Any, Count]]:
+        """Return the totals by tenant and state."""
+
+    def is_accepted(self, spool_number: int) -> bool:
+        """Tell whether this spool's records are in the totals already."""
+
+
+def spool_files(data: DataDirectory) -> Iterator[Path]:
+    """Yield every spool that is not packed: open, sealed or recovered."""
+    for directory in (data.tmp, data.sealed, data.recovered):
+        yield from directory.glob("*.spool")
+
+
+def count_by_tenant(
+    ledger: Ledger, spools: Iterable[tuple[int, Path]], count_records: Callable[[Path], Mapping[str, tuple[int, int]]]
+) -> dict[str, Counts]:
+    """Return records, bytes and files by tenant and state.
+
+    While a spool is being packed, the ledger has accepted it but not staged all of it: what is missing still counts
+    as spooled. With no such spool nothing is balanced, so that a difference shows.
+    """
+    counts: dict[str, Counts] = {}
+    is_packing = False
+    waiting: list[Path] = []
+    for number, path in spools:
+        if ledger.is_accepted(number):
+            is_packing = True
+        else:
+            waiting.append(path)
+    for tenant, states in ledger.totals().items():
+        for state, count in states.items():
+            _add(counts, tenant, str(state), count.records, count.bytes, count.files)
+    if is_packing:
+        _balance(counts)
+    for path in waiting:
+        for tenant, (records, size) in count_records(path).items():
+            _add(counts, tenant, "spooled", records, size, 1)
+            _add(counts, tenant, "accepted", records, size, 0)
+    return counts
+
+
+def _balance(counts: dict[str, Counts]) -> None:
+    for tenant, states in counts.items():
+        for amount in ("records", "bytes"):
+            known = sum(states[state][amount] for state in STATES if state != "accepted")
+            missing = max(states["accepted"][amount] - known, 0)
+            _add(counts, tenant, "spooled", *((missing, 0) if amount == "records" else (0, missing)), 0)
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """Return the sum over all tenants."""
+    summed: dict[str, Counts] = {}
+    _add(summed, "", "accepted", 0, 0, 0)
+    for tenant in counts:
+        for state, amounts in tenant.items():
+            _add(summed, "", state, amounts["records"], amounts["bytes"], amounts["files"])
+    return summed[""]
+
+
+def _add(counts: dict[str, Counts], tenant: str, state: str, records: int, size: int, files: int) -> None:
+    if tenant not in counts:
+        counts[tenant] = {name: {"records": 0, "bytes": 0, "files": 0} for name in STATES}
+    amounts = counts[tenant][state]
+    amounts["records"] += records
+    amounts["bytes"] += size
+    amounts["files"] += files
