@@ -1,0 +1,110 @@
+"""The agent's packing: takes over what dead workers left, then packs spool after spool, in one thread of its own.
+
+A spool that cannot be packed now (a full disk, a failing ledger) stays where it is and is tried again, and the others
+go on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from apidanalytics.clock import Clock
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+LOOK_SECONDS: Final = 1.0
+"""The longest time until a sealed spool is noticed without being told of it."""
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+
+
+class Packing:
+    """Runs sweeps and packing passes until it is stopped."""
+
+    def __init__(
+        self,
+        *,
+        sweep: Callable[[], Any],
+        waiting: Callable[[], list[Path]],
+        pack: Callable[[Path], Any],
+        on_staged: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        """Join the parts; all but ``on_staged`` are called in the packing thread and may wait for the disk."""
+        self._sweep = sweep
+        self._waiting = waiting
+        self._pack = pack
+        self._on_staged = on_staged
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="packing")
+        self._wanted = asyncio.Event()
+        self._pauses: dict[str, tuple[float, float]] = {}
+        self.packing: str | None = None
+        """Name of the spool in hand."""
+
+    def __repr__(self) -> str:
+        return f"<Packing {self.packing or 'idle'}, {len(self._pauses)} put off>"
+
+    def wake(self) -> None:
+        """Look at once: a spool was sealed, or a worker died."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Pack what comes, until cancelled."""
+        while True:
+            self._wanted.clear()
+            await self.run_pass()
+            try:
+                await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def run_pass(self) -> None:
+        """Take over what dead workers left and pack every spool that waits, once."""
+        try:
+            await self._in_thread(self._sweep)
+            waiting = await self._in_thread(self._waiting)
+        except OSError as error:
+            log.warning("pack.sweep_failed", error=str(error), hint="tried again in a second")
+            return
+        for path in waiting:
+            if self._is_due(path.name):
+                await self._pack_one(path)
+
+    async def aclose(self) -> None:
+        """Wait for the spool in hand, and end the thread."""
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+
+    async def _pack_one(self, path: Path) -> None:
+        self.packing = path.name
+        try:
+            await self._in_thread(lambda: self._pack(path))
+        except Exception as error:  # noqa: BLE001 - one odd spool must not keep the others from being delivered
+            self._put_off(path.name, error)
+        else:
+            self._pauses.pop(path.name, None)
+            self._on_staged()
+        finally:
+            self.packing = None
+
+    def _is_due(self, name: str) -> bool:
+        due_at, _ = self._pauses.get(name, (0.0, 0.0))
+        return self._clock.monotonic() >= due_at
+
+    def _put_off(self, name: str, error: Exception) -> None:
+        _, last = self._pauses.get(name, (0.0, 0.0))
+        pause = min(last * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        self._pauses[name] = (self._clock.monotonic() + pause, pause)
+        # An error of the disk explains itself; anything else is a defect, and its place matters.
+        trace = None if isinstance(error, OSError) else error
+        hint = "the spool stays where it is and is tried again; nothing is lost"
+        log.error("pack.failed", spool=name, error=str(error), retry_seconds=pause, hint=hint, exc_info=trace)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
