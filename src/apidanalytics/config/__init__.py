@@ -1,0 +1,13 @@
+"""Settings: one table, read from a YAML file, the environment and the command line.
+
+``load`` reads them and reports every problem at once; ``effective`` shows each with the place it came from. The rows
+of the table are ``SETTINGS``, and each is a field of ``Settings``; ``docs/settings.md`` is held against them.
+"""
+
+from apidanalytics.config.addresses import parse_listen
+from apidanalytics.config.loading import load
+from apidanalytics.config.overview import Effective, effective
+from apidanalytics.config.setting import Setting
+from apidanalytics.config.settings import SETTINGS, Settings
+
+__all__ = ["SETTINGS", "Effective", "Setting", "Settings", "effective", "load", "parse_listen"]

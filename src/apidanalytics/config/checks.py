@@ -1,0 +1,60 @@
+"""What must hold between settings, each of which is right in itself. Every check returns problems; none raises."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from apidanalytics.config.sources import printable
+
+_TOGETHER: Final = (("api_tls_cert", "api_tls_key"), ("configfwdproxy_url", "configfwdproxy_port"))
+_APART: Final = (
+    ("apidanalytics_scopes_file", "apidanalytics_scopes_database"),
+    ("apigeesync_bearer_token", "apigeesync_bearer_token_file"),
+)
+_NEEDS: Final = (("configfwdproxy_user", "configfwdproxy_url"), ("configfwdproxy_passwd", "configfwdproxy_user"))
+_AT_LEAST: Final = (("apidanalytics_max_payload_bytes", "apidanalytics_max_body_bytes"),)
+# Only what the start itself needs. A token or scope data may come later, and until then batches are still kept.
+_READ_AT_START: Final = ("api_tls_cert", "api_tls_key", "apidanalytics_ca_bundle")
+
+
+def contradictions(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:
+    """Yield a problem for each rule between settings that does not hold.
+
+    Args:
+        values: those that could be read, by key; a rule about a key that is not among them says nothing.
+        shown: each of them as it may be shown, with its origin.
+
+    """
+    for one, other in _pairs(_TOGETHER, values):
+        if (values[one] is None) != (values[other] is None):
+            lone, missing = (other, one) if values[one] is None else (one, other)
+            yield f"{lone}: {shown[lone]} needs {missing}: set both or neither"
+    for one, other in _pairs(_APART, values):
+        if values[one] is not None and values[other] is not None:
+            yield f"{one}: {shown[one]} and {other}: {shown[other]} exclude each other: set one of them"
+    for one, other in _pairs(_NEEDS, values):
+        if values[one] is not None and values[other] is None:
+            yield f"{one}: {shown[one]} needs {other}: set it too, or neither"
+    for one, other in _pairs(_AT_LEAST, values):
+        if values[one] < values[other]:
+            yield f"{one}: {shown[one]} should be at least {other}: {shown[other]}"
+
+
+def unreadable(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:
+    """Yield a problem for each file that is needed at the start and cannot be read."""
+    for key in _READ_AT_START:
+        path = values.get(key)
+        if path is not None and (reason := _why_unreadable(path)):
+            yield f"{key}: {shown[key]} should be a file that can be read: {reason}"
+
+
+def _pairs(rules: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    return (rule for rule in rules if rule[0] in values and rule[1] in values)
+
+
+def _why_unreadable(path: Path) -> str:
+    try:
+        with path.open("rb"):
+            return ""
+    except OSError as error:
+        return printable(error.strerror or type(error).__name__)

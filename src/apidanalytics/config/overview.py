@@ -1,0 +1,30 @@
+"""The settings in effect, as ``check-config`` shows them."""
+
+from typing import NamedTuple
+
+from apidanalytics.config.loading import DEFAULT
+from apidanalytics.config.settings import SETTINGS, Settings
+
+
+class Effective(NamedTuple):
+    """One setting as people read it."""
+
+    key: str
+    value: str
+    """With units; ``***`` for a secret, ``not set`` for no value."""
+    origin: str
+    """``default``, ``file <path>``, ``environment <variable>``, ``command line`` or ``embedded default``."""
+    help: str
+
+
+def effective(settings: Settings) -> list[Effective]:
+    """Return every setting in the order of the table, secrets masked."""
+    return [
+        Effective(
+            row.key,
+            row.show(getattr(settings, row.attribute)),
+            settings.origins.get(row.key, DEFAULT),
+            row.help,
+        )
+        for row in SETTINGS
+    ]
