@@ -37,6 +37,8 @@ class ErrorCode(StrEnum):
     """A required member is absent."""
     NOT_FOUND = "NOT_FOUND"
     """There is nothing at this path."""
+    NOT_READY = "NOT_READY"
+    """``/ready``: batches are not accepted now; the reason says why."""
     NO_RECORDS = "NO_RECORDS"
     """The batch holds no records."""
     OVERLOADED = "OVERLOADED"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 from apidanalytics import layout
 
 
@@ -63,9 +65,11 @@ class SpoolHeader:
     """Unix time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """Where in a spool one tenant's share of one group commit lies."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in a spool one tenant's share of one group commit lies.
+
+    A Struct, because packing makes two of them for each: a tenth of the time that a frozen dataclass takes.
+    """
 
     tenant: str
     start_at: int

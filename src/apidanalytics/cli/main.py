@@ -1,35 +1,14 @@
-"""``apidanalytics``: the commands and their exit codes.
-
-====  =========================================================
-code  meaning
-====  =========================================================
-0     it went well
-1     it failed; the reason was printed
-2     the configuration, or the command line, cannot be used
-3     the data directory belongs to another agent
-4     no service is running where the command looked for it
-====  =========================================================
-"""
+"""``apidanalytics``: the commands."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
-from enum import IntEnum
 from pathlib import Path
 
 from apidanalytics import __version__
+from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.errors import ConfigurationError, DataDirectoryLocked
-
-
-class ExitCode(IntEnum):
-    """What the shell is told."""
-
-    OK = 0
-    FAILURE = 1
-    CONFIGURATION = 2
-    LOCKED = 3
-    NOT_RUNNING = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,6 +112,6 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from apidanalytics import service  # noqa: PLC0415
+    from apidanalytics.service.build_worker import run_worker  # noqa: PLC0415
 
-    return service.run_worker(options.control_fd, options.listen_fd)
+    return run_worker(options.control_fd, options.listen_fd)

@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from apidanalytics import config, service
+from apidanalytics import config
+from apidanalytics.service.build_agent import run_agent
 from apidanalytics.telemetry import logs
 
 
@@ -13,7 +14,7 @@ def run(config_file: Path | None, *, embedded: bool) -> int:
     settings = config.load(config_file=config_file, environ=os.environ, embedded=embedded)
     logs.configure(level=settings.log_level, form=settings.log_format, process="agent")
     try:
-        return service.run_agent(settings, embedded=embedded, on_ready=_greet if sys.stdout.isatty() else None)
+        return run_agent(settings, embedded=embedded, on_ready=_greet if sys.stdout.isatty() else None)
     except OSError as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 1

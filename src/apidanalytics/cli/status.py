@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from apidanalytics import config, service
-from apidanalytics.cli.main import ExitCode
+from apidanalytics import config
+from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.control.server import NotRunningError
+from apidanalytics.service.overview import ask_status, stopped_status
 
 STATES = ("spooled", "staged", "failed", "uploaded", "set_aside")
 
@@ -24,10 +25,10 @@ def run(config_file: Path | None, *, as_json: bool) -> int:
     settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
     code = ExitCode.OK
     try:
-        status = service.ask_status(settings)
+        status = ask_status(settings)
     except NotRunningError as error:
         print(f"{error}; this is what its data directory holds.", file=sys.stderr)
-        status, code = service.stopped_status(settings), ExitCode.NOT_RUNNING
+        status, code = stopped_status(settings), ExitCode.NOT_RUNNING
     if as_json:
         print(json.dumps(status))
     else:

@@ -6,7 +6,7 @@ Its end is also a message: a worker that sees it knows that the agent is gone, a
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 
@@ -45,8 +45,8 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # uvloop's transports are not of asyncio's class.
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Hand on every complete line."""

@@ -6,16 +6,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from apidanalytics.config import parse_listen
+
 BACKLOG: Final = 4096
 """Connections that may wait in a socket's queue; the kernel caps it at net.core.somaxconn."""
-
-
-def parse_listen(address: str) -> Path | tuple[str, int]:
-    """Return the path of ``unix:/path``, or host and port of ``host:port``."""
-    if address.startswith("unix:"):
-        return Path(address.removeprefix("unix:"))
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 class Listeners:

@@ -64,6 +64,10 @@ class _Worker:
     heard_at: float = 0.0
     report: Mapping[str, Any] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process is not None else None
+
 
 class Supervisor:
     """Owns the worker processes. All of it runs on the agent's loop."""
@@ -116,7 +120,7 @@ class Supervisor:
         return [
             {
                 "index": worker.index,
-                "pid": worker.process.pid if worker.process is not None else None,
+                "pid": worker.pid,
                 "state": worker.state.value,
                 "restarts": worker.restarts,
                 **(worker.report or {}),
@@ -196,8 +200,14 @@ class Supervisor:
         young = self._clock.monotonic() - worker.spawned_at < HEALTHY_SECONDS
         worker.early_deaths = worker.early_deaths + 1 if young else 1
         worker.restarts += 1
-        pid = worker.process.pid if worker.process is not None else None
-        log.warning("worker.died", worker=worker.index, pid=pid, how=_describe(status), restarts=worker.restarts)
+        log.warning(
+            "worker.died",
+            worker=worker.index,
+            worker_pid=worker.pid,
+            how=_describe(status),
+            restarts=worker.restarts,
+            hint="replaced; what it acknowledged is in its spool",
+        )
         worker.process = None
         self._on_death()
 
@@ -207,7 +217,9 @@ class Supervisor:
             worker.report = message["report"]
             if worker.state is WorkerState.STARTING:
                 worker.state = WorkerState.RUNNING
-                log.info("worker.running", worker=worker.index, pid=worker.process.pid if worker.process else None)
+                log.info(
+                    "worker.running", worker=worker.index, worker_pid=worker.process.pid if worker.process else None
+                )
             return
         self._on_message(message)
 

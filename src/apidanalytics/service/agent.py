@@ -67,6 +67,10 @@ class Agent:
         """Run a task that lasts as long as the agent; when it ends by itself, the agent stops."""
         task = asyncio.create_task(work, name=name)
         self._tasks[name] = task
+        self.watch(task)
+
+    def watch(self, task: asyncio.Task[None]) -> None:
+        """Stop the agent when this task, which somebody else owns, ends by itself."""
         task.add_done_callback(self._task_ended)
 
     async def cancel(self, name: str) -> None:

@@ -68,8 +68,8 @@ class Packing:
     async def run_pass(self) -> None:
         """Take over what dead workers left and pack every spool that waits, once."""
         try:
-            await self._in_thread(self._sweep)
-            waiting = await self._in_thread(self._waiting)
+            await self.in_thread(self._sweep)
+            waiting = await self.in_thread(self._waiting)
         except OSError as error:
             log.warning("pack.sweep_failed", error=str(error), hint="tried again in a second")
             return
@@ -84,7 +84,7 @@ class Packing:
     async def _pack_one(self, path: Path) -> None:
         self.packing = path.name
         try:
-            await self._in_thread(lambda: self._pack(path))
+            await self.in_thread(lambda: self._pack(path))
         except Exception as error:  # noqa: BLE001 - one odd spool must not keep the others from being delivered
             self._put_off(path.name, error)
         else:
@@ -106,5 +106,6 @@ class Packing:
         hint = "the spool stays where it is and is tried again; nothing is lost"
         log.error("pack.failed", spool=name, error=str(error), retry_seconds=pause, hint=hint, exc_info=trace)
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Call this in the packing thread, after what is under way there."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)

@@ -1,0 +1,82 @@
+# One word for each thing to do. Every target sets up what it needs, in .venv, the first time.
+
+VENV   ?= .venv
+ARGS   ?=
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+BIN    := $(VENV)/bin
+RUN    := $(VENV)/.run
+DEV    := $(VENV)/.dev
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+PYTEST  = $(BIN)/python -m pytest
+LOCK    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock'
+
+.PHONY: help demo run test lint fmt bench soak lock clean
+.DEFAULT_GOAL := help
+
+help: ## what there is to do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUN) ## traffic of three tenants, a worker killed in the middle, every record counted in the lake
+	@$(BIN)/python -m apidanalytics demo $(ARGS)
+
+run: $(RUN) ## the service in the foreground, with everything it needs embedded; data in ./data
+	@$(BIN)/python -m apidanalytics run --embedded $(ARGS)
+
+# The tests marked `serial` measure time or inject faults, and get the machine for themselves.
+test: $(DEV) ## the whole test suite, under ten minutes on two cores
+	@code=0; \
+	$(PYTEST) -n 2 --dist worksteal -m 'not serial and not soak' --durations 10 $(ARGS) || code=$$?; \
+	$(PYTEST) -m 'serial and not soak' --durations 10 $(ARGS) || code=$$?; \
+	exit $$code
+
+lint: $(DEV) ## style, types, import floors, pinned requirements
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python .ci/check_text.py
+	$(BIN)/python .ci/check_requirements.py
+
+fmt: $(DEV) ## put the code in form
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(DEV) ## speed and memory against two yardsticks (needs wrk); ARGS=--quick for a short one
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(DEV) ## the long runs: hundreds of kills
+	$(PYTEST) -m soak --timeout 0 $(ARGS)
+
+lock: $(DEV) ## pin the requirements anew, in requirements/*.txt
+	$(LOCK) $(ARGS) pyproject.toml --output-file requirements/run.txt >/dev/null
+	$(LOCK) $(ARGS) pyproject.toml requirements/dev.in --constraints requirements/run.txt \
+		--output-file requirements/dev.txt >/dev/null
+
+clean: ## remove the set-up and every cache; never ./data
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed, and neither python3 nor python3.11 to" \
+		"python3.14 is one. Install it, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is not" \
+		"Python 3.11 or newer" >&2; exit 1; }
+	@echo "Setting up $(VENV), once ..."
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "make: $(PYTHON) cannot make a virtual" \
+		"environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# The package itself needs no build: a .pth file leads to src, and a two-line script is the command.
+$(RUN): requirements/run.txt | $(BIN)/python
+	@$(PIP) -r requirements/run.txt
+	@echo "$(CURDIR)/src" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/apidanalytics.pth"
+	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m apidanalytics "$$@"\n' > $(BIN)/apidanalytics
+	@chmod +x $(BIN)/apidanalytics
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUN)
+	@echo "Setting up the tools in $(VENV), once ..."
+	@$(PIP) -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Speed and memory of the service, measured against two yardsticks in the same run: ``make bench``."""

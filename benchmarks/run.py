@@ -1,0 +1,160 @@
+"""The run: which cells are measured, in which order, and how long."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import packing, scopes, service, starting, traffic, wrk, yardsticks
+from benchmarks.packing import Packing
+from benchmarks.results import Cost, together
+from benchmarks.starting import Starting
+
+BATCHES: Final = (1, 10, 100, 500)
+CONNECTIONS: Final = (32, 256)
+COMPARED: Final = (1, 100)
+"""Batches whose ratios to the yardsticks are targets: measured in several rounds, so that drift cancels out."""
+
+MEMORY_INTERVAL_SECONDS: Final = 20
+
+Say = Callable[[Cost], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much is measured."""
+
+    seconds: float = 5.0
+    yardstick_seconds: float = 3.0
+    rounds: int = 2
+    batches: tuple[int, ...] = BATCHES
+    connections: tuple[int, ...] = CONNECTIONS
+    encodings: tuple[bool, ...] = (False, True)
+    many_tenants: int = 1_000
+    memory_tenants: int = 10_000
+    packing_megabytes: int = 400
+    start_megabytes: int = 1_000
+    parts: frozenset[str] = frozenset({"grid", "tenants", "memory", "packing", "starting"})
+
+
+QUICK: Final = Plan(
+    seconds=2.0,
+    yardstick_seconds=2.0,
+    rounds=1,
+    batches=(1, 100),
+    encodings=(False,),
+    packing_megabytes=100,
+    start_megabytes=200,
+)
+
+
+@dataclass(kw_only=True)
+class Results:
+    """Everything that was measured; a part that was left out is empty."""
+
+    grid: list[Cost] = field(default_factory=list)
+    tenants: tuple[Cost, Cost] | None = None
+    memory: tuple[Cost, Cost] | None = None
+    packing: Packing | None = None
+    starting: Starting | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {
+            "grid": [cost.as_json() for cost in self.grid],
+            "tenants": [cost.as_json() for cost in self.tenants or ()],
+            "memory": [cost.as_json() for cost in self.memory or ()],
+            "packing": asdict(self.packing) if self.packing else None,
+            "starting": asdict(self.starting) if self.starting else None,
+        }
+
+
+class Run:
+    """Measures what a plan says, on a directory of the disk in question, and tells how it goes."""
+
+    def __init__(self, plan: Plan, below: Path, say: Say) -> None:
+        self._plan = plan
+        self._below = below
+        self._say = say
+
+    def measure(self) -> Results:
+        """Measure all of it."""
+        results = Results()
+        if "grid" in self._plan.parts:
+            results.grid = list(self._grid())
+        if "tenants" in self._plan.parts:
+            results.tenants = self._tenants()
+        if "memory" in self._plan.parts:
+            results.memory = self._memory()
+        if "packing" in self._plan.parts:
+            results.packing = packing.measure(self._below, self._plan.packing_megabytes)
+        if "starting" in self._plan.parts:
+            results.starting = starting.measure(self._below, self._plan.start_megabytes)
+        return results
+
+    def _grid(self) -> Iterator[Cost]:
+        for batch in self._plan.batches:
+            for is_gzip in self._plan.encodings:
+                bodies = traffic.bodies(batch, is_gzip=is_gzip)
+                for connections in self._plan.connections:
+                    load = wrk.Load(
+                        bodies=bodies,
+                        records=batch,
+                        connections=connections,
+                        seconds=self._plan.seconds,
+                        is_gzip=is_gzip,
+                    )
+                    yield from self._cell(load)
+
+    def _cell(self, load: wrk.Load) -> list[Cost]:
+        servers = ["service"] if load.is_gzip else ["floor", "service", "reference"]
+        rounds = self._plan.rounds if load.records in COMPARED and not load.is_gzip else 1
+        measured: dict[str, list[Cost]] = {server: [] for server in servers}
+        for _ in range(rounds):
+            for server in servers:
+                measured[server].append(self._one(server, load))
+        return [together(costs) for costs in measured.values()]
+
+    def _one(self, server: str, load: wrk.Load, **settings: Any) -> Cost:
+        if server == "service":
+            cost = service.measure(load, self._below, **settings)
+        else:
+            cost = yardsticks.measure(server, replace(load, seconds=self._plan.yardstick_seconds))
+        self._say(cost)
+        return cost
+
+    def _tenants(self) -> tuple[Cost, Cost]:
+        """Measure batches of 100 for one tenant and for many, in turn."""
+        loads = [
+            wrk.Load(
+                bodies=traffic.bodies(100),
+                records=100,
+                connections=32,
+                seconds=self._plan.seconds,
+                scopes=scopes.names(tenants),
+            )
+            for tenants in (1, self._plan.many_tenants)
+        ]
+        rounds = [[self._one("service", load) for load in loads] for _ in range(self._plan.rounds)]
+        one, many = (together(list(costs)) for costs in zip(*rounds, strict=True))
+        return one, many
+
+    def _memory(self) -> tuple[Cost, Cost]:
+        """Measure single posts for one tenant and for very many, all of them in one interval."""
+        keys = traffic.API_KEYS[:1]
+        one, many = (
+            self._one(
+                "service",
+                wrk.Load(
+                    bodies=traffic.bodies(1, keys=keys),
+                    records=1,
+                    connections=256,
+                    seconds=self._plan.seconds,
+                    scopes=scopes.names(tenants),
+                    keys=keys,
+                ),
+                apidanalytics_collection_interval=MEMORY_INTERVAL_SECONDS,
+            )
+            for tenants in (1, self._plan.memory_tenants)
+        )
+        return one, many

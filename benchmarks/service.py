@@ -1,0 +1,85 @@
+"""The service under load: its cost from the first byte to the object in the lake."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import processes, scopes, wrk
+from benchmarks.results import Cost
+from benchmarks.yardsticks import free_port
+from tests.harness import ServiceProcess, wait_until
+
+INTERVAL_SECONDS = 5
+"""Collection interval of a measurement: short, so that packing and uploading go on under load as well."""
+DELIVERY_TIMEOUT_SECONDS = 180.0
+
+
+@contextmanager
+def directory(below: Path) -> Iterator[Path]:
+    """Make a directory on the disk to be measured; it is removed at the end."""
+    below.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(prefix="b-", dir=below))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def prepared(folder: Path, **settings: Any) -> Iterator[ServiceProcess]:
+    """Prepare a service whose tenants stand in ``scopes.yaml`` of this folder; the durability is the default, disk."""
+    settings = {
+        "local_storage_path": folder / "data",
+        "api_listen": f"127.0.0.1:{free_port()}",
+        "log_level": "warn",
+        "apidanalytics_scopes_file": folder / "scopes.yaml",
+        "apidanalytics_collection_interval": INTERVAL_SECONDS,
+        **settings,
+    }
+    with ServiceProcess(settings) as service:
+        yield service
+
+
+def measure(load: wrk.Load, below: Path, **settings: Any) -> Cost:
+    """Put the load on a fresh service, wait until every record is in the lake, and return what it took."""
+    with directory(below) as folder:
+        scopes.write(folder / "scopes.yaml", len(load.scopes), load.keys)
+        with prepared(folder, **settings) as service:
+            service.start()
+            return _measure(load, service)
+
+
+def _measure(load: wrk.Load, service: ServiceProcess) -> Cost:
+    pids = service.pids()
+    before = processes.cpu_seconds(pids)
+    answers = wrk.run(load, int(service.settings["api_listen"].rpartition(":")[2]))
+    records = _wait_delivered(service)
+    workers = service.worker_pids()
+    if records < load.records * (answers.requests - answers.refused):
+        raise AssertionError(f"{answers} were answered, only {records} records were accepted")
+    if sorted([service.pid, *workers]) != sorted(pids):
+        raise AssertionError("a process was replaced while it was measured")
+    return Cost.of(
+        "service",
+        load,
+        answers,
+        requests=records // load.records,
+        cpu_seconds=processes.cpu_seconds(pids) - before,
+        worker_megabytes=max(map(processes.peak_megabytes, workers)),
+        agent_megabytes=processes.peak_megabytes(service.pid),
+        megabytes=sum(map(processes.peak_megabytes, pids)),
+    )
+
+
+def _wait_delivered(service: ServiceProcess) -> int:
+    """Wait until all that was accepted is uploaded; return the number of records."""
+    wait_until(
+        service.is_delivered, timeout_seconds=DELIVERY_TIMEOUT_SECONDS, pause_seconds=1.0, what="all is delivered"
+    )
+    totals = service.status()["totals"]
+    if totals["uploaded"]["records"] != totals["accepted"]["records"]:
+        raise AssertionError(f"not all that was accepted was uploaded: {totals}")
+    return int(totals["accepted"]["records"])

@@ -1,0 +1,107 @@
+"""The object store in a folder: ``<root>/<org>~<env>/date=.../time=.../<file>``.
+
+An object appears whole and durable, or not at all: it is written to ``<root>/.part/``, synced, and renamed to its
+key. Who lists the lake never sees a half-made object.
+"""
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from apidanalytics import durable
+
+PARTS: Final = ".part"
+"""The folder of what is being written."""
+
+
+class Lake:
+    """A folder of objects."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._written = 0
+
+    def __repr__(self) -> str:
+        return f"<Lake {self.root}>"
+
+    def create(self) -> None:
+        """Make the folder, and remove what was half-made when the process died."""
+        parts = self.root / PARTS
+        parts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in parts.iterdir():
+            path.unlink()
+
+    def begin(self, key: str) -> "Writing":
+        """Begin to write an object; from the event loop's thread, and without touching the disk."""
+        self._written += 1
+        return Writing(self.root, key, self.root / PARTS / f"{self._written}.part")
+
+
+class Writing:
+    """An object being written. Every method blocks; left without ``publish``, nothing of it remains."""
+
+    def __init__(self, root: Path, key: str, part: Path) -> None:
+        self._root = root
+        self._target = root / key
+        self._part = part
+        self._descriptor = -1
+        self._lock = threading.Lock()  # who gives up may do so while a thread still writes
+        self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.abandon()
+
+    def write(self, piece: bytes) -> None:
+        """Append."""
+        with self._lock:
+            self._write(piece)
+        self.size_bytes += len(piece)
+
+    def publish(self) -> None:
+        """Make the object durable under its key; an older one is replaced at once.
+
+        Raises:
+            OSError: the disk is full or failing, and the key is as it was.
+
+        """
+        with self._lock:
+            os.fsync(self._descriptor)
+            self._close()
+            _make_directories(self._root, self._target.parent)
+            self._part.rename(self._target)
+            durable.sync_directory(self._target.parent)
+
+    def abandon(self) -> None:
+        """Remove what was not published; twice is fine."""
+        with self._lock:
+            self._close()
+            self._part.unlink(missing_ok=True)
+
+    def _write(self, piece: bytes) -> None:
+        if self._descriptor < 0:
+            self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _make_directories(root: Path, directory: Path) -> None:
+    """Make a directory and those above it, durably."""
+    if directory.is_dir():
+        return
+    if directory != root:
+        _make_directories(root, directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    durable.sync_directory(directory.parent)

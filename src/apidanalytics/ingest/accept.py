@@ -1,0 +1,257 @@
+"""Answers the requests of the data API: a batch that passes every check goes to the spool, and its 200 follows it.
+
+The usual batch takes one call from the request to the spool, without a task or a future. A large one (over a megabyte
+once unzipped) is unzipped in a thread and read in steps, one at a time in a worker, so that it holds up nobody.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from apidanalytics.errors import ErrorCode, Refusal
+from apidanalytics.ingest.http import Exchange, Response
+from apidanalytics.ingest.inflate import inflate
+from apidanalytics.ingest.lookups import tenant_by_scope
+from apidanalytics.ingest.payload import Payload, PayloadOptions, PayloadReader
+from apidanalytics.ingest.ports import Scopes, Spool, Timers
+from apidanalytics.ingest.records import Steps
+from apidanalytics.ingest.routes import (
+    PROBES,
+    READY,
+    Routes,
+    check_content_type,
+    is_zipped,
+    method_not_allowed,
+    not_found,
+)
+from apidanalytics.ingest.sliced import read_in_steps
+from apidanalytics.ingest.waiting import WaitingLine
+from apidanalytics.model import Batch, Outcome, Tenant
+
+log = structlog.get_logger()
+
+SMALL_BYTES: Final = 1 << 20
+"""Bodies up to this size are read at once."""
+SMALL_ZIPPED_BYTES: Final = 1 << 18
+"""Zipped bodies up to this size are tried at once: they inflate to ``SMALL_BYTES`` or are found to be large."""
+
+NOT_INITIALIZED: Final = "Service is not initialized completely"
+
+_OK: Final = Response(200)
+_READY: Final = Response(200, b'{"status":"ready"}')
+_ALIVE: Final = Response(200, b'{"status":"alive"}')
+_FOR_POST: Final = ((b"Allow", b"POST"),)
+_FOR_READING: Final = ((b"Allow", b"GET, HEAD"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptOptions:
+    """How requests are answered."""
+
+    base_path: str = "/analytics"
+    interval_seconds: int = 120
+    """``apidanalytics_collection_interval``: the length of a bucket."""
+    max_payload_bytes: int = 128 << 20
+    """Of an unzipped body."""
+    overload_wait_seconds: float = 10.0
+    """How long a batch waits for room in the buffer."""
+    overload_status: int = 503
+    """Of ``OVERLOADED`` and ``STORAGE_UNAVAILABLE``; 500 for a client that retries nothing else."""
+    payload: PayloadOptions = field(default_factory=PayloadOptions)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What this worker has answered since it started."""
+
+    requests: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """By status and errorCode (``""`` for none). Status 0: closed without an answer."""
+    records: int = 0
+    """Of batches answered with 200."""
+    bytes: int = 0
+    """Of their lines."""
+
+
+class Acceptor:
+    """The handler of the data API. All of it runs on the event loop."""
+
+    def __init__(self, *, spool: Spool, timers: Timers, options: AcceptOptions) -> None:
+        self._spool = spool
+        self._options = options
+        self._routes = Routes(options.base_path)
+        self._line = WaitingLine(spool, timers, options.overload_wait_seconds)
+        self._scopes: Scopes | None = None
+        self._reader: PayloadReader | None = None
+        self._large_turn = asyncio.Semaphore(1)
+        self._large: set[asyncio.Task[None]] = set()
+        self._busy = {code: _busy(options.overload_status, code) for code in _BUSY}
+        self.counters = Counters()
+        self.draining = False
+        """Whether ``/ready`` says that no more batches should come; those that come are served."""
+
+    def __repr__(self) -> str:
+        state = "draining" if self.draining else "ready" if self._reader else "without scopes"
+        return f"<Acceptor {state}: {len(self._line)} waiting, {len(self._large)} large>"
+
+    @property
+    def scopes(self) -> Scopes | None:
+        """The source of scope data; None until there is one."""
+        return self._scopes
+
+    @scopes.setter
+    def scopes(self, scopes: Scopes | None) -> None:
+        self._scopes = scopes
+        self._reader = PayloadReader(scopes, self._options.payload) if scopes else None
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer a request, now or later, exactly once."""
+        try:
+            self._handle(exchange)
+        except Exception as error:  # noqa: BLE001 - the border: every request gets its answer
+            self._fail(exchange, error)
+
+    def _handle(self, exchange: Exchange) -> None:
+        scope = self._routes.scope_of(exchange.path)
+        if scope is None:
+            self._probe(exchange)
+        elif exchange.method == b"POST":
+            self._accept(exchange, scope)
+        else:
+            self._refuse(exchange, method_not_allowed("POST"), _FOR_POST)
+
+    def _accept(self, exchange: Exchange, scope: str) -> None:
+        scopes, reader = self._scopes, self._reader
+        if scopes is None or reader is None:
+            raise Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, NOT_INITIALIZED)
+        check_content_type(exchange.header(b"content-type"))
+        tenant = tenant_by_scope(scopes, scope) if scope else None
+        zipped = is_zipped(exchange.header(b"content-encoding"))
+        body = self._small_body(exchange.body, zipped)
+        if body is None:
+            self._start(self._accept_large(exchange, reader, tenant, zipped))
+        else:
+            self._append(exchange, reader.read(body, tenant, exchange.arrived_at))
+
+    def _small_body(self, body: bytes, zipped: bool) -> bytes | None:
+        """Return the body unzipped, or None if it is large."""
+        if not zipped:
+            return body if len(body) <= SMALL_BYTES else None
+        if len(body) > SMALL_ZIPPED_BYTES:
+            return None
+        return inflate(body, min(SMALL_BYTES, self._options.max_payload_bytes))
+
+    async def _accept_large(
+        self, exchange: Exchange, reader: PayloadReader, tenant: Tenant | None, zipped: bool
+    ) -> None:
+        try:
+            async with self._large_turn:
+                if exchange.is_gone:
+                    exchange.abort()
+                    return
+                body = await self._inflate(exchange.body) if zipped else exchange.body
+                payload = await _in_steps(read_in_steps(reader, body, tenant, exchange.arrived_at))
+            self._append(exchange, payload)
+        except asyncio.CancelledError:
+            exchange.abort()
+            raise
+        except Exception as error:  # noqa: BLE001 - as in __call__
+            self._fail(exchange, error)
+
+    async def _inflate(self, body: bytes) -> bytes:
+        limit = self._options.max_payload_bytes
+        text = await asyncio.to_thread(inflate, body, limit)
+        if text is None:
+            raise Refusal(413, ErrorCode.PAYLOAD_TOO_LARGE, f"The unzipped body may have at most {limit} bytes")
+        return text
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._large.add(task)
+        task.add_done_callback(self._large.discard)
+
+    def _append(self, exchange: Exchange, payload: Payload) -> None:
+        interval = self._options.interval_seconds
+        batch = Batch(
+            tenant=payload.tenant.name,
+            start_at=int(exchange.arrived_at // interval) * interval,
+            records=payload.records,
+            lines=payload.lines,
+        )
+        done = partial(self._finish, exchange, batch)
+        if not self._line.offer(batch, done):
+            self._line.wait(batch, done, partial(self._say_busy, exchange, ErrorCode.OVERLOADED))
+
+    def _finish(self, exchange: Exchange, batch: Batch, outcome: Outcome) -> None:
+        if outcome is Outcome.COMMITTED:
+            self.counters.records += batch.records
+            self.counters.bytes += len(batch.lines)
+            self._answer(exchange, _OK)
+        elif outcome is Outcome.UNAVAILABLE:
+            self._say_busy(exchange, ErrorCode.STORAGE_UNAVAILABLE)
+        else:
+            self.counters.requests[0, ""] += 1
+            exchange.abort()
+
+    def _probe(self, exchange: Exchange) -> None:
+        """Answer ``/health`` and ``/ready``."""
+        if exchange.path not in PROBES:
+            raise not_found()
+        if exchange.method not in (b"GET", b"HEAD"):
+            self._refuse(exchange, method_not_allowed("GET and HEAD"), _FOR_READING)
+            return
+        trouble = self._not_ready_because() if exchange.path == READY else None
+        if trouble is not None:
+            self._refuse(exchange, Refusal(503, ErrorCode.NOT_READY, trouble))
+        else:
+            self._answer(exchange, _READY if exchange.path == READY else _ALIVE)
+
+    def _not_ready_because(self) -> str | None:
+        if self._reader is None:
+            return NOT_INITIALIZED
+        if self.draining:
+            return "The service is stopping"
+        return None if self._spool.is_writable else "The disk refuses writes"
+
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        if not isinstance(error, Refusal):
+            log.error("ingest.defect", exc_info=error, hint="a defect of ours: the batch was refused with 500")
+            error = Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "The service failed; nothing of the batch was kept")
+        self._refuse(exchange, error)
+
+    def _refuse(self, exchange: Exchange, refusal: Refusal, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self._answer(exchange, Response(refusal.status, refusal.body(), headers), refusal.code)
+
+    def _say_busy(self, exchange: Exchange, code: ErrorCode) -> None:
+        self._answer(exchange, self._busy[code], code)
+
+    def _answer(self, exchange: Exchange, response: Response, code: str = "") -> None:
+        self.counters.requests[response.status, code] += 1
+        exchange.respond(response)
+
+
+_BUSY: Final = {
+    ErrorCode.OVERLOADED: (b"1", "The buffer stayed full for too long; try again"),
+    ErrorCode.STORAGE_UNAVAILABLE: (b"5", "The disk refuses writes and nothing of the batch was kept; try again later"),
+}
+"""Seconds for ``Retry-After``, and the reason."""
+
+
+def _busy(status: int, code: ErrorCode) -> Response:
+    retry_after, reason = _BUSY[code]
+    return Response(status, Refusal(status, code, reason).body(), ((b"Retry-After", retry_after),))
+
+
+async def _in_steps(steps: Steps[Payload]) -> Payload:
+    """Do work in steps, with everyone else's turn between two of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            payload: Payload = end.value
+            return payload
+        await asyncio.sleep(0)

@@ -1,0 +1,54 @@
+"""What stage 1 needs from others: who a tenant is, somewhere durable to put a batch, and a way to be woken."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from apidanalytics.model import Batch, Developer, Outcome, Tenant
+
+
+class Scopes(Protocol):
+    """Answers who a scope, an org and env, or an API key is. Each question may raise ``LookupFailedError``."""
+
+    @property
+    def generation(self) -> int:
+        """Changes whenever an answer may have changed; a source that must be asked each time changes it each time."""
+
+    def tenant(self, scope_uuid: str) -> Tenant | None:
+        """Return the tenant behind this scope."""
+
+    def tenant_of(self, org: str, env: str) -> Tenant | None:
+        """Return the tenant of this org and env."""
+
+    def developer(self, tenant: Tenant, api_key: str) -> Developer | None:
+        """Return who stands behind this API key of this tenant."""
+
+
+class Spool(Protocol):
+    """Makes batches durable."""
+
+    on_room: Callable[[], None] | None
+    """Called on the loop when there is room again after ``append`` returned False."""
+
+    @property
+    def is_writable(self) -> bool:
+        """False while the disk refuses writes."""
+
+    def append(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
+        """Take a batch and call ``done`` exactly once, later, on the loop; or return False: full, nothing taken."""
+
+
+class Timer(Protocol):
+    """A call that is due later."""
+
+    def cancel(self) -> None:
+        """Forget the call."""
+
+
+class Timers(Protocol):
+    """The part of an event loop that tells and keeps time."""
+
+    def time(self) -> float:
+        """Return seconds since some fixed instant."""
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> Timer:
+        """Call back at that instant."""

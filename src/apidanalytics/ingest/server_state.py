@@ -1,0 +1,118 @@
+"""What all connections of one worker share: limits, totals, the time, and the sweep over their deadlines."""
+
+from collections import Counter
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Final, Protocol
+
+import structlog
+
+from apidanalytics.clock import Clock
+from apidanalytics.ingest.budget import InflightBudget
+from apidanalytics.ingest.http import Handler, render_tails
+from apidanalytics.ingest.limits import HttpLimits
+
+log = structlog.get_logger()
+
+FAILURE_LOG_SECONDS: Final = 10.0
+"""At most one handler failure is logged in this time: a defect may strike with every request."""
+
+
+class Connection(Protocol):
+    """A connection as its listener sees it."""
+
+    deadline: float
+    """On the monotonic clock; infinite when there is none."""
+
+    def expire(self) -> None:
+        """Act on the deadline, or move it."""
+
+    def drain(self) -> None:
+        """Serve what is in flight or on its way, then close."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class ServerState:
+    """Shared by the connections of one worker; used on the event loop only."""
+
+    __slots__ = (
+        "_clock",
+        "_failures",
+        "_next_failure_log_at",
+        "_second",
+        "arrival_time",
+        "budget",
+        "call_soon",
+        "connections",
+        "handler",
+        "is_draining",
+        "limits",
+        "now",
+        "on_close",
+        "refusals",
+        "requests",
+        "tails",
+    )
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        clock: Clock,
+        *,
+        call_soon: Callable[[Callable[[], None]], object],
+        on_close: Callable[[], None],
+    ) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.call_soon = call_soon
+        self.on_close = on_close
+        """Called whenever a connection is gone."""
+        self._clock = clock
+        self.arrival_time = clock.now
+        self.budget = InflightBudget(limits.max_inflight_bytes)
+        self.connections: set[Connection] = set()
+        self.requests = 0
+        """Complete requests so far."""
+        self.refusals: Counter[int] = Counter()
+        """Requests that were refused before the handler saw them, by status."""
+        self.is_draining = False
+        self.now = 0.0
+        """The monotonic clock at the last sweep: precise enough for deadlines, and free."""
+        self._second = -1
+        self.tails = (b"", b"", b"")
+        """How a header ends; see ``render_tails``. The date in them is at most one sweep late."""
+        self._failures = 0
+        self._next_failure_log_at = 0.0
+        self._tell_time()
+
+    def sweep(self) -> None:
+        """Act on every deadline that has passed. To be called a few times a second."""
+        self._tell_time()
+        now = self.now
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            connection.expire()
+        self.budget.settle()
+
+    def report_failure(self, error: Exception) -> None:
+        """Log an exception of the handler, unless one was logged just before."""
+        self._failures += 1
+        if self.now < self._next_failure_log_at:
+            return
+        self._next_failure_log_at = self.now + FAILURE_LOG_SECONDS
+        log.error(
+            "ingest.handler_failed",
+            failures=self._failures,
+            hint="a defect: the requests were answered with 500 and nothing of them was kept",
+            exc_info=error,
+        )
+        self._failures = 0
+
+    def _tell_time(self) -> None:
+        self.now = self._clock.monotonic()
+        second = int(self._clock.now())
+        if second != self._second:
+            self._second = second
+            self.tails = render_tails(formatdate(second, usegmt=True))

@@ -1,0 +1,105 @@
+"""Reads a large body slice by slice, so that it does not hold up the event loop."""
+
+from msgspec import Raw, UnsetType
+
+from apidanalytics.errors import Refusal
+from apidanalytics.ingest.decode import Envelope, is_json, parse_envelope, too_many_records
+from apidanalytics.ingest.payload import Payload, PayloadReader
+from apidanalytics.ingest.records import Steps
+from apidanalytics.ingest.slices import SLICE_BYTES, find_cuts, find_head, may_name_records
+from apidanalytics.model import Tenant
+
+
+def read_in_steps(reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float) -> Steps[Payload]:
+    """Return the same as ``PayloadReader.read``, in steps.
+
+    A body that cannot be cut is read whole: then a step is one pass over it, which takes 1 to 5 ms per megabyte.
+
+    Raises:
+        Refusal: it is not accepted.
+
+    """
+    payload = yield from _read_sliced(reader, body, tenant, now)
+    if payload is None:
+        payload = yield from reader.read_in_order(body, tenant, now)
+    return payload
+
+
+def _read_sliced(reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float) -> Steps[Payload | None]:
+    found = find_head(body)
+    if found is None:
+        return None
+    head, envelope = found
+    try:
+        known_tenant = tenant or reader.tenant_named(envelope)
+    except Refusal:
+        return None
+    slicing = _Slicing(reader, known_tenant, now)
+    at = len(head)
+    while len(body) - at > SLICE_BYTES:
+        cut = yield from slicing.take(body, at)
+        if cut is None:
+            return None
+        at = cut + 1
+    return slicing.finish(head, body[at:], None if tenant else envelope)
+
+
+class _Slicing:
+    """What is known of a body that has been read in part."""
+
+    def __init__(self, reader: PayloadReader, tenant: Tenant, now: float) -> None:
+        self._reader = reader
+        self._tenant = tenant
+        self._now = now
+        self._records = 0
+        self._pieces: list[bytes] = []
+        self._refusal: Refusal | None = None
+        """For the first bad record. It is the answer only if the rest is JSON."""
+
+    def take(self, body: bytes, start: int) -> Steps[int | None]:
+        """Read one slice and return the place of the comma behind it, or None: there is no cut that is right."""
+        for cut in find_cuts(body, start):
+            content = body[start:cut]
+            is_right = content and not content.isspace() and self._read(b"[%b]" % content)
+            yield
+            if is_right:
+                return cut
+        return None
+
+    def finish(self, head: bytes, rest: bytes, named: Envelope | None) -> Payload | None:
+        """Read the last slice and what follows the records; None: the body has to be read whole."""
+        last = head + rest
+        if may_name_records(rest) or rest.lstrip().startswith(b"]") or not is_json(last):
+            return None
+        if named is not None and _names_of(parse_envelope(last)) != _names_of(named):
+            return None
+        if self._refusal is not None:
+            raise self._refusal
+        payload = self._reader.read(last, self._tenant, self._now)
+        self._count(payload.records)
+        return Payload(self._tenant, self._records, b"".join((*self._pieces, payload.lines)))
+
+    def _read(self, array: bytes) -> bool:
+        if self._refusal is not None:
+            return is_json(array)
+        try:
+            lines = self._reader.read_array(array, self._tenant, self._now)
+        except Refusal as refusal:
+            if refusal.status != 400:
+                raise
+            self._refusal = refusal
+            return True
+        if lines is None:
+            return False
+        self._count(lines.records)
+        self._pieces.append(lines.text)
+        return True
+
+    def _count(self, records: int) -> None:
+        self._records += records
+        if self._records > self._reader.max_records:
+            raise too_many_records(self._reader.max_records)
+
+
+def _names_of(envelope: Envelope) -> tuple[Raw | UnsetType, Raw | UnsetType]:
+    return envelope.organization, envelope.environment

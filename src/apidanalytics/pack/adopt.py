@@ -1,0 +1,141 @@
+"""What stands in the directories and the ledger does not know: the Go original's files, and ours after a lost ledger.
+
+====================================  ==============================================================================
+``tmp/<bucket>/``                     moved to ``recovered/``, and then as there
+``staging/<bucket>/``, ``failed/``    a whole file is counted and staged (from ``failed/`` it moves to ``staging/``);
+                                      a torn or damaged one is moved to ``recovered/``, and then as there
+``recovered/<bucket>/``               complete lines are written to a new file in ``staging/``, see ``leftovers``
+====================================  ==============================================================================
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import structlog
+
+from apidanalytics import durable, layout
+from apidanalytics.clock import Clock
+from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.model import StagedFile
+from apidanalytics.pack.aside import Aside
+from apidanalytics.pack.buckets import Bucket, buckets
+from apidanalytics.pack.compress import describe
+from apidanalytics.pack.leftovers import Leftovers
+from apidanalytics.pack.ports import PackLedger
+from apidanalytics.pack.publish import Publisher
+from apidanalytics.pack.recover import waiting_spools
+from apidanalytics.pack.salvage import Salvage
+from apidanalytics.pack.stager import NOTHING, Staged
+from apidanalytics.pack.strangers import Strangers
+
+log = structlog.get_logger()
+
+
+class Adoption:
+    """Makes the ledger know what the directories hold.
+
+    Call ``run`` once at start: after ``Recovery.clear``, before the first spool is packed and before the uploader
+    looks into the directories. It may take as long as reading all that is unknown.
+    """
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        ledger: PackLedger,
+        adopt: Callable[[StagedFile], None],
+        *,
+        clock: Clock,
+        strangers: Strangers,
+    ) -> None:
+        """Join the parts; ``adopt`` tells the ledger that a file stands in ``staging/`` and was never counted."""
+        self._data = data
+        self._ledger = ledger
+        self._adopt = adopt
+        self._strangers = strangers
+        aside = Aside(data, ledger, clock)
+        publisher = Publisher(data, aside, self._adopt_all)
+        self._leftovers = Leftovers(data, ledger, aside, publisher, clock=clock, strangers=strangers)
+
+    def run(self) -> Staged:
+        """Adopt everything and return how much was staged. What the disk refuses waits for the next start."""
+        data = self._data
+        for bucket in _buckets_among(data.tmp):
+            self._try(self._take_over, bucket)
+        spools = {SpoolName.parse(path.name).number for path in waiting_spools(data, self._strangers)}
+        staged = NOTHING
+        for place in (data.staging, data.failed):
+            for bucket in buckets(place, self._strangers):
+                staged += self._try(lambda bucket: self._register(bucket, spools), bucket)
+        for bucket in _buckets_among(data.recovered):
+            self._try(self._take_over, bucket)
+        for bucket in _buckets_among(data.recovered):
+            staged += self._try(self._leftovers.deliver, bucket)
+        if staged.files:
+            log.info("adopt.staged", files=staged.files, records=staged.records, bytes=staged.bytes)
+        return staged
+
+    def _try(self, step: Callable[[Bucket], Staged], bucket: Bucket) -> Staged:
+        """One directory that the disk refuses must not keep the others waiting."""
+        try:
+            return step(bucket)
+        except OSError as error:
+            hint = "it stays where it is and is tried again at the next start"
+            log.error("adopt.failed", path=str(bucket.path), error=str(error), hint=hint)  # noqa: TRY400 - no traceback
+            return NOTHING
+
+    def _take_over(self, bucket: Bucket) -> Staged:
+        self._leftovers.take_over(bucket)
+        return NOTHING
+
+    def _register(self, bucket: Bucket, spools: set[int]) -> Staged:
+        """Stage the unknown files of a bucket, but for those whose spool waits: packing will stage them."""
+        names = bucket.files(self._strangers)
+        known = self._ledger.known(bucket.path.name, list(names))
+        staged = NOTHING
+        for name, parsed in names.items():
+            if name not in known and parsed.n // layout.FILES_PER_SPOOL not in spools:
+                staged += self._register_file(bucket, name)
+        bucket.remove_if_empty()
+        return staged
+
+    def _register_file(self, bucket: Bucket, name: str) -> Staged:
+        path = bucket.path / name
+        content = Salvage(path)
+        for _ in content.lines():
+            pass
+        if not content.is_whole:
+            self._leftovers.take_over_file(bucket, name)
+            return NOTHING
+        if not content.records:
+            durable.remove(path)
+            log.info("adopt.empty", path=str(path), hint="a file without records, removed")
+            return NOTHING
+        target = self._data.staging / bucket.path.name / name
+        if not self._bring(path, target):
+            return NOTHING
+        file = bucket.staged(name, content, describe(target))
+        self._adopt(file)
+        return Staged.of([file])
+
+    def _bring(self, path: Path, target: Path) -> bool:
+        """Make a whole file durable, in ``staging/``; False when its place is taken."""
+        durable.sync_file(path)
+        if path == target:
+            durable.sync_directories((path.parent, self._data.staging))
+            return True
+        if target.exists():
+            self._strangers.report(path)
+            return False
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        durable.rename(path, target)
+        durable.sync_directory(self._data.staging)
+        return True
+
+    def _adopt_all(self, files: Sequence[StagedFile]) -> None:
+        for file in files:
+            self._adopt(file)
+
+
+def _buckets_among(place: Path) -> Iterable[Bucket]:
+    """Yield the bucket directories in a place that holds other things too."""
+    return filter(None, map(Bucket.at, sorted(place.iterdir())))

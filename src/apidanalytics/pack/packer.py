@@ -1,0 +1,169 @@
+"""One sealed spool becomes one gzip file per tenant and start.
+
+::
+
+    read all entries --> plan --> groups of files: write, sync, link, sync, ledger --> ledger: packed --> remove
+
+Everything follows from the spool's content and name, so packing it again, after a crash anywhere, ends in the same
+names and bytes; what the ledger knows is not made again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from apidanalytics import durable, failpoints
+from apidanalytics.clock import Clock
+from apidanalytics.errors import DamagedError, NewerFormatError
+from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.model import SpoolHeader
+from apidanalytics.pack.aside import Aside, Why
+from apidanalytics.pack.contents import Contents
+from apidanalytics.pack.index import Index
+from apidanalytics.pack.plan import grouped, plan
+from apidanalytics.pack.ports import OpenSpool, PackLedger, SpoolReader
+from apidanalytics.pack.publish import Publisher
+from apidanalytics.pack.stager import NOTHING, Staged, Stager
+
+log = structlog.get_logger()
+
+GROUP_FILES: Final = 500
+GROUP_BYTES: Final = 256 << 20
+"""Files that are synced together hold about this many bytes of lines at most."""
+
+
+class Outcome(Enum):
+    """What became of a spool."""
+
+    PACKED = "packed"
+    """Everything that can be read of it is staged, and it is gone."""
+    REMOVED = "removed"
+    """It was empty, or had been packed before; it is gone."""
+    SET_ASIDE = "set aside"
+    """It cannot be read at all; it is in ``damaged/``."""
+    LEFT_ALONE = "left alone"
+    """A newer version wrote it; it stays where it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """What packing did."""
+
+    outcome: Outcome
+    staged: Staged = NOTHING
+    """What this run staged; not what an earlier one did before a crash."""
+    torn_bytes: int = 0
+    """Length of the unfinished write at the spool's end, of which nobody was told that it is safe."""
+    damaged_bytes: int = 0
+    """Length of what was committed and cannot be read any more."""
+
+
+class Packer:
+    """Packs spools, one at a time, in a thread that may wait for the disk."""
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        ledger: PackLedger,
+        open_spool: OpenSpool,
+        *,
+        clock: Clock,
+        fallback: Callable[[int], SpoolHeader],
+    ) -> None:
+        """Join the parts; ``fallback`` makes the header, by number, of a spool whose own header is damaged."""
+        self._ledger = ledger
+        self._open_spool = open_spool
+        self._fallback = fallback
+        self._aside = Aside(data, ledger, clock)
+        self._stager = Stager(ledger, Publisher(data, self._aside, lambda files: ledger.stage(files, clock.now())))
+        self._newer: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<Packer: {len(self._newer)} spools of a newer format left alone>"
+
+    def pack(self, path: Path) -> Packed:
+        """Stage everything a spool in ``sealed/`` or ``recovered/`` holds, then remove it.
+
+        Raises:
+            OSError: the disk refuses; the spool is still there, to be packed again later. So it is after whatever
+                the ledger raises.
+            ValueError: this is not a spool's name.
+
+        """
+        name = SpoolName.parse(path.name)
+        if path.name in self._newer:
+            return Packed(outcome=Outcome.LEFT_ALONE)
+        if self._ledger.is_packed(name.number):
+            return _remove(path, Packed(outcome=Outcome.REMOVED))
+        failpoints.hit("pack.before_read")
+        # The tail of a dead process's spool may be in the page cache only: after a power cut it were another spool.
+        durable.sync_file(path)
+        try:
+            reader = self._open(path, name)
+        except NewerFormatError as error:
+            return self._leave_alone(path, error)
+        except DamagedError as error:
+            self._aside.move(path, Why(reason=str(error), amounts={"": (0, path.stat().st_size)}))
+            return Packed(outcome=Outcome.SET_ASIDE)
+        with reader:
+            return self._pack(path, name, reader)
+
+    def _open(self, path: Path, name: SpoolName) -> SpoolReader:
+        reader = self._open_spool(path)
+        if reader.header is not None and reader.header.number != name.number:
+            with reader:
+                raise DamagedError(f"the header is that of spool {reader.header.number:012x}")
+        return reader
+
+    def _pack(self, path: Path, name: SpoolName, reader: SpoolReader) -> Packed:
+        index = Index()
+        index.add_all(reader.entries())
+        _report_torn(path, reader.torn_bytes)
+        if not index and not reader.damage:
+            return _remove(path, Packed(outcome=Outcome.REMOVED, torn_bytes=reader.torn_bytes))
+        self._ledger.accepted(name.number, index.counts())
+        contents = Contents(reader, index)
+        files = plan(index, reader.header or self._fallback(name.number), name.recovered)
+        staged = NOTHING
+        for group in grouped(files, GROUP_FILES, GROUP_BYTES):
+            staged += self._stager.stage(group, contents)
+        damaged_bytes = self._keep_damaged(path, reader, contents)
+        self._ledger.packed(name.number)
+        log.info("pack.packed", spool=path.name, files=staged.files, records=staged.records, bytes=staged.bytes)
+        packed = Packed(
+            outcome=Outcome.PACKED, staged=staged, torn_bytes=reader.torn_bytes, damaged_bytes=damaged_bytes
+        )
+        return _remove(path, packed)
+
+    def _keep_damaged(self, path: Path, reader: SpoolReader, contents: Contents) -> int:
+        """Keep a copy of a spool not all of which could be delivered; return how many bytes could not."""
+        damage = (*reader.damage, *contents.lost)
+        if not damage:
+            return 0
+        unknown = sum(stretch.length for stretch in reader.damage)
+        amounts = {"": (0, unknown)} if reader.damage else {}
+        reason = f"{len(damage)} corrupt stretches; what is good was delivered"
+        self._aside.copy(path, Why(reason=reason, amounts=amounts | contents.lost_by_tenant, damage=damage))
+        return sum(stretch.length for stretch in damage)
+
+    def _leave_alone(self, path: Path, error: NewerFormatError) -> Packed:
+        self._newer.add(path.name)
+        hint = "it stays where it is until a version that can read it is started"
+        log.error("pack.newer_format", spool=path.name, error=str(error), hint=hint)
+        return Packed(outcome=Outcome.LEFT_ALONE)
+
+
+def _report_torn(path: Path, torn_bytes: int) -> None:
+    if torn_bytes:
+        log.info("pack.torn", spool=path.name, bytes=torn_bytes, hint="an unfinished write, expected after a crash")
+
+
+def _remove(path: Path, packed: Packed) -> Packed:
+    failpoints.hit("pack.before_remove_spool")
+    durable.remove(path)
+    failpoints.hit("pack.after_remove_spool")
+    return packed

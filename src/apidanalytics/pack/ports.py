@@ -1,0 +1,67 @@
+"""What packing needs from its neighbours."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from apidanalytics.model import Damage, Entry, SpoolHeader, StagedFile
+
+
+class SpoolReader(Protocol):
+    """A spool, opened for reading. ``damage`` and ``torn_bytes`` are complete once ``entries()`` is exhausted."""
+
+    @property
+    def header(self) -> SpoolHeader | None:
+        """What the spool says of itself; None when that is damaged."""
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        """Corrupt stretches between good groups."""
+
+    @property
+    def torn_bytes(self) -> int:
+        """Length of the unfinished write at the end."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries of every committed group, checked, in the order of commit."""
+
+    def read(self, entry: Entry) -> bytes:
+        """Return the lines of an entry.
+
+        Raises:
+            DamagedError: it no longer is what it was.
+
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+OpenSpool = Callable[[Path], SpoolReader]
+"""Raises NewerFormatError for the format of a newer version, DamagedError for what is no spool at all."""
+
+
+class PackLedger(Protocol):
+    """The memory that outlives a crash. Every call is one transaction, and saying a thing twice changes nothing."""
+
+    def known(self, directory: str, names: Sequence[str]) -> set[str]:
+        """Return those of these files of one bucket directory that were staged before, whatever became of them."""
+
+    def is_packed(self, spool_number: int) -> bool:
+        """Tell whether every file of this spool was staged."""
+
+    def accepted(self, spool_number: int, counts: Mapping[str, tuple[int, int]]) -> None:
+        """Count (records, bytes of lines) by tenant as accepted, once per spool number."""
+
+    def stage(self, files: Sequence[StagedFile], staged_at: float) -> None:
+        """Note that these files stand in ``staging/``; one that is known already keeps its state."""
+
+    def packed(self, spool_number: int) -> None:
+        """Note that every file of this spool was staged."""
+
+    def set_aside(self, name: str, records: int, bytes: int, reason: str, at: float, tenant: str = "") -> None:  # noqa: A002
+        """Count what cannot be delivered, once per name and reason; tenant ``""``: nobody can tell whose it was."""

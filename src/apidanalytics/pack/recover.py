@@ -1,0 +1,146 @@
+"""What a process that died left in ``tmp/``, and which spools wait to be packed.
+
+::
+
+    tmp/<n>.spool        lock free: its worker is dead   --> recovered/<n>~recoveredTS~<now>.spool
+    tmp/<n>.spool.new    lock free, and old              --> deleted: nothing in it was acknowledged
+    tmp/*.part           at the agent's start            --> deleted: half-made, made again from its source
+
+The rename fixes the recovery time, so that packing gives the same names however often it begins anew.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from apidanalytics import durable, failpoints
+from apidanalytics.clock import Clock
+from apidanalytics.layout import BucketName, DataDirectory, SpoolName, format_recovery_time
+from apidanalytics.pack.strangers import Strangers
+
+log = structlog.get_logger()
+
+NEW_AGE_SECONDS: Final = 60.0
+"""A worker locks a new spool right after making it; one this old without a lock has no worker any more."""
+
+
+class Recovery:
+    """Looks after ``tmp/`` while workers come and go. Its calls may wait for the disk."""
+
+    def __init__(self, data: DataDirectory, clock: Clock, strangers: Strangers) -> None:
+        self._data = data
+        self._clock = clock
+        self._strangers = strangers
+
+    def clear(self) -> int:
+        """Delete half-made files and return how many; call it once, before anything else makes some."""
+        leftovers = [
+            path for place in (self._data.tmp, self._data.damaged) for path in place.glob("*.part") if path.is_file()
+        ]
+        for path in leftovers:
+            path.unlink()
+        if leftovers:
+            log.info("recover.cleared", files=len(leftovers), hint="half-made files, made again from their source")
+        return len(leftovers)
+
+    def sweep(self) -> list[Path]:
+        """Take over the spools of dead workers and return where they are now.
+
+        Call it at start, whenever a worker died, and every few seconds: with nothing to do it only lists ``tmp/``
+        and tries one lock for each open spool.
+
+        Raises:
+            OSError: the disk refuses; what was not taken over stays where it is.
+
+        """
+        recovered: list[Path] = []
+        for path in sorted(self._data.tmp.iterdir()):
+            if path.suffix == ".spool":
+                recovered += self._take_over(path)
+            elif path.name.endswith(".spool.new"):
+                self._delete_if_dead(path)
+            elif path.suffix != ".part" and not is_bucket(path.name):
+                self._strangers.report(path)
+        return recovered
+
+    def _take_over(self, path: Path) -> list[Path]:
+        try:
+            name = SpoolName.parse(path.name)
+        except ValueError:
+            self._strangers.report(path)
+            return []
+        with _locked(path) as is_ours:
+            if not is_ours:
+                return []
+            mark = name.recovered or format_recovery_time(self._clock.now())
+            target = self._data.recovered / str(SpoolName(number=name.number, recovered=mark))
+            size = path.stat().st_size
+            failpoints.hit("recover.before_rename")
+            durable.rename(path, target)
+            failpoints.hit("recover.after_rename")
+        log.warning("recover.spool", spool=target.name, bytes=size, hint="its process died; what it acked is delivered")
+        return [target]
+
+    def _delete_if_dead(self, path: Path) -> None:
+        with _locked(path) as is_ours:
+            if is_ours and self._clock.now() - path.stat().st_mtime >= NEW_AGE_SECONDS:
+                path.unlink()
+
+
+def waiting_spools(data: DataDirectory, strangers: Strangers) -> list[Path]:
+    """Return every spool in ``sealed/`` and ``recovered/``, the oldest first."""
+    found: list[tuple[int, Path]] = []
+    for path in (*data.sealed.iterdir(), *data.recovered.iterdir()):
+        try:
+            SpoolName.parse(path.name)
+            found.append((path.stat().st_mtime_ns, path))
+        except FileNotFoundError:
+            continue  # packed and removed just now
+        except ValueError:
+            if path.parent != data.recovered or not is_bucket(path.name):
+                strangers.report(path)
+    return [path for _, path in sorted(found)]
+
+
+def is_bucket(name: str) -> bool:
+    """Tell whether this is the name of a bucket directory."""
+    try:
+        BucketName.parse(name)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold a spool's lock; yields False when it is another's, or the name no longer is that of the locked file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        # Between listing and locking its worker may have sealed it, and let go of the lock.
+        yield _try_lock(descriptor) and _is_named(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,198 @@
+"""What the workers ask: who a scope, an org and env, or an API key is.
+
+``CachedScopes`` answers from memory (``apidanalytics_use_caching: true``), ``UncachedScopes`` asks the database every
+time. Both read one published file, and their owner calls ``tick`` about once a second, so that what changes in that
+file counts, and ``switch`` when another one is published. Both happen between two requests: an answer is never
+half old and half new. A file that cannot be read leaves the last good answers in force.
+
+Not for several threads at once.
+"""
+
+import itertools
+from pathlib import Path
+from typing import Protocol
+
+from apidanalytics.clock import Clock
+from apidanalytics.errors import LookupFailedError
+from apidanalytics.model import Developer, Tenant
+from apidanalytics.scopes.database import ScopeDatabase
+from apidanalytics.scopes.developers import DeveloperCache
+from apidanalytics.scopes.findings import FindingsLog
+from apidanalytics.scopes.trouble import Trouble
+
+
+class _Switchable(Protocol):
+    def switch(self, path: Path) -> None: ...
+
+
+class CachedScopes:
+    """Answers from memory: all scopes, and the developer data asked for most recently.
+
+    An unknown scope never reaches the database, an unknown API key reaches it once.
+    """
+
+    def __init__(self, path: Path, *, max_keys: int, refresh_interval: float, clock: Clock) -> None:
+        """Load the scopes of this file.
+
+        ``max_keys`` bounds how many API keys are remembered; every ``refresh_interval`` seconds everything is read
+        anew, even when nothing seems to have changed.
+
+        Raises:
+            LookupFailedError: it cannot be read.
+
+        """
+        self.generation = 0
+        self._max_keys = max_keys
+        self._refresh_interval = refresh_interval
+        self._clock = clock
+        self._trouble = _renewal_trouble()
+        self._findings = FindingsLog()
+        self._load(path)
+
+    def __repr__(self) -> str:
+        known = f"tenants={len(self._tenants.by_name)} developers={len(self._developers)}"
+        return f"<CachedScopes generation={self.generation} {known} {self._database.path}>"
+
+    def tenant(self, scope_uuid: str) -> Tenant | None:
+        """Return the tenant behind this scope."""
+        return self._tenants.by_uuid.get(scope_uuid)
+
+    def tenant_of(self, org: str, env: str) -> Tenant | None:
+        """Return the tenant of this org and env."""
+        return self._tenants.by_name.get((org, env))
+
+    def developer(self, tenant: Tenant, api_key: str) -> Developer | None:
+        """Return who stands behind an API key of this tenant.
+
+        Raises:
+            LookupFailedError: the key is not remembered, and the database cannot be asked.
+
+        """
+        return self._developers.get(tenant.tenant_id, api_key)
+
+    def switch(self, path: Path) -> None:
+        """Answer from this file from now on, and forget what the former one said.
+
+        Raises:
+            LookupFailedError: it cannot be read; the former one stays.
+
+        """
+        former = self._database
+        self._load(path)
+        former.close()
+        self._trouble.end()
+
+    def changed(self) -> bool:
+        """Return whether the file was written to or replaced since it was loaded. A few microseconds."""
+        return self._database.changed()
+
+    def tick(self) -> bool:
+        """Load anew when the file has changed or the refresh interval is over; return whether that was done."""
+        if not self.changed() and self._clock.monotonic() < self._refresh_at:
+            return False
+        return _renew(self, self._database.path, self._trouble)
+
+    def close(self) -> None:
+        """Let go of the file. Safe to call twice."""
+        self._database.close()
+
+    def _load(self, path: Path) -> None:
+        database = ScopeDatabase(path)
+        try:
+            tenants = database.tenants()
+        except BaseException:
+            database.close()
+            raise
+        self._database, self._tenants = database, tenants
+        self._developers = DeveloperCache(database.developer, self._max_keys)
+        self._refresh_at = self._clock.monotonic() + self._refresh_interval
+        self.generation += 1
+        self._findings.log(tenants.findings)
+
+
+class UncachedScopes:
+    """Asks the database every time: slower, never late."""
+
+    def __init__(self, path: Path) -> None:
+        """Open this file.
+
+        Raises:
+            LookupFailedError: it cannot be read.
+
+        """
+        self._reads = itertools.count(1)
+        self._trouble = _renewal_trouble()
+        self._database = ScopeDatabase(path)
+
+    def __repr__(self) -> str:
+        return f"<UncachedScopes {self._database.path}>"
+
+    @property
+    def generation(self) -> int:
+        """Another number each time it is read: nothing that was answered may be remembered."""
+        return next(self._reads)
+
+    def tenant(self, scope_uuid: str) -> Tenant | None:
+        """Return the tenant behind this scope.
+
+        Raises:
+            LookupFailedError: the database cannot be asked.
+
+        """
+        return self._database.tenant(scope_uuid).by_uuid.get(scope_uuid)
+
+    def tenant_of(self, org: str, env: str) -> Tenant | None:
+        """Return the tenant of this org and env.
+
+        Raises:
+            LookupFailedError: the database cannot be asked.
+
+        """
+        return self._database.tenant_of(org, env).by_name.get((org, env))
+
+    def developer(self, tenant: Tenant, api_key: str) -> Developer | None:
+        """Return who stands behind an API key of this tenant.
+
+        Raises:
+            LookupFailedError: the database cannot be asked.
+
+        """
+        return self._database.developer(tenant.tenant_id, api_key)
+
+    def switch(self, path: Path) -> None:
+        """Ask this file from now on.
+
+        Raises:
+            LookupFailedError: it cannot be read; the former one stays.
+
+        """
+        former = self._database
+        self._database = ScopeDatabase(path)
+        former.close()
+        self._trouble.end()
+
+    def changed(self) -> bool:
+        """Return whether the file was written to or replaced since it was opened. A few microseconds."""
+        return self._database.changed()
+
+    def tick(self) -> bool:
+        """Open the file anew when it has changed (it may be another one by now); return whether that was done."""
+        return self.changed() and _renew(self, self._database.path, self._trouble)
+
+    def close(self) -> None:
+        """Let go of the file. Safe to call twice."""
+        self._database.close()
+
+
+def _renew(scopes: _Switchable, path: Path, trouble: Trouble) -> bool:
+    """Load the same file again; when that fails, the answers stay as they are."""
+    try:
+        scopes.switch(path)
+    except LookupFailedError as error:
+        trouble.begin(str(error))
+        return False
+    return True
+
+
+def _renewal_trouble() -> Trouble:
+    return Trouble("scopes.refresh", "look-ups go on with what was read last; check that the file can be read")

@@ -1,0 +1,111 @@
+"""From rows of ``data_scope`` to the tenants that may send records. Pure: no database, no log, no clock."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeAlias
+
+from apidanalytics import layout
+from apidanalytics.errors import quote
+from apidanalytics.model import Tenant
+
+Row: TypeAlias = Sequence[bytes | None]
+"""``id, scope, org, env`` as UTF-8 bytes; None for NULL."""
+
+Scope: TypeAlias = tuple[str, Tenant]
+"""A scope uuid and the tenant behind it."""
+
+MAX_NAMED: Final = 5
+"""How many tenants a finding names; the rest is counted."""
+
+
+class Flaw(Enum):
+    """Why a row of ``data_scope`` is no tenant."""
+
+    INCOMPLETE = "id, org or env is NULL or empty"
+    NOT_TEXT = "not valid UTF-8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What was wrong with the rows, for one log line each."""
+
+    incomplete: int = 0
+    """Rows without id, org or env."""
+    not_text: int = 0
+    """Rows that are not valid UTF-8."""
+    too_long: tuple[str, ...] = ()
+    """Tenants whose encoded ``<org>~<env>`` is over ``layout.MAX_TENANT_BYTES``."""
+    ambiguous: tuple[str, ...] = ()
+    """Tenants with several tenant ids: the row with the lowest id counts where only org and env are given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantTable:
+    """All tenants, by either way of naming one."""
+
+    by_uuid: dict[str, Tenant]
+    by_name: dict[tuple[str, str], Tenant]
+    findings: Findings
+
+
+def tabulate(rows: Iterable[Row]) -> TenantTable:
+    """Make tenants of the good rows, and count the others.
+
+    Rows that contradict each other never depend on the order in which they come: of several with one id, the one
+    with the lowest (org, env, tenant id) counts, and of several with one org and env, the one with the lowest id.
+    """
+    scopes, findings = sort_out(rows)
+    by_uuid: dict[str, Tenant] = {}
+    by_name: dict[tuple[str, str], Tenant] = {}
+    for uuid, tenant in scopes:
+        by_uuid.setdefault(uuid, tenant)
+        by_name.setdefault((tenant.org, tenant.env), tenant)
+    return TenantTable(by_uuid=by_uuid, by_name=by_name, findings=findings)
+
+
+def sort_out(rows: Iterable[Row]) -> tuple[list[Scope], Findings]:
+    """Return the good rows, ordered by (id, org, env, tenant id), and what was wrong with the others."""
+    good: list[Scope] = []
+    flaws: Counter[Flaw] = Counter()
+    too_long: set[str] = set()
+    for row in rows:
+        scope = read_row(row)
+        if isinstance(scope, Flaw):
+            flaws[scope] += 1
+        elif len(scope[1].name) > layout.MAX_TENANT_BYTES:
+            too_long.add(scope[1].name)
+        else:
+            good.append(scope)
+    good.sort(key=lambda scope: (scope[0], scope[1].org, scope[1].env, scope[1].tenant_id))
+    return good, Findings(
+        incomplete=flaws[Flaw.INCOMPLETE],
+        not_text=flaws[Flaw.NOT_TEXT],
+        too_long=tuple(sorted(too_long)),
+        ambiguous=_ambiguous(good),
+    )
+
+
+def read_row(row: Row) -> Scope | Flaw:
+    """Return the scope uuid and its tenant, or why the row is none. A NULL tenant id is an empty one."""
+    try:
+        uuid, tenant_id, org, env = [(value or b"").decode() for value in row]
+    except UnicodeDecodeError:
+        return Flaw.NOT_TEXT
+    if not (uuid and org and env):
+        return Flaw.INCOMPLETE
+    return uuid, Tenant(org=org, env=env, tenant_id=tenant_id)
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Return the first few names, cut, for a log line."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(quote(name) for name in names[:MAX_NAMED]) + more
+
+
+def _ambiguous(scopes: Iterable[Scope]) -> tuple[str, ...]:
+    ids: dict[str, set[str]] = {}
+    for _, tenant in scopes:
+        ids.setdefault(tenant.name, set()).add(tenant.tenant_id)
+    return tuple(sorted(name for name, found in ids.items() if len(found) > 1))

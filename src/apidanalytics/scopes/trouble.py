@@ -1,0 +1,29 @@
+"""Trouble that lasts is said once, with its reason, and its end is said too."""
+
+from typing import Final
+
+import structlog
+
+_log: Final = structlog.get_logger()
+
+
+class Trouble:
+    """One thing that can go wrong for a while. Logs ``<event>_failed`` at each new reason, ``<event>_mended`` after."""
+
+    def __init__(self, event: str, hint: str) -> None:
+        self._event = event
+        self._hint = hint
+        self._reason = ""
+
+    def begin(self, reason: str, **fields: object) -> None:
+        """Say that it goes wrong, unless just that was said last."""
+        if reason == self._reason:
+            return
+        self._reason = reason
+        _log.warning(f"{self._event}_failed", reason=reason, hint=self._hint, **fields)
+
+    def end(self, **fields: object) -> None:
+        """Say that it works again, if it did not."""
+        if self._reason:
+            self._reason = ""
+            _log.info(f"{self._event}_mended", **fields)

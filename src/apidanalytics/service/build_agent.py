@@ -1,0 +1,394 @@
+"""The agent: every part but ingest, joined, and started and stopped as a list."""
+
+import asyncio
+import os
+import random
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from apidanalytics import __version__
+from apidanalytics.clock import SystemClock
+from apidanalytics.collection.embedded import EmbeddedCollection
+from apidanalytics.collection.lake import Lake
+from apidanalytics.collection.signature import UrlSigner
+from apidanalytics.config import Settings, parse_listen
+from apidanalytics.control.channel import Message
+from apidanalytics.control.lock import DataDirectoryLock
+from apidanalytics.control.server import Answer, ControlServer, Request
+from apidanalytics.control.sockets import Listeners
+from apidanalytics.control.supervisor import Supervisor, worker_command
+from apidanalytics.layout import format_tenant
+from apidanalytics.model import SpoolHeader
+from apidanalytics.pack.adopt import Adoption
+from apidanalytics.pack.packer import Packer
+from apidanalytics.pack.recover import Recovery, waiting_spools
+from apidanalytics.pack.strangers import Strangers
+from apidanalytics.scopes.database import ScopeDatabase
+from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
+from apidanalytics.scopes.source import Published
+from apidanalytics.scopes.watch import WatchedFile
+from apidanalytics.service.agent import Agent, Step
+from apidanalytics.service.identity import instance_id
+from apidanalytics.service.overview import count_all, problems
+from apidanalytics.service.packing import Packing
+from apidanalytics.service.tls import server_tls
+from apidanalytics.spool.segment import SegmentReader
+from apidanalytics.upload.client import CollectionClient
+from apidanalytics.upload.decide import Policy
+from apidanalytics.upload.exchange import Exchanger, Proxy
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.states import State
+from apidanalytics.upload.token import FixedToken, TokenFile, TokenSource
+from apidanalytics.upload.uploader import Uploader, UploadSettings
+
+log = structlog.get_logger()
+
+EXAMPLE_SCOPE: Final = "testid"
+"""The scope in the example data that the first curl line posts to."""
+SCOPES_POLL_SECONDS: Final = 0.5
+"""How often the source of scope data is looked at: a change counts within about a second."""
+
+OnReady = Callable[[str, str | None], None]
+"""Told once the service is ready: its URL, and a scope to try, if the example scopes are served."""
+
+
+def run_agent(settings: Settings, *, embedded: bool, on_ready: OnReady | None = None) -> int:
+    """Run the service until a signal ends it; return its exit code.
+
+    Raises:
+        DataDirectoryLocked: another agent owns the data directory.
+        OSError: an address or a directory cannot be used.
+
+    """
+    return uvloop.run(_run(settings, embedded, on_ready))
+
+
+async def _run(settings: Settings, embedded: bool, on_ready: OnReady | None) -> int:
+    service = _Service(settings, embedded=embedded, on_ready=on_ready)
+    return await service.agent.run()
+
+
+class _Service:
+    """The parts of the agent: each ``_start_x`` makes what its step needs, each ``_stop_x`` ends it."""
+
+    _lock: DataDirectoryLock | None = None
+    _ledger: Ledger
+    _control: ControlServer
+    _endpoint: EmbeddedCollection | None = None
+    _base_url: str
+    _token: TokenSource
+    _published: Published | None = None
+    _exchanger: Exchanger
+    _uploader: Uploader
+    _is_uploading = False
+    _packing: Packing
+    _listeners: Listeners
+    _supervisor: Supervisor | None = None
+    _instance_id: str
+
+    def __init__(self, settings: Settings, *, embedded: bool, on_ready: OnReady | None) -> None:
+        self._settings = settings
+        self._data = settings.data
+        self._embedded = embedded
+        self._on_ready = on_ready
+        self._clock = SystemClock()
+        self._started_at = self._clock.now()
+        self._strangers = Strangers()
+        self._tenants: set[str] = set()
+        steps = [
+            Step(name="directory", start=self._start_directory, stop=self._stop_directory),
+            Step(name="ledger", start=self._start_ledger, stop=self._stop_ledger),
+            Step(name="control", start=self._start_control, stop=self._stop_control),
+            Step(name="collection", start=self._start_collection, stop=self._stop_collection),
+            Step(name="upload", start=self._start_upload, stop=self._stop_upload),
+            Step(name="packing", start=self._start_packing, stop=self._stop_packing),
+            Step(name="workers", start=self._start_workers, stop=self._stop_workers),
+            Step(name="scopes", start=self._start_scopes, stop=self._stop_scopes),
+        ]
+        self.agent = Agent(steps=steps, shutdown_seconds=settings.shutdown_timeout, clock=self._clock)
+
+    # The ground: what is on disk.
+
+    async def _start_directory(self) -> None:
+        server_tls(self._settings)  # what is wrong with the certificate is said now, and once
+        self._data.create()
+        self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings.local_storage_path)
+        self._lock = DataDirectoryLock.acquire(self._data.lock)
+
+    async def _stop_directory(self, _seconds: float) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    async def _start_ledger(self) -> None:
+        self._ledger = await asyncio.to_thread(Ledger.open, self._data.ledger, self._data.damaged, self._clock.now())
+
+    async def _stop_ledger(self, _seconds: float) -> None:
+        await asyncio.to_thread(self._ledger.close)
+
+    # Delivery.
+
+    async def _start_collection(self) -> None:
+        self._base_url, self._token = self._settings.uap_server_base, _token_source(self._settings)
+        if self._base_url:
+            return
+        secret = secrets.token_urlsafe(24)
+        self._tenants.update(await asyncio.to_thread(self._ledger.totals))
+        self._endpoint = EmbeddedCollection(
+            lake=Lake(self._settings.local_storage_path / "lake"),
+            # Also of a scope that is gone by now: what it was acknowledged for is still delivered.
+            has_tenant=lambda org, env: format_tenant(org, env) in self._tenants,
+            token=secret,
+            signer=UrlSigner(secrets.token_bytes(32)),
+            clock=self._clock,
+        )
+        host, port = _host_and_port(self._settings.collection_listen)
+        self._base_url = await self._endpoint.start(host, port)
+        self._token = FixedToken(secret)
+
+    async def _stop_collection(self, _seconds: float) -> None:
+        if self._endpoint is not None:
+            await self._endpoint.stop()
+
+    async def _start_upload(self) -> None:
+        settings = self._settings
+        self._exchanger = Exchanger(
+            timeout_seconds=settings.upload_timeout, proxy=_proxy(settings), ca_bundle=settings.ca_bundle
+        )
+        await self._exchanger.open()
+        self._uploader = Uploader(
+            data=self._data,
+            ledger=self._ledger,
+            collection=CollectionClient(
+                self._base_url,
+                exchanger=self._exchanger,
+                token=self._token,
+                clock=self._clock,
+                encrypt=settings.encrypt,
+            ),
+            settings=_upload_settings(settings),
+            clock=self._clock,
+            random=random.random,
+        )
+
+    async def _stop_upload(self, seconds: float) -> None:
+        """Try one pass over what is staged, then let what is on its way finish."""
+        if not self._is_uploading:
+            await self._exchanger.aclose()
+            return
+        try:
+            await asyncio.wait_for(self._uploader.drain_pass(), seconds)
+        except TimeoutError:
+            log.info("agent.upload_unfinished", hint="what is left is uploaded after the next start")
+        await self._uploader.stop(1.0)
+        await self._exchanger.aclose()
+
+    async def _start_packing(self) -> None:
+        recovery = Recovery(self._data, self._clock, self._strangers)
+        packer = Packer(self._data, self._ledger, SegmentReader.open, clock=self._clock, fallback=self._fallback_header)
+        adoption = Adoption(
+            self._data,
+            self._ledger,
+            lambda file: self._ledger.adopted(file, State.STAGED, self._clock.now()),
+            clock=self._clock,
+            strangers=self._strangers,
+        )
+        self._packing = Packing(
+            sweep=recovery.sweep,
+            waiting=lambda: waiting_spools(self._data, self._strangers),
+            pack=packer.pack,
+            on_staged=self._uploader.notify,
+            clock=self._clock,
+        )
+        # What dead workers left is taken over before new workers fill tmp/; it is packed while they serve.
+        await asyncio.to_thread(recovery.clear)
+        await asyncio.to_thread(recovery.sweep)
+        self.agent.spawn("delivery", self._deliver(adoption))
+
+    async def _deliver(self, adoption: Adoption) -> None:
+        await self._packing.in_thread(adoption.run)
+        self._is_uploading = True
+        self.agent.spawn("upload", self._uploader.run())
+        await self._packing.run()
+
+    async def _stop_packing(self, _seconds: float) -> None:
+        await self.agent.cancel("delivery")
+        await self._packing.run_pass()
+        await self._packing.aclose()
+
+    def _fallback_header(self, number: int) -> SpoolHeader:
+        return SpoolHeader(
+            number=number,
+            interval_seconds=int(self._settings.collection_interval),
+            max_file_bytes=self._settings.max_file_bytes,
+            instance_id=self._instance_id,
+            created_at=self._clock.now(),
+        )
+
+    # Service.
+
+    async def _start_workers(self) -> None:
+        count = self._settings.workers or os.cpu_count() or 1
+        self._listeners = Listeners(self._settings.api_listen, count)
+        self._listeners.open_all()
+        supervisor = Supervisor(
+            command=worker_command(),
+            listeners=self._listeners,
+            count=count,
+            timeout_seconds=self._settings.worker_timeout,
+            clock=self._clock,
+            greeting=self._greeting,
+            on_message=lambda _: self._packing.wake(),
+            on_death=self._packing.wake,
+        )
+        self._supervisor = supervisor
+        self.agent.on_force = supervisor.kill
+        supervisor.start()
+        for task in supervisor.tasks:
+            self.agent.watch(task)
+
+    async def _stop_workers(self, seconds: float) -> None:
+        if self._supervisor is not None:
+            await self._supervisor.stop(seconds)
+        self._listeners.close_all()
+
+    def _greeting(self, index: int) -> list[Message]:
+        start = {
+            "type": "start",
+            "index": index,
+            "instance_id": self._instance_id,
+            "settings": self._settings.to_json().decode(),
+        }
+        return [start] if self._published is None else [start, _scopes_message(self._published)]
+
+    async def _start_scopes(self) -> None:
+        form = _scope_form(self._settings, embedded=self._embedded)
+        if form is None:
+            log.warning("scopes.none", hint="set apidanalytics_scopes_file; without scope data every batch gets 500")
+            return
+        source = await asyncio.to_thread(WatchedFile, form, self._settings.local_storage_path / "scopes", self._clock)
+        await self._poll_scopes(source)
+        self.agent.spawn("scopes", self._watch_scopes(source))
+        if self._on_ready is not None:
+            self.agent.spawn("greeting", self._greet(self._on_ready))
+
+    async def _stop_scopes(self, _seconds: float) -> None:
+        await self.agent.cancel("greeting")
+        await self.agent.cancel("scopes")
+
+    async def _watch_scopes(self, source: WatchedFile) -> None:
+        while True:
+            await asyncio.sleep(SCOPES_POLL_SECONDS)
+            await self._poll_scopes(source)
+
+    async def _poll_scopes(self, source: WatchedFile) -> None:
+        published = await asyncio.to_thread(source.poll)
+        if published is not None and self._supervisor is not None:
+            if self._endpoint is not None:
+                self._tenants |= await asyncio.to_thread(_tenant_names, published)
+            self._published = published
+            self._supervisor.broadcast(_scopes_message(published))
+        in_use = {worker["scopes"] for worker in self._workers() if worker.get("scopes")}
+        await asyncio.to_thread(source.retain, in_use)
+
+    async def _greet(self, on_ready: OnReady) -> None:
+        """Say once that the service is ready, then rest: a task that ends by itself would stop the agent."""
+        while self._supervisor is None or not self._supervisor.is_serving:  # noqa: ASYNC110 - once per start
+            await asyncio.sleep(0.05)
+        on_ready(self._url(), EXAMPLE_SCOPE if self._embedded else None)
+        await asyncio.Event().wait()
+
+    # What commands ask.
+
+    async def _start_control(self) -> None:
+        self._control = ControlServer(self._data.control, self._answer)
+        await self._control.start()
+
+    async def _stop_control(self, _seconds: float) -> None:
+        await self._control.stop()
+
+    async def _answer(self, request: Request) -> Answer:
+        if request.get("command") != "status":
+            return {"error": f"unknown command: {request.get('command')}"}
+        counted = await asyncio.to_thread(count_all, self._data, self._ledger)
+        workers = self._workers()
+        return {
+            "state": self.agent.state.value,
+            "pid": os.getpid(),
+            "version": __version__,
+            "ready": self._supervisor is not None and self._supervisor.is_serving,
+            "api": self._url(),
+            "data_directory": str(self._data.root),
+            "started_at": self._started_at,
+            "workers": workers,
+            "scopes": _scopes_message(self._published) if self._published is not None else None,
+            "problems": problems(workers, counted, self._uploader.state()),
+            **counted,
+        }
+
+    def _workers(self) -> list[dict[str, Any]]:
+        return self._supervisor.status() if self._supervisor is not None else []
+
+    def _url(self) -> str:
+        return (
+            self._listeners.url
+            if self._settings.api_tls_cert is None
+            else self._listeners.url.replace("http:", "https:")
+        )
+
+
+def _scopes_message(published: Published) -> Message:
+    return {"type": "scopes", "version": published.version, "path": str(published.path)}
+
+
+def _tenant_names(published: Published) -> set[str]:
+    database = ScopeDatabase(published.path)
+    try:
+        return {tenant.name for tenant in database.tenants().by_uuid.values()}
+    finally:
+        database.close()
+
+
+def _scope_form(settings: Settings, *, embedded: bool) -> YamlForm | DatabaseForm | None:
+    if settings.scopes_file is not None:
+        return YamlForm(path=settings.scopes_file)
+    if settings.scopes_database is not None:
+        return DatabaseForm(path=settings.scopes_database)
+    return YamlForm(path=EXAMPLE) if embedded else None
+
+
+def _host_and_port(listen: str) -> tuple[str, int]:
+    address = parse_listen(listen)
+    assert isinstance(address, tuple)  # the setting takes no unix socket
+    return address
+
+
+def _token_source(settings: Settings) -> TokenSource:
+    if settings.apigeesync_bearer_token_file is not None:
+        return TokenFile(settings.apigeesync_bearer_token_file)
+    return FixedToken(settings.apigeesync_bearer_token)
+
+
+def _proxy(settings: Settings) -> Proxy | None:
+    if settings.configfwdproxy_url is None or settings.configfwdproxy_port is None:
+        return None
+    return Proxy(
+        scheme=settings.configfwdproxy_prot,
+        host=settings.configfwdproxy_url,
+        port=settings.configfwdproxy_port,
+        user=settings.configfwdproxy_user or "",
+        password=settings.configfwdproxy_passwd or "",
+    )
+
+
+def _upload_settings(settings: Settings) -> UploadSettings:
+    return UploadSettings(
+        concurrency=settings.upload_concurrency,
+        interval_seconds=settings.upload_interval,
+        failed_retry_seconds=settings.failed_retry_interval,
+        retention_seconds=settings.ledger_retention,
+        policy=Policy(attempts=settings.upload_attempts),
+    )

@@ -1,0 +1,197 @@
+"""One ingest worker: scope data, spool writer, acceptor and listener, joined and run."""
+
+import asyncio
+import gc
+import os
+import resource
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from apidanalytics.clock import SystemClock
+from apidanalytics.config import Settings
+from apidanalytics.control.channel import Channel, Message
+from apidanalytics.ingest.accept import AcceptOptions, Acceptor
+from apidanalytics.ingest.limits import HttpLimits
+from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, Listener
+from apidanalytics.ingest.payload import PayloadOptions
+from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
+from apidanalytics.service.tls import server_tls
+from apidanalytics.service.worker import Worker, end_with_the_agent
+from apidanalytics.spool.writer import SpoolLimits, SpoolWriter
+from apidanalytics.telemetry import logs
+
+log = structlog.get_logger()
+
+GREETING_SECONDS: Final = 30.0
+"""The agent sends the settings as soon as it has started the process."""
+
+
+def run_worker(control_fd: int, listen_fd: int) -> int:
+    """Run one worker on these inherited descriptors; return its exit code."""
+    agent = os.getppid()
+    end_with_the_agent(lambda: os.getppid() != agent)
+    uvloop.run(_serve(socket.socket(fileno=control_fd), socket.socket(fileno=listen_fd)))
+    return 0
+
+
+async def _serve(control: socket.socket, listening: socket.socket) -> None:
+    greeting: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+    inbox: list[Message] = []
+    worker: Worker | None = None
+
+    def hear(message: Message) -> None:
+        if not greeting.done():
+            greeting.set_result(message)
+        elif worker is None:
+            inbox.append(message)
+        else:
+            worker.hear(message)
+
+    def lost() -> None:
+        if worker is not None:
+            worker.abandoned()
+        elif not greeting.done():
+            greeting.cancel()
+
+    channel = await Channel.open(control, hear, lost)
+    try:
+        start = await asyncio.wait_for(greeting, GREETING_SECONDS)
+    except asyncio.CancelledError:
+        return  # the agent was gone before it said anything
+    worker = _build(start, listening, channel)
+    _settle_down()
+    for message in inbox:
+        worker.hear(message)
+    await worker.run(channel)
+
+
+def _build(start: Message, listening: socket.socket, channel: Channel) -> Worker:
+    settings = Settings.from_json(start["settings"].encode())
+    logs.configure(level=settings.log_level, form=settings.log_format, process=f"worker-{start['index']}")
+    clock = SystemClock()
+    loop = asyncio.get_running_loop()
+    writer = SpoolWriter(
+        settings.data,
+        _spool_limits(settings, start["instance_id"]),
+        clock,
+        on_sealed=lambda: channel.send({"type": "sealed"}),
+    )
+    acceptor = Acceptor(spool=writer, timers=loop, options=_accept_options(settings))
+    listener = Listener(
+        [listening],
+        acceptor,
+        clock=clock,
+        limits=_http_limits(settings),
+        tls=server_tls(settings),
+        accepts_per_turn=ACCEPTS_PER_TURN_SHARED if listening.family == socket.AF_UNIX else ACCEPTS_PER_TURN,
+    )
+    feed = _ScopeFeed(settings, acceptor, clock)
+    return Worker(
+        server=listener,
+        writer=writer,
+        start_draining=lambda: setattr(acceptor, "draining", True),
+        load_scopes=feed.load,
+        poll_scopes=feed.poll,
+        report=lambda: _report(acceptor, listener, writer, feed),
+    )
+
+
+class _ScopeFeed:
+    """Gives the acceptor the scope data that the agent published last."""
+
+    def __init__(self, settings: Settings, acceptor: Acceptor, clock: SystemClock) -> None:
+        self._settings = settings
+        self._acceptor = acceptor
+        self._clock = clock
+        self._scopes: CachedScopes | UncachedScopes | None = None
+        self.version: str | None = None
+
+    async def load(self, version: str, path: Path) -> None:
+        """Answer from this version from now on, between two requests."""
+        if self._scopes is None:
+            self._scopes = self._acceptor.scopes = self._open(path)
+        else:
+            self._scopes.switch(path)
+        self.version = version
+        log.info("worker.scopes", version=version)
+
+    async def poll(self) -> None:
+        """Take up what changed inside the published file."""
+        if self._scopes is not None:
+            self._scopes.tick()
+
+    def _open(self, path: Path) -> CachedScopes | UncachedScopes:
+        if not self._settings.use_caching:
+            return UncachedScopes(path)
+        return CachedScopes(
+            path,
+            max_keys=self._settings.cache_max_keys,
+            refresh_interval=self._settings.cache_refresh_interval,
+            clock=self._clock,
+        )
+
+
+def _report(acceptor: Acceptor, listener: Listener, writer: SpoolWriter, feed: _ScopeFeed) -> Mapping[str, Any]:
+    counters = acceptor.counters
+    return {
+        "ready": feed.version is not None and writer.is_writable and not acceptor.draining,
+        "writable": writer.is_writable,
+        "scopes": feed.version,
+        "connections": listener.connections,
+        "requests": listener.requests,
+        "records": counters.records,
+        "bytes": counters.bytes,
+        "groups": writer.groups,
+    }
+
+
+def _spool_limits(settings: Settings, instance_id: str) -> SpoolLimits:
+    return SpoolLimits(
+        durability=settings.durability,
+        capacity=settings.buffer_channel_size,
+        linger_seconds=settings.commit_linger,
+        interval_seconds=int(settings.collection_interval),
+        max_bytes=settings.spool_max_bytes,
+        max_file_bytes=settings.max_file_bytes,
+        instance_id=instance_id,
+    )
+
+
+def _accept_options(settings: Settings) -> AcceptOptions:
+    return AcceptOptions(
+        base_path=settings.base_path,
+        interval_seconds=int(settings.collection_interval),
+        max_payload_bytes=settings.max_payload_bytes,
+        overload_wait_seconds=settings.overload_wait,
+        overload_status=settings.overload_status,
+        payload=PayloadOptions(
+            is_strict=settings.validation == "strict",
+            overwrites_tenant=settings.tenant_fields == "overwrite",
+            adds_developer=settings.developer_info,
+            max_records=settings.max_batch_records,
+        ),
+    )
+
+
+def _http_limits(settings: Settings) -> HttpLimits:
+    return HttpLimits(
+        max_header_bytes=settings.max_header_bytes,
+        max_body_bytes=settings.max_body_bytes,
+        max_inflight_bytes=settings.max_inflight_bytes,
+        max_connections=settings.max_connections,
+        request_timeout=settings.request_timeout,
+        keepalive_timeout=settings.keepalive_timeout,
+    )
+
+
+def _settle_down() -> None:
+    """Take as many connections as the system allows, and keep what never changes out of the collector's way."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    gc.collect()
+    gc.freeze()

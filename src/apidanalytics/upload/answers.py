@@ -1,0 +1,156 @@
+"""What the answers of the collection endpoint and of the object store mean. No input of theirs may do harm."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from apidanalytics.upload.outcome import (
+    Delivered,
+    Faulty,
+    Outcome,
+    Party,
+    Refused,
+    Throttled,
+    TokenRefused,
+    Trouble,
+    Unreachable,
+)
+
+_VISIBLE: Final = re.compile(r"[!-~]+")
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE: Final = re.compile(r"[\t -~]*")
+_STORE_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_OURS: Final = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that the endpoint has no say in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A complete answer."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By lower-case name."""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedUrl:
+    """Where a file may be put. The URL is a secret for as long as it is valid."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """To send along."""
+
+
+def read_signed(answer: Answer, now: float) -> SignedUrl | Trouble:
+    """Return what the endpoint's answer means."""
+    if answer.status == HTTPStatus.OK:
+        return _read_url(answer.body)
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return TokenRefused(reason=f"the {Party.ENDPOINT} answered 401")
+    return _trouble(Party.ENDPOINT, answer, now)
+
+
+def read_put(answer: Answer, now: float, *, sent_all: bool) -> Outcome:
+    """Return what the store's answer means; ``sent_all`` tells whether it had the whole file by then."""
+    if answer.status == HTTPStatus.PRECONDITION_FAILED:
+        return Delivered(etag=answer.headers.get("etag"))
+    if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        if not sent_all:
+            return Unreachable(party=Party.STORE, reason=f"the {Party.STORE} answered before it had the whole file")
+        return Delivered(etag=answer.headers.get("etag"))
+    return _trouble(Party.STORE, answer, now)
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """Return the seconds that a ``Retry-After`` header means, as a number or as a date."""
+    if value is None:
+        return None
+    if value.strip().isascii() and value.strip().isdigit():
+        return float(value.strip()[:9])
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now, 0.0)
+
+
+def _trouble(party: Party, answer: Answer, now: float) -> Trouble:
+    code = _STORE_CODE.search(answer.body)
+    reason = f"the {party} answered {answer.status}" + (f" {code[1].decode()}" if code else "")
+    told = read_retry_after(answer.headers.get("retry-after"), now)
+    slow_down = code is not None and code[1] == b"SlowDown"
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS or slow_down or (answer.status == 503 and told is not None):
+        return Throttled(party=party, reason=reason, retry_after_seconds=told)
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return Faulty(party=party, reason=reason)
+    if party is Party.ENDPOINT and 300 <= answer.status < 400:
+        # A portal or a moved endpoint does this to everybody.
+        return Faulty(party=party, reason=f"{reason}, a redirect that is not followed")
+    return Refused(party=party, reason=reason)
+
+
+def _read_url(body: bytes) -> SignedUrl | Refused:
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _senseless("is not JSON")
+    if not isinstance(document, dict):
+        return _senseless("is not a JSON object")
+    url, headers = document.get("url"), document.get("headers")
+    problem = _url_problem(url) or _headers_problem(headers)
+    if problem is not None:
+        return _senseless(problem)
+    return SignedUrl(url=str(url), headers={name: value for name, value in (headers or {}).items() if _may_say(name)})
+
+
+def _senseless(what: str) -> Refused:
+    return Refused(party=Party.ENDPOINT, reason=f"the {Party.ENDPOINT}'s answer {what}")
+
+
+def _url_problem(url: object) -> str | None:
+    if not isinstance(url, str):
+        return 'has no string "url"'
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    return None if usable and _VISIBLE.fullmatch(url) else 'has a "url" that is not an absolute http or https URL'
+
+
+def _headers_problem(headers: object) -> str | None:
+    if headers is None:
+        return None
+    usable = isinstance(headers, dict) and all(
+        isinstance(value, str) and _HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)
+        for name, value in headers.items()
+    )
+    return None if usable else 'has "headers" that are not an object of header names and values'
+
+
+def _may_say(name: str) -> bool:
+    return name.lower() not in _OURS and not name.lower().startswith("proxy-")

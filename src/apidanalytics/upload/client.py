@@ -1,0 +1,122 @@
+"""The client of the collection endpoint: ask for a signed URL, then put the file there."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from apidanalytics import failpoints, layout
+from apidanalytics.clock import Clock
+from apidanalytics.upload.answers import Answer, SignedUrl, read_put, read_signed
+from apidanalytics.upload.content import Content
+from apidanalytics.upload.exchange import Exchanger
+from apidanalytics.upload.outcome import Outcome, Party, TokenRefused, Trouble
+from apidanalytics.upload.token import TokenSource, TokenUnavailableError
+
+CONTENT_TYPE: Final = "application/x-gzip"
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS: Final = 3
+_FORBIDDEN: Final = 403
+_UNAUTHORIZED: Final = 401
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One file to deliver."""
+
+    tenant: str
+    """Encoded name."""
+    start_at: int
+    """Start of the bucket; it makes the partition."""
+    name: str
+    content: Content
+
+
+class CollectionClient:
+    """Delivers files through one collection endpoint.
+
+    The token goes to that endpoint's origin only: not to the store, and not along a redirect to another host.
+    """
+
+    def __init__(
+        self, base_url: str, *, exchanger: Exchanger, token: TokenSource, clock: Clock, encrypt: bool = False
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._exchanger = exchanger
+        self._token = token
+        self._clock = clock
+        self._encrypt = encrypt
+
+    def __repr__(self) -> str:
+        return f"<CollectionClient {self._base_url}>"
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """Make one attempt; it ends with an outcome, whatever the others answer."""
+        outcome, status = await self._sign_and_put(delivery)
+        if status == _FORBIDDEN:
+            # The URL may have expired on the way: a new one tells whether it is that, or the tenant's trouble.
+            outcome, _ = await self._sign_and_put(delivery)
+        return outcome
+
+    async def _sign_and_put(self, delivery: Delivery) -> tuple[Outcome, int | None]:
+        failpoints.hit("upload.before_sign")
+        signed = await self._sign(delivery)
+        if not isinstance(signed, SignedUrl):
+            return signed, None
+        failpoints.hit("upload.before_put")
+        outcome, status = await self._put(signed, delivery.content)
+        failpoints.hit("upload.after_put")
+        return outcome, status
+
+    async def _sign(self, delivery: Delivery) -> SignedUrl | Trouble:
+        url = f"{self._base_url}/analytics?{self._query(delivery)}"
+        try:
+            answer, token = await self._ask(url)
+            if isinstance(answer, Answer) and answer.status == _UNAUTHORIZED and await self._token.current() != token:
+                answer, _ = await self._ask(url)  # the token was replaced meanwhile
+        except TokenUnavailableError as error:
+            return TokenRefused(reason=str(error))
+        return read_signed(answer, self._clock.now()) if isinstance(answer, Answer) else answer
+
+    async def _ask(self, url: str) -> tuple[Answer | Trouble, str | None]:
+        token = await self._token.current()
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        for _ in range(_MAX_REDIRECTS):
+            answer = await self._exchanger.get(Party.ENDPOINT, url, headers)
+            location = _redirect(url, answer) if isinstance(answer, Answer) else None
+            if location is None:
+                break
+            url = location
+        return answer, token
+
+    async def _put(self, signed: SignedUrl, content: Content) -> tuple[Outcome, int | None]:
+        own = {"Content-Type": CONTENT_TYPE, "Content-Length": str(content.size_bytes)}
+        if self._encrypt and not any(name.lower() == "x-amz-server-side-encryption" for name in signed.headers):
+            own["x-amz-server-side-encryption"] = "AES256"
+        put = await self._exchanger.put(Party.STORE, signed.url, {**signed.headers, **own}, content)
+        if not isinstance(put, tuple):
+            return put, None
+        answer, sent_all = put
+        return read_put(answer, self._clock.now(), sent_all=sent_all), answer.status
+
+    def _query(self, delivery: Delivery) -> str:
+        org, env = layout.parse_tenant(delivery.tenant)
+        asked = {
+            "tenant": f"{org}~{env}",
+            "relative_file_path": layout.format_object_path(delivery.name, delivery.start_at),
+            "file_content_type": CONTENT_TYPE,
+        }
+        return urlencode(asked | ({"encrypt": "true"} if self._encrypt else {}), quote_via=quote, safe="~")
+
+
+def _redirect(url: str, answer: Answer) -> str | None:
+    """Return where a redirect leads, if that is the same origin."""
+    location = answer.headers.get("location")
+    if answer.status not in _REDIRECTS or location is None:
+        return None
+    try:
+        target = urljoin(url, location)
+        same = urlsplit(target)[:2] == urlsplit(url)[:2]
+    except ValueError:
+        return None
+    return target if same and target.isascii() and target.isprintable() and " " not in target else None

@@ -1,0 +1,169 @@
+"""What is sent now, and what an outcome changes in that: queue and breaker together, without any input or output.
+
+While the breaker is open, one probe at a time goes out, each with another file, so that one bad file cannot keep it
+open. Files of failed probes stand aside until it closes, and then take their old places: the order is kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from apidanalytics.upload.breaker import Breaker, Open
+from apidanalytics.upload.decide import Decision, Hold, Policy, Return, decide
+from apidanalytics.upload.outcome import Delivered, Outcome, TokenRefused, Unreadable
+from apidanalytics.upload.queue import FairQueue
+from apidanalytics.upload.states import Waiting
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """A file that was taken."""
+
+    file: Waiting
+    is_probe: bool
+
+
+class Dispatcher:
+    """All instants are monotonic seconds; ``random`` returns numbers from [0, 1)."""
+
+    def __init__(self, *, slots: int, policy: Policy, random: Callable[[], float]) -> None:
+        self._policy = policy
+        self._random = random
+        self._queue = FairQueue(slots)
+        self._breaker = Breaker()
+        self._aside: list[Waiting] = []
+        self._probing = False
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {'open' if self._breaker.open else 'closed'}, {len(self)} waiting>"
+
+    def __len__(self) -> int:
+        """Return how many files wait."""
+        return len(self._queue) + len(self._aside)
+
+    @property
+    def open(self) -> Open | None:
+        """Why nothing but probes is sent; None while everything is."""
+        return self._breaker.open
+
+    def add(self, file: Waiting, at: float | None = None) -> None:
+        """Add a file that may be sent at once, or from ``at`` on."""
+        if at is None:
+            self._queue.push(file)
+        else:
+            self._queue.push_later(file, at)
+
+    def probe_now(self) -> None:
+        """Let the next probe go at once."""
+        if self._breaker.open is not None:
+            self._breaker = replace(self._breaker, open=replace(self._breaker.open, probe_at=0.0))
+
+    def take(self, now: float) -> Sending | None:
+        """Take the next file to send, if there is one and a slot for it."""
+        if self._breaker.open is None:
+            file = self._queue.take(now)
+            return Sending(file=file, is_probe=False) if file else None
+        file = None if self._probing else self._take_probe(now)
+        if file is None:
+            return None
+        self._probing = True
+        return Sending(file=file, is_probe=True)
+
+    def judge(self, sending: Sending, outcome: Outcome, *, attempts: int, now: float) -> Decision:
+        """Decide what follows from an outcome, and free the slot.
+
+        On ``Hold`` and ``Return`` the file waits again already. The others are to be settled first; then a deferred
+        file is added again.
+        """
+        tenant = sending.file.tenant
+        before, failures = self._breaker, self._queue.failures(tenant)
+        self._breaker = before.after(
+            outcome,
+            tenant,
+            alone=self._queue.tenants == 1,
+            was_probe=sending.is_probe,
+            now=now,
+            random=self._random(),
+            policy=self._policy,
+        )
+        decision = decide(
+            outcome,
+            attempts=attempts,
+            tenant_failures=failures + 1,
+            is_open=self._breaker.open is not None,
+            random=self._random(),
+            policy=self._policy,
+        )
+        self._put_back(sending, decision, now)
+        self._finish(sending, _failed(outcome))
+        self._say(before, tenant, failures, outcome, now)
+        return decision
+
+    def skipped(self, sending: Sending) -> None:
+        """Free the slot of a file that turned out not to be there."""
+        self._finish(sending, None)
+
+    def next_at(self) -> float | None:
+        """Return when there may be something to take, if nothing else happens."""
+        if self._breaker.open is None:
+            return self._queue.next_at()
+        return None if self._probing or not len(self) else self._breaker.open.probe_at
+
+    def has_due(self, now: float) -> bool:
+        """Tell whether there is anything that need not wait for its time."""
+        return self._queue.has_due(now) or bool(self._aside)
+
+    def _take_probe(self, now: float) -> Waiting | None:
+        if self._breaker.is_due(now):
+            file = self._queue.take(now)
+            if file is None and self._aside:
+                self._restore()
+                file = self._queue.take(now)
+            return file
+        return self._queue.take(now, unless=self._breaker.suspects) if self._breaker.passes_newcomers else None
+
+    def _put_back(self, sending: Sending, decision: Decision, now: float) -> None:
+        if isinstance(decision, Hold):
+            self._queue.push(sending.file)
+            self._queue.hold(sending.file.tenant, now + decision.pause_seconds)
+        elif isinstance(decision, Return) and sending.is_probe:
+            self._aside.append(sending.file)
+        elif isinstance(decision, Return):
+            self._queue.push(sending.file)
+
+    def _finish(self, sending: Sending, failed: bool | None) -> None:
+        self._queue.finished(sending.file.tenant, failed=failed)
+        if sending.is_probe:
+            self._probing = False
+        if self._breaker.open is None:
+            self._restore()
+
+    def _restore(self) -> None:
+        aside, self._aside = self._aside, []
+        for file in aside:
+            self._queue.push(file)
+
+    def _say(self, before: Breaker, tenant: str, failures: int, outcome: Outcome, now: float) -> None:
+        opened, was = self._breaker.open, before.open
+        if opened is not None and was is None:
+            log.warning(
+                "upload.paused",
+                reason=opened.reason,
+                hint="Everything is kept, and sent once a probe comes through. Check endpoint, store and token.",
+            )
+        elif opened is None and was is not None:
+            log.info("upload.resumed", after_seconds=round(now - was.since, 1), probes=was.probes + 1)
+        elif opened is None and failures == 0 and not isinstance(outcome, Delivered):
+            log.warning("upload.tenant_trouble", tenant=tenant, reason=outcome.reason)
+        elif opened is None and failures > 0 and isinstance(outcome, Delivered):
+            log.info("upload.tenant_recovered", tenant=tenant, failures=failures)
+
+
+def _failed(outcome: Outcome) -> bool | None:
+    """Tell whether the tenant is in trouble; None when the outcome does not say."""
+    if isinstance(outcome, TokenRefused | Unreadable):
+        return None
+    return not isinstance(outcome, Delivered)

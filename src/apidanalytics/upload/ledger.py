@@ -1,0 +1,264 @@
+"""The ledger: what became of every file, and per tenant the counts that must add up.
+
+    accepted = spooled + staged + failed + uploaded + set aside        (records, per tenant)
+
+The directories are the truth about what is left to do; the ledger is the history, the attempts and the totals. Totals
+are kept in the transaction of each change, so that reading them costs the same on the first day as after a year.
+
+Every call is one synced transaction, and saying a thing twice changes nothing. Calls may come from any thread, but
+not from the event loop: they wait for the disk.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from apidanalytics.model import StagedFile
+from apidanalytics.upload import rows, schema
+from apidanalytics.upload.states import Count, LedgerFile, State, Waiting
+
+
+class Ledger:
+    """The database of one agent; ``open`` it once, ``close`` it at the end."""
+
+    def __init__(self, database: sqlite3.Connection, reader: sqlite3.Connection, *, is_new: bool) -> None:
+        self.is_new = is_new
+        """Nothing was known when it was opened: totals start with what is found in the directories."""
+        self._database = database
+        self._reader = reader
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
+
+    @classmethod
+    def open(cls, path: Path, damaged: Path, now: float) -> Self:
+        """Open the ledger at ``path``; one that cannot be read is moved to ``damaged`` and a new one begins.
+
+        Raises:
+            NewerFormatError: a newer version wrote it.
+            sqlite3.OperationalError: the disk is full or failing.
+
+        """
+        database, is_new = schema.open_database(path, damaged, now)
+        return cls(database, schema.open_reader(path), is_new=is_new)
+
+    def close(self) -> None:
+        """Close it; closing twice is fine."""
+        with self._reading:
+            self._reader.close()
+        with self._writing:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What packing tells.
+
+    def known(self, directory: str, names: Sequence[str]) -> set[str]:
+        """Return those of these files of one bucket directory that need not be made (again)."""
+        asked = set(names)
+        with self._read() as database:
+            query = "SELECT name FROM files WHERE directory = ? AND state <> 'set_aside'"
+            return {name for (name,) in database.execute(query, (directory,)) if name in asked}
+
+    def is_packed(self, spool_number: int) -> bool:
+        """Tell whether every file of this spool was staged."""
+        with self._read() as database:
+            query = "SELECT 1 FROM spools WHERE number = ? AND packed_at IS NOT NULL"
+            return database.execute(query, (spool_number,)).fetchone() is not None
+
+    def is_accepted(self, spool_number: int) -> bool:
+        """Tell whether this spool's records are in the totals already."""
+        with self._read() as database:
+            return database.execute("SELECT 1 FROM spools WHERE number = ?", (spool_number,)).fetchone() is not None
+
+    def accepted(self, spool_number: int, counts: Mapping[str, tuple[int, int]]) -> None:
+        """Count (records, bytes of lines) by tenant as accepted, once per spool number."""
+        with self._write() as database:
+            if database.execute("INSERT OR IGNORE INTO spools (number) VALUES (?)", (spool_number,)).rowcount:
+                for tenant, (records, size) in counts.items():
+                    rows.add_total(database, tenant, State.ACCEPTED, Count(records, size))
+
+    def stage(self, files: Sequence[StagedFile], staged_at: float) -> None:
+        """Note that these files stand in ``staging/``; one that is known already keeps its state.
+
+        Raises:
+            DamagedError: a name is known with other content; then nothing is noted.
+
+        """
+        with self._write() as database:
+            for file in files:
+                rows.stage(database, file, State.STAGED, staged_at)
+
+    def packed(self, spool_number: int) -> None:
+        """Note that every file of this spool was staged."""
+        with self._write() as database:
+            database.execute(
+                "INSERT INTO spools VALUES (?, unixepoch()) ON CONFLICT DO UPDATE SET"
+                " packed_at = coalesce(packed_at, excluded.packed_at)",
+                (spool_number,),
+            )
+
+    def set_aside(
+        self,
+        name: str,
+        records: int,
+        bytes: int,  # noqa: A002 - says what it is
+        reason: str,
+        at: float,
+        tenant: str = "",
+    ) -> None:
+        """Count what cannot be delivered, once per name and reason; the tenant ``""`` is one that nobody can tell."""
+        with self._write() as database:
+            row = (name, reason, tenant, records, bytes, at)
+            if database.execute("INSERT OR IGNORE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)", row).rowcount:
+                rows.add_total(database, tenant, State.SET_ASIDE, Count(records, bytes, 1))
+
+    # What uploading asks.
+
+    def waiting(self, after: int = 0) -> list[Waiting]:
+        """Return the staged files with numbers above ``after``, oldest start first."""
+        with self._read() as database:
+            # "+start_at": by number, which costs what is new, and not what there is.
+            query = "SELECT id, tenant, start_at, next_attempt_at FROM files WHERE state = 'staged' AND id > ?"
+            found = database.execute(query, (after,))
+            waiting = [Waiting(id=i, tenant=t, start_at=s, next_attempt_at=n) for i, t, s, n in found]
+        return sorted(waiting, key=lambda file: (file.start_at, file.id))
+
+    def file(self, number: int) -> LedgerFile | None:
+        """Return a file by its number."""
+        with self._read() as database:
+            found = rows.select(database, "id = ?", (number,))
+        return found[0] if found else None
+
+    def files_in(self, directory: str) -> dict[str, LedgerFile]:
+        """Return all known files of a bucket directory, by name."""
+        with self._read() as database:
+            return {known.file.name: known for known in rows.select(database, "directory = ?", (directory,))}
+
+    def files(self, state: State, *, tenant: str | None = None, limit: int = -1) -> list[LedgerFile]:
+        """Return the files in a state, oldest start first."""
+        where = "state = ? AND (? IS NULL OR tenant = ?) ORDER BY start_at, id LIMIT ?"
+        with self._read() as database:
+            return rows.select(database, where, (state, tenant, tenant, limit))
+
+    def unfinished_directories(self) -> set[str]:
+        """Return the directories that should still hold files."""
+        with self._read() as database:
+            query = "SELECT DISTINCT directory FROM files WHERE state = 'staged' OR state = 'failed'"
+            return {directory for (directory,) in database.execute(query)}
+
+    def failed_directories(self, limit: int, tenant: str | None = None) -> list[str]:
+        """Return at most ``limit`` directories with failed files, those that failed longest ago first."""
+        query = (
+            "SELECT directory FROM files WHERE state = 'failed' AND (? IS NULL OR tenant = ?) ORDER BY settled_at, id"
+        )
+        found: dict[str, None] = {}
+        with self._read() as database:
+            for (directory,) in database.execute(query, (tenant, tenant)):
+                found[directory] = None
+                if len(found) == limit:
+                    break
+        return list(found)
+
+    def totals(self) -> dict[str, dict[State, Count]]:
+        """Return the totals by tenant and state; the cost grows with the tenants only."""
+        totals: dict[str, dict[State, Count]] = {}
+        with self._read() as database:
+            for tenant, state, *amounts in database.execute("SELECT * FROM totals"):
+                totals.setdefault(tenant, {})[State(state)] = Count(*amounts)
+        return totals
+
+    # What uploading tells.
+
+    def uploaded(self, etags: Mapping[int, str | None], at: float) -> None:
+        """Note that the store has these files, by number."""
+        with self._write() as database:
+            for known in _in_states(database, etags, State.STAGED, State.FAILED):
+                rows.move(database, known, State.UPLOADED, at, None)
+                database.execute("UPDATE files SET etag = ? WHERE id = ?", (etags[known.id], known.id))
+
+    def deferred(self, number: int, attempts: int, next_attempt_at: float, reason: str) -> None:
+        """Note how often a staged file was tried, and when it is tried again."""
+        with self._write() as database:
+            database.execute(
+                "UPDATE files SET attempts = ?, next_attempt_at = ?, reason = ? WHERE id = ? AND state = 'staged'",
+                (attempts, next_attempt_at, reason, number),
+            )
+
+    def failed(self, number: int, attempts: int, reason: str, at: float) -> None:
+        """Note that a file was given up for now, and stands in ``failed/``."""
+        with self._write() as database:
+            for known in _in_states(database, (number,), State.STAGED):
+                rows.move(database, known, State.FAILED, at, reason)
+                database.execute("UPDATE files SET attempts = ? WHERE id = ?", (attempts, number))
+
+    def revived(self, numbers: Iterable[int], attempts: int, at: float) -> list[Waiting]:
+        """Note that these files stand in ``staging/`` again, with so many attempts behind them; return them."""
+        with self._write() as database:
+            revived = _in_states(database, numbers, State.FAILED)
+            for known in revived:
+                rows.move(database, known, State.STAGED, at, known.reason)
+                database.execute("UPDATE files SET attempts = ? WHERE id = ?", (attempts, known.id))
+        return [Waiting(id=k.id, tenant=k.file.tenant, start_at=k.file.start_at) for k in revived]
+
+    def lost(self, number: int, reason: str, at: float) -> bool:
+        """Note that a file cannot be delivered; tell whether that is news."""
+        with self._write() as database:
+            found = _in_states(database, (number,), State.STAGED, State.FAILED)
+            for known in found:
+                rows.move(database, known, State.SET_ASIDE, at, reason)
+        return bool(found)
+
+    def adopted(self, file: StagedFile, state: State, at: float) -> None:
+        """Add a file that was found on disk and that nobody had counted: accepted, and STAGED or FAILED."""
+        with self._write() as database:
+            known = rows.by_name(database, file.directory, file.name)
+            if rows.stage(database, file, state, at) and known is None:
+                rows.add_total(database, file.tenant, State.ACCEPTED, Count(file.records, file.bytes))
+
+    def forget(self, before: float) -> int:
+        """Forget files uploaded and spools packed before this Unix time; totals stay. Return how many files."""
+        with self._write() as database:
+            database.execute("DELETE FROM spools WHERE packed_at < ?", (before,))
+        forgotten = 0
+        while found := self._forget_some(before):
+            forgotten += found
+        return forgotten
+
+    def _forget_some(self, before: float) -> int:
+        # A few at a time: nobody else waits long for the ledger.
+        old = "SELECT id FROM files WHERE state = 'uploaded' AND settled_at < ? LIMIT 1000"
+        with self._write() as database:
+            return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before,)).rowcount  # noqa: S608
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._writing:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                # A failed COMMIT may have ended the transaction already.
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._reading:
+            yield self._reader
+
+
+def _in_states(database: sqlite3.Connection, numbers: Iterable[int], *states: State) -> list[LedgerFile]:
+    found = [known for number in numbers for known in rows.select(database, "id = ?", (number,))]
+    return [known for known in found if known.state in states]

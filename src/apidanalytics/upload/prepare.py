@@ -1,0 +1,74 @@
+"""From a number in the queue to an open file; what does not fit is set aside on the way."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from apidanalytics.upload.content import Content
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.outcome import Unreadable
+from apidanalytics.upload.shelves import Shelves
+from apidanalytics.upload.states import LedgerFile, State
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A file that may be sent."""
+
+    known: LedgerFile
+    content: Content | Unreadable
+    """Open; whoever has it closes it."""
+
+
+def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepared | None:
+    """Open a staged file; None when there is nothing to send under this number (any more). It blocks.
+
+    Raises:
+        sqlite3.Error, OSError: the ledger or the disk is failing.
+
+    """
+    known = ledger.file(number)
+    if known is None or known.state is not State.STAGED:
+        return None
+    try:
+        content = Content.open(shelves.path((known.file.directory, known.file.name)))
+    except FileNotFoundError:
+        _not_there(ledger, shelves, known, now)
+        return None
+    except OSError as error:
+        return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror}"))
+    if content.size_bytes != known.file.size_bytes:
+        content.close()
+        _not_the_same(ledger, shelves, known, content.size_bytes, now)
+        return None
+    return Prepared(known=known, content=content)
+
+
+def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) -> None:
+    if shelves.where((known.file.directory, known.file.name)) is State.FAILED:
+        ledger.failed(known.id, known.attempts, known.reason or "moved to failed/", now)
+        return
+    ledger.lost(known.id, "it is gone from staging/", now)
+    log.error(
+        "upload.file_missing",
+        directory=known.file.directory,
+        file=known.file.name,
+        records=known.file.records,
+        hint="Somebody removed it before it was delivered. It is counted as set aside.",
+    )
+
+
+def _not_the_same(ledger: Ledger, shelves: Shelves, known: LedgerFile, size_bytes: int, now: float) -> None:
+    reason = f"it has {size_bytes} bytes, and had {known.file.size_bytes} when it was made"
+    shelves.set_aside((known.file.directory, known.file.name), State.STAGED, reason)
+    ledger.lost(known.id, reason, now)
+    log.error(
+        "upload.file_changed",
+        directory=known.file.directory,
+        file=known.file.name,
+        records=known.file.records,
+        reason=reason,
+        hint="It was moved to damaged/ and is counted as set aside.",
+    )

@@ -1,0 +1,125 @@
+"""The statements of the ledger. Each runs inside the caller's transaction and keeps the running totals right."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from apidanalytics.errors import DamagedError
+from apidanalytics.model import StagedFile
+from apidanalytics.upload.states import Count, LedgerFile, State
+
+_COLUMNS = (
+    "id, directory, name, tenant, start_at, records, bytes, size_bytes, sha256,"
+    " state, attempts, next_attempt_at, staged_at, settled_at, etag, reason"
+)
+
+
+def select(database: sqlite3.Connection, where: str, values: Sequence[object] = ()) -> list[LedgerFile]:
+    """Return the files for which ``where`` holds; it may end in an order and a limit."""
+    return [_file(row) for row in database.execute(f"SELECT {_COLUMNS} FROM files WHERE {where}", values)]  # noqa: S608 - ``where`` is ours
+
+
+def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFile | None:
+    """Return the file of this name, if it is known."""
+    found = select(database, "directory = ? AND name = ?", (directory, name))
+    return found[0] if found else None
+
+
+def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Count) -> None:
+    """Add to a tenant's total of a state."""
+    database.execute(
+        "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " records = records + excluded.records, bytes = bytes + excluded.bytes, files = files + excluded.files",
+        (tenant, state, count.records, count.bytes, count.files),
+    )
+
+
+def insert(database: sqlite3.Connection, file: StagedFile, state: State, at: float) -> None:
+    """Add a file, and count it in its state."""
+    database.execute(
+        "INSERT INTO files (directory, name, tenant, start_at, records, bytes, size_bytes, sha256,"
+        " state, staged_at, settled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            file.directory,
+            file.name,
+            file.tenant,
+            file.start_at,
+            file.records,
+            file.bytes,
+            file.size_bytes,
+            file.sha256,
+            state,
+            at,
+            None if state is State.STAGED else at,
+        ),
+    )
+    add_total(database, file.tenant, state, _count(file))
+
+
+def stage(database: sqlite3.Connection, file: StagedFile, state: State, at: float) -> bool:
+    """Add a file that is not known, or that had been set aside; one that is known keeps its state. Tell which.
+
+    Raises:
+        DamagedError: the name is known with other content.
+
+    """
+    known = by_name(database, file.directory, file.name)
+    if known is not None and known.state is not State.SET_ASIDE:
+        if known.file.sha256 != file.sha256:
+            raise DamagedError(f"{file.directory}/{file.name} is in the ledger with other content")
+        return False
+    if known is not None:
+        # Its number must be new: the uploader notices files by their numbers.
+        remove(database, known)
+    insert(database, file, state, at)
+    return True
+
+
+def remove(database: sqlite3.Connection, known: LedgerFile) -> None:
+    """Take a file out of the ledger and out of the total of its state."""
+    database.execute("DELETE FROM files WHERE id = ?", (known.id,))
+    add_total(database, known.file.tenant, known.state, _negative(known.file))
+
+
+def move(database: sqlite3.Connection, known: LedgerFile, state: State, at: float, reason: str | None) -> None:
+    """Bring a file into another state, with its totals."""
+    database.execute(
+        "UPDATE files SET state = ?, settled_at = ?, reason = ?, next_attempt_at = 0 WHERE id = ?",
+        (state, None if state is State.STAGED else at, reason, known.id),
+    )
+    add_total(database, known.file.tenant, known.state, _negative(known.file))
+    add_total(database, known.file.tenant, state, _count(known.file))
+
+
+def _count(file: StagedFile) -> Count:
+    return Count(file.records, file.bytes, 1)
+
+
+def _negative(file: StagedFile) -> Count:
+    return Count(-file.records, -file.bytes, -1)
+
+
+def _file(row: Sequence[Any]) -> LedgerFile:
+    number, directory, name, tenant, start_at, records, size, size_bytes, sha256, *rest = row
+    state, attempts, next_attempt_at, staged_at, settled_at, etag, reason = rest
+    file = StagedFile(
+        directory=directory,
+        name=name,
+        tenant=tenant,
+        start_at=start_at,
+        records=records,
+        bytes=size,
+        size_bytes=size_bytes,
+        sha256=sha256,
+    )
+    return LedgerFile(
+        id=number,
+        file=file,
+        state=State(state),
+        attempts=attempts,
+        next_attempt_at=next_attempt_at,
+        staged_at=staged_at,
+        settled_at=settled_at,
+        etag=etag,
+        reason=reason,
+    )

@@ -1,0 +1,146 @@
+"""The uploads that are on their way: open the file, deliver it, decide, hand the result over."""
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from apidanalytics.clock import Clock
+from apidanalytics.upload.client import Delivery
+from apidanalytics.upload.decide import Defer, Done, GiveUp
+from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
+from apidanalytics.upload.dispatch import Dispatcher, Sending
+from apidanalytics.upload.outcome import Outcome, Party, Refused, Unreadable
+from apidanalytics.upload.prepare import Prepared
+from apidanalytics.upload.settle import Result
+
+_DISK_PAUSE_SECONDS: Final = 5.0
+"""Before a file is opened again that the disk refused."""
+
+log = structlog.get_logger()
+
+
+class Collection(Protocol):
+    """Where files go."""
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """Make one attempt; it ends with an outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploading:
+    """A file on its way."""
+
+    tenant: str
+    name: str
+    size_bytes: int
+    since: float
+    """Unix time."""
+
+
+class Sender:
+    """Runs as many uploads as the dispatcher hands out."""
+
+    def __init__(
+        self,
+        *,
+        prepare: Callable[[int], Prepared | None],
+        collection: Collection,
+        dispatcher: Dispatcher,
+        submit: Callable[[Result], None],
+        clock: Clock,
+        disk: DiskWatch,
+        on_finished: Callable[[], None],
+    ) -> None:
+        self._prepare = prepare
+        self._collection = collection
+        self._dispatcher = dispatcher
+        self._submit = submit
+        self._clock = clock
+        self._disk = disk
+        self._on_finished = on_finished
+        self._tasks: dict[asyncio.Task[None], Uploading | None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Sender {len(self._tasks)} running>"
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether anything is on its way."""
+        return bool(self._tasks)
+
+    @property
+    def uploading(self) -> tuple[Uploading, ...]:
+        """What is on its way."""
+        return tuple(uploading for uploading in self._tasks.values() if uploading)
+
+    def send(self, group: asyncio.TaskGroup) -> None:
+        """Start all uploads that may start now."""
+        while sending := self._dispatcher.take(self._clock.monotonic()):
+            task = group.create_task(self._upload(sending))
+            self._tasks[task] = None
+            task.add_done_callback(self._forget)
+
+    async def finish(self, timeout_seconds: float) -> None:
+        """Let what is on its way finish within this time; then break it off."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_seconds)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _upload(self, sending: Sending) -> None:
+        prepared = await self._open(sending)
+        if prepared is None:
+            return
+        outcome = await self._deliver(prepared)
+        now = self._clock.monotonic()
+        decision = self._dispatcher.judge(sending, outcome, attempts=prepared.known.attempts, now=now)
+        if isinstance(decision, Done | Defer | GiveUp):
+            self._submit(Result(known=prepared.known, decision=decision))
+
+    async def _open(self, sending: Sending) -> Prepared | None:
+        try:
+            prepared = await asyncio.to_thread(self._prepare, sending.file.id)
+        except DISK_TROUBLE as error:
+            self._disk.refused(error)
+            self._dispatcher.add(sending.file, self._clock.monotonic() + _DISK_PAUSE_SECONDS)
+            prepared = None
+        if prepared is None:
+            self._dispatcher.skipped(sending)
+        return prepared
+
+    async def _deliver(self, prepared: Prepared) -> Outcome:
+        file, content = prepared.known.file, prepared.content
+        if isinstance(content, Unreadable):
+            return content
+        self._say_uploading(prepared)
+        delivery = Delivery(tenant=file.tenant, start_at=file.start_at, name=file.name, content=content)
+        try:
+            return await self._collection.deliver(delivery)
+        except Exception as error:  # noqa: BLE001 - whatever a server answers, it must not end the service
+            return _defect(error)
+        finally:
+            content.close()
+
+    def _say_uploading(self, prepared: Prepared) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        file = prepared.known.file
+        self._tasks[task] = Uploading(
+            tenant=file.tenant, name=file.name, size_bytes=file.size_bytes, since=self._clock.now()
+        )
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        del self._tasks[task]
+        self._on_finished()
+
+
+def _defect(error: Exception) -> Refused:
+    # Not the error's own text, nor its trace: there may be a signed URL in them.
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    kind = type(error).__name__
+    log.error("upload.defect", error=kind, at=f"{where.name}:{where.lineno}", hint="Please report it.")
+    return Refused(party=Party.ENDPOINT, reason=f"a defect of this service: {kind}")

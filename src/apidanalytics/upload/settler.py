@@ -1,0 +1,85 @@
+"""The one task through which all results reach the disk, many in one transaction when many wait."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from apidanalytics.clock import Clock
+from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.settle import Result, settle
+from apidanalytics.upload.shelves import Shelves
+
+_PAUSE_SECONDS: Final = 2.0
+"""Between tries while the disk refuses."""
+
+_MOST: Final = 256
+"""Results that may wait."""
+
+
+class Settler:
+    """Settles results, again and again until the disk takes them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        shelves: Shelves,
+        *,
+        clock: Clock,
+        disk: DiskWatch,
+        on_settled: Callable[[Sequence[Result]], None],
+    ) -> None:
+        self.files = asyncio.Lock()
+        """Held by whoever moves or removes files."""
+        self._ledger = ledger
+        self._shelves = shelves
+        self._clock = clock
+        self._disk = disk
+        self._on_settled = on_settled
+        self._waiting: list[Result] = []
+        self._settling: list[Result] = []
+        self._wake = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Settler {len(self._waiting)} waiting, {len(self._settling)} at it>"
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether every result is settled."""
+        return not (self._waiting or self._settling)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the disk is behind, so that nothing new should be sent."""
+        return len(self._waiting) >= _MOST
+
+    def submit(self, result: Result) -> None:
+        """Hand over a result."""
+        self._waiting.append(result)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Settle what comes, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not await self.flush():
+                self._wake.set()
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def flush(self) -> bool:
+        """Settle all that waits; tell whether the disk took it."""
+        self._settling += self._waiting
+        self._waiting = []
+        if not self._settling:
+            return True
+        try:
+            async with self.files:
+                await asyncio.to_thread(settle, self._ledger, self._shelves, self._settling, self._clock.now())
+        except DISK_TROUBLE as error:
+            self._disk.refused(error)
+            return False
+        self._disk.worked()
+        settled, self._settling = self._settling, []
+        self._on_settled(settled)
+        return True

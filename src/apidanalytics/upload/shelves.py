@@ -1,0 +1,111 @@
+"""The two directories of files to deliver, ``staging/`` and ``failed/``, and every way a file moves in them.
+
+One thread at a time works here, but packing adds files to ``staging/`` meanwhile. What makes that safe:
+
+* a bucket directory is removed by ``rmdir`` only, which fails while anything is in it;
+* who puts a file into a bucket directory makes the directory first, and makes it again when it vanished in between.
+
+Files move one by one, and a move is durable before this module says that it happened.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from apidanalytics import durable
+from apidanalytics.layout import DataDirectory
+from apidanalytics.upload.states import State
+
+FileKey = tuple[str, str]
+"""Bucket directory and file name."""
+
+
+class Shelves:
+    """The files of one data directory that wait to be delivered."""
+
+    def __init__(self, data: DataDirectory) -> None:
+        self._roots = {State.STAGED: data.staging, State.FAILED: data.failed}
+        self._damaged = data.damaged
+
+    def path(self, key: FileKey, state: State = State.STAGED) -> Path:
+        """Return where a file stands in a state."""
+        return self._roots[state] / key[0] / key[1]
+
+    def directories(self) -> set[str]:
+        """Return the names of all bucket directories."""
+        return {entry.name for root in self._roots.values() for entry in os.scandir(root) if entry.is_dir()}
+
+    def names(self, directory: str, state: State) -> set[str]:
+        """Return the names of the files in a bucket directory; none when it is not there."""
+        try:
+            return {entry.name for entry in os.scandir(self._roots[state] / directory) if entry.is_file()}
+        except FileNotFoundError:
+            return set()
+
+    def where(self, key: FileKey) -> State | None:
+        """Tell in which of the two a file stands."""
+        return next((state for state in self._roots if self.path(key, state).exists()), None)
+
+    def discard(self, key: FileKey, state: State = State.STAGED) -> None:
+        """Remove a delivered file, and its directory when that is empty now.
+
+        Not made durable: what comes back after a power cut is known to the ledger, and removed at the next start.
+        """
+        path = self.path(key, state)
+        path.unlink(missing_ok=True)
+        _remove_if_empty(path.parent)
+
+    def remove_if_empty(self, directory: str) -> None:
+        """Remove a bucket directory where nothing is in it."""
+        for root in self._roots.values():
+            _remove_if_empty(root / directory)
+
+    def fail(self, keys: Sequence[FileKey]) -> None:
+        """Move files from ``staging/`` to ``failed/``; one that is not there (any more) is passed over."""
+        self._move(keys, State.STAGED, State.FAILED)
+
+    def revive(self, keys: Sequence[FileKey]) -> None:
+        """Move files from ``failed/`` to ``staging/``; one that is not there (any more) is passed over."""
+        self._move(keys, State.FAILED, State.STAGED)
+
+    def set_aside(self, key: FileKey, state: State, reason: str) -> None:
+        """Move a file that must not be delivered to ``damaged/``, with the reason beside it."""
+        path = self.path(key, state)
+        note = {"reason": reason, "was": f"{path.parent.parent.name}/{key[0]}/{key[1]}"}
+        durable.write(self._damaged / f"{key[1]}.reason.json", msgspec.json.encode(note))
+        durable.rename(path, self._damaged / key[1])
+        _remove_if_empty(path.parent)
+
+    def _move(self, keys: Sequence[FileKey], source: State, target: State) -> None:
+        for key in keys:
+            _rename(self.path(key, source), self.path(key, target))
+        directories = dict.fromkeys(directory for directory, _ in keys)
+        self._sync(target, directories)
+        for directory in directories:
+            _remove_if_empty(self._roots[source] / directory)
+        self._sync(source, directories)
+
+    def _sync(self, state: State, directories: Iterable[str]) -> None:
+        for directory in directories:
+            try:
+                durable.sync_directory(self._roots[state] / directory)
+            except FileNotFoundError:
+                pass  # it was empty and is gone; its parent is synced below
+        durable.sync_directory(self._roots[state])
+
+
+def _rename(source: Path, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        source.rename(target)
+    except FileNotFoundError:
+        pass  # an earlier try moved it: the caller repeats what a crash or an error interrupted
+
+
+def _remove_if_empty(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError:
+        pass  # not empty, or gone already

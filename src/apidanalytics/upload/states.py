@@ -1,0 +1,71 @@
+"""The values of the ledger: what is known of a file, and in which state it is.
+
+::
+
+    stage() --> STAGED --uploaded--> UPLOADED --forget--> (only its totals stay)
+                 ^  |
+        revived  |  | gave up
+                 |  v
+                FAILED          STAGED or FAILED --cannot be delivered--> SET_ASIDE --found again--> STAGED or FAILED
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from apidanalytics.model import StagedFile
+
+
+class State(StrEnum):
+    """What became of a file. Totals are kept by these, and by ``ACCEPTED``, which no file is in."""
+
+    ACCEPTED = "accepted"
+    """Committed by a worker and counted once, when its spool was packed."""
+    STAGED = "staged"
+    """Stands in ``staging/`` and will be sent."""
+    FAILED = "failed"
+    """Gave up for now; stands in ``failed/``."""
+    UPLOADED = "uploaded"
+    """The object store has it; the local file is gone or about to go."""
+    SET_ASIDE = "set_aside"
+    """Cannot be delivered: damaged, or no longer there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """An amount of data."""
+
+    records: int = 0
+    bytes: int = 0
+    """Of lines, unzipped."""
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerFile:
+    """All that the ledger knows of one file."""
+
+    id: int
+    """Grows with every file that is staged."""
+    file: StagedFile
+    state: State
+    attempts: int
+    """Attempts that counted since it was last staged."""
+    next_attempt_at: float
+    """Unix time before which it is not sent; 0: at once."""
+    staged_at: float
+    settled_at: float | None
+    """When it came into its present state, unless that is STAGED."""
+    etag: str | None
+    """What the store called the object's content."""
+    reason: str | None
+    """Why the last attempt failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A staged file in the uploader's queue: as little as will do, for there may be many."""
+
+    id: int
+    tenant: str
+    start_at: int
+    next_attempt_at: float = 0.0

@@ -1,0 +1,308 @@
+"""The uploader: takes staged files from the queue, delivers them, and has the results settled.
+
+::
+
+    ledger --look--> FairQueue --take--> deliver (a few at a time) --decide--> settle (ledger, then the file)
+       ^               ^   ^                                           |          |
+       |               |   +------ hold, return, breaker --------------+          |
+       |               +---------- defer -----------------------------------------+
+       +-- revive <-- failed/ <--- give up ---------------------------------------+
+
+Deciding is pure (``decide``, ``breaker``, ``queue``); here are the loops that act. Everything that touches the disk
+runs in a thread, and what changes the disk in one thread at a time.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from apidanalytics.clock import Clock
+from apidanalytics.layout import DataDirectory
+from apidanalytics.upload.adopt import adopt
+from apidanalytics.upload.decide import Defer, Done, GiveUp, Policy
+from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
+from apidanalytics.upload.dispatch import Dispatcher
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.prepare import prepare
+from apidanalytics.upload.reconcile import reconcile
+from apidanalytics.upload.revive import DIRECTORIES_A_PASS, Revival, revive
+from apidanalytics.upload.sender import Collection, Sender, Uploading
+from apidanalytics.upload.settle import Result
+from apidanalytics.upload.settler import Settler
+from apidanalytics.upload.shelves import FileKey, Shelves
+from apidanalytics.upload.states import State, Waiting
+
+_GREETED: Final = 1000
+"""Files put into the queue before other work gets its turn."""
+
+_HOUSEKEEPING_SECONDS: Final = 3600.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSettings:
+    """The settings of this room."""
+
+    concurrency: int = 4
+    """``apidanalytics_upload_concurrency``"""
+    interval_seconds: float = 5.0
+    """``apidanalytics_upload_interval``: the longest time until something new is noticed by looking."""
+    failed_retry_seconds: float = 600.0
+    """``apidanalytics_failed_retry_interval``"""
+    retention_seconds: float = 7 * 86400.0
+    """``apidanalytics_ledger_retention``"""
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadState:
+    """What the uploader is doing."""
+
+    waiting: int
+    """Staged files that are not being sent."""
+    uploading: tuple[Uploading, ...]
+    paused_since: float | None
+    """Unix time when the breaker opened."""
+    paused_reason: str | None
+
+
+class Uploader:
+    """Delivers what is staged. ``run`` it as a task, ``stop`` it; the rest may be called while it runs."""
+
+    def __init__(
+        self,
+        *,
+        data: DataDirectory,
+        ledger: Ledger,
+        collection: Collection,
+        settings: UploadSettings,
+        clock: Clock,
+        random: Callable[[], float],
+    ) -> None:
+        self._data = data
+        self._ledger = ledger
+        self._settings = settings
+        self._clock = clock
+        self._shelves = Shelves(data)
+        self._disk = DiskWatch()
+        self._settler = Settler(ledger, self._shelves, clock=clock, disk=self._disk, on_settled=self._settled)
+        self._dispatcher = Dispatcher(slots=settings.concurrency, policy=settings.policy, random=random)
+        self._wake = asyncio.Event()
+        self._sender = Sender(
+            prepare=lambda number: prepare(ledger, self._shelves, number, clock.now()),
+            collection=collection,
+            dispatcher=self._dispatcher,
+            submit=self._settler.submit,
+            clock=clock,
+            disk=self._disk,
+            on_finished=self._wake.set,
+        )
+        self._revival = Revival(
+            interval_seconds=settings.interval_seconds,
+            slow_seconds=settings.failed_retry_seconds,
+            now=clock.monotonic(),
+        )
+        self._seen = 0
+        self._looks = 0
+        self._look_at = 0.0
+        self._draining = False
+        self._stopping = False
+        self._changed = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Uploader {self._sender!r}, {self._dispatcher!r}, {self._settler!r}>"
+
+    async def run(self) -> None:
+        """Upload until ``stop``; what start-up finds in the directories comes first.
+
+        Raises:
+            Exception: a defect, or a ledger that became unreadable; the service cannot go on without.
+
+        """
+        try:
+            async with self._settler.files:
+                found = await asyncio.to_thread(reconcile, self._ledger, self._shelves, self._data, self._clock.now())
+            async with asyncio.TaskGroup() as group:
+                helpers = [
+                    group.create_task(self._settler.run()),
+                    group.create_task(self._adopt(found.unknown)),
+                    group.create_task(self._keep_house()),
+                ]
+                await self._loop(group)
+                for helper in helpers:
+                    helper.cancel()
+            await self._settler.flush()
+        finally:
+            self._stopped.set()
+
+    def notify(self) -> None:
+        """Tell that files were staged, so that nobody waits for the next look. From the loop's thread."""
+        self._look_at = 0.0
+        self._wake.set()
+
+    async def retry_failed(self, tenant: str | None = None) -> int:
+        """Bring back everything from ``failed/``, of one tenant or of all, with all attempts anew; return the files.
+
+        Raises:
+            sqlite3.OperationalError, OSError: the disk is full or failing; some may be back.
+
+        """
+        await self._ready.wait()
+        directories = await asyncio.to_thread(self._ledger.failed_directories, -1, tenant)
+        files = 0
+        for first in range(0, len(directories), DIRECTORIES_A_PASS):
+            files += len(await self._revive(directories[first : first + DIRECTORIES_A_PASS], attempts=0))
+        return files
+
+    async def drain_pass(self) -> None:
+        """Try once what is staged and need not wait; return when that is through, or the breaker is open."""
+        await self._ready.wait()
+        self._draining = True
+        self._dispatcher.probe_now()
+        opened, looks = self._dispatcher.open, self._looks
+        self.notify()
+        while not (self._stopped.is_set() or self._is_through(opened, looks)):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Send nothing new, let what is on its way finish within this time, and settle it. Stopping twice is fine."""
+        self._stopping = True
+        self._wake.set()
+        await self._sender.finish(timeout_seconds)
+        await self._stopped.wait()
+
+    def state(self) -> UploadState:
+        """Return what is going on."""
+        opened = self._dispatcher.open
+        since = None if opened is None else self._clock.now() - (self._clock.monotonic() - opened.since)
+        return UploadState(
+            waiting=len(self._dispatcher),
+            uploading=self._sender.uploading,
+            paused_since=since,
+            paused_reason=opened.reason if opened else None,
+        )
+
+    # The loop: look, bring back, send, wait.
+
+    async def _loop(self, group: asyncio.TaskGroup) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            now = self._clock.monotonic()
+            if now >= self._look_at:
+                await self._look(now)
+            if self._revival.is_due(now) and self._dispatcher.open is None and not self._draining:
+                await self._revive_some(now)
+            if not self._settler.is_full:
+                self._sender.send(group)
+            self._changed.set()
+            await self._sleep()
+
+    async def _look(self, now: float) -> None:
+        self._look_at = now + self._settings.interval_seconds
+        try:
+            files = await asyncio.to_thread(self._ledger.waiting, self._seen)
+        except DISK_TROUBLE as error:
+            self._disk.refused(error)
+            return
+        for greeted, file in enumerate(files, start=1):
+            self._add(file)
+            if greeted % _GREETED == 0:
+                await asyncio.sleep(0)
+        self._seen = max([self._seen, *(file.id for file in files)])
+        self._looks += 1
+        self._ready.set()
+
+    def _add(self, file: Waiting) -> None:
+        # A clock that was set back must not make a file wait for longer than any pause can be.
+        wait = min(file.next_attempt_at - self._clock.now(), self._settings.policy.file_pauses.longest_seconds)
+        self._dispatcher.add(file, None if wait <= 0 else self._clock.monotonic() + wait)
+
+    async def _revive_some(self, now: float) -> None:
+        # One more attempt each: what fails again for the same reason should not cost three.
+        attempts = self._settings.policy.attempts - 1
+        try:
+            directories = await asyncio.to_thread(self._ledger.failed_directories, DIRECTORIES_A_PASS)
+            back = await self._revive(directories, attempts=attempts)
+        except DISK_TROUBLE as error:
+            self._disk.refused(error)
+            back = []
+        self._revival.begun([file.id for file in back], now)
+
+    async def _revive(self, directories: Sequence[str], *, attempts: int) -> list[Waiting]:
+        if not directories:
+            return []
+        async with self._settler.files:
+            back = await asyncio.to_thread(
+                revive, self._ledger, self._shelves, directories, attempts=attempts, at=self._clock.now()
+            )
+        for file in back:
+            self._dispatcher.add(file)
+        log.info("upload.failed_retried", files=len(back), directories=len(directories))
+        self._wake.set()
+        return back
+
+    async def _sleep(self) -> None:
+        now = self._clock.monotonic()
+        times = [self._look_at, self._dispatcher.next_at()]
+        if self._dispatcher.open is None and not self._draining:
+            times.append(self._revival.next_at())
+        until = min(at for at in times if at is not None)
+        try:
+            async with asyncio.timeout(max(0.0, until - now)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # it is time to look
+
+    def _settled(self, results: Sequence[Result]) -> None:
+        failed: dict[str, list[str]] = {}
+        for result in results:
+            file, decision = result.known.file, result.decision
+            if isinstance(decision, Defer):
+                waiting = Waiting(id=result.known.id, tenant=file.tenant, start_at=file.start_at)
+                self._dispatcher.add(waiting, self._clock.monotonic() + decision.pause_seconds)
+                continue
+            self._revival.settled(result.known.id, delivered=isinstance(decision, Done))
+            if isinstance(decision, GiveUp):
+                failed.setdefault(file.tenant, []).append(decision.reason)
+        for tenant, reasons in failed.items():
+            log.warning("upload.failed", tenant=tenant, files=len(reasons), reason=reasons[-1])
+        self._wake.set()
+
+    def _is_through(self, opened: object, looks: int) -> bool:
+        if self._looks <= looks or self._sender.is_busy or not self._settler.is_idle:
+            return False
+        now_open = self._dispatcher.open
+        has_probed = now_open is not None and now_open is not opened
+        return has_probed or not self._dispatcher.has_due(self._clock.monotonic())
+
+    # Beside the loop.
+
+    async def _adopt(self, unknown: Sequence[tuple[FileKey, State]]) -> None:
+        for key, state in unknown:
+            try:
+                async with self._settler.files:
+                    await asyncio.to_thread(
+                        adopt, self._ledger, self._shelves, self._data.tmp, key, state, self._clock.now()
+                    )
+            except DISK_TROUBLE as error:
+                self._disk.refused(error)
+                continue  # found again at the next start
+            self.notify()
+        if unknown:
+            log.info("upload.adopted", files=len(unknown), is_new_ledger=self._ledger.is_new)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+            before = self._clock.now() - self._settings.retention_seconds
+            try:
+                await asyncio.to_thread(self._ledger.forget, before)
+            except DISK_TROUBLE as error:
+                self._disk.refused(error)

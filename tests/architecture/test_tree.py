@@ -1,0 +1,77 @@
+"""The tree is the architecture: rooms with a stated purpose, small files, short functions."""
+
+import ast
+import re
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apidanalytics import failpoints
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src/apidanalytics"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
+TESTED_FROM_OUTSIDE = {"cli", "demo"}
+MAX_FILE_LINES = 300
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def function_lengths() -> Iterator[tuple[int, str]]:
+    """(lines of code from the signature to the end, docstring and blank lines not counted; name) of each function."""
+    for path in MODULES:
+        source = path.read_text()
+        lines = source.splitlines()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                counted = set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+                first = node.body[0]
+                if ast.get_docstring(node) is not None:
+                    counted -= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+                yield sum(1 for line in counted if lines[line - 1].strip()), f"{name_of(path)}:{node.name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_is_small_and_says_what_it_is(path):
+    source = path.read_text()
+    assert len(source.splitlines()) <= MAX_FILE_LINES
+    assert ast.get_docstring(ast.parse(source))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_module_has_a_name_that_could_hold_anything(path):
+    assert path.stem not in {"utils", "util", "helpers", "helper", "manager", "common", "misc", "tools"}
+
+
+def test_functions_are_short():
+    lengths = sorted(function_lengths())
+    assert statistics.median(length for length, _ in lengths) < 9
+    long = [entry for entry in lengths if entry[0] >= 30]
+    assert len(long) * 10 <= len(lengths), long
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room.name not in TESTED_FROM_OUTSIDE], ids=lambda r: r.name)
+def test_every_room_has_its_tests_somewhere(room):
+    everywhere = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert re.search(rf"apidanalytics\.{room.name}\b|apidanalytics import .*\b{room.name}\b", everywhere)
+
+
+def test_unit_tests_mirror_the_package():
+    folders = {path.parent.relative_to(ROOT / "tests/unit") for path in (ROOT / "tests/unit").rglob("test_*.py")}
+    assert {str(folder) for folder in folders} <= {".", *(room.name for room in ROOMS)}
+
+
+def test_every_failpoint_is_somewhere_in_the_code_and_none_is_unlisted():
+    code = "\n".join(path.read_text() for path in MODULES if path.name != "failpoints.py")
+    hit = set(re.findall(r"failpoints\.hit\(\s*\"([^\"]+)\"", code))
+    assert hit == set(failpoints.POINTS)
+
+
+def test_no_test_is_skipped_for_good():
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        assert "mark." + "skip(" not in path.read_text(), path

@@ -1,0 +1,235 @@
+"""A process that packs, adopts and recovers is killed at every step; the next one ends with the same files, once.
+
+This file is also the program that is killed: ``python test_pack_crash.py <data directory> <Unix time>``.
+"""
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from apidanalytics import failpoints
+from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.model import SpoolHeader
+from apidanalytics.pack import packer as packer_module
+from apidanalytics.pack.adopt import Adoption
+from apidanalytics.pack.packer import Packer
+from apidanalytics.pack.recover import Recovery, waiting_spools
+from apidanalytics.pack.strangers import Strangers
+from apidanalytics.spool.segment import SegmentReader, Share, format_group, format_header
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.states import State
+
+ROOT = Path(__file__).parents[2]
+NOW = 1_700_000_300.5
+START_AT = 1_700_000_040
+SEALED, DEAD = 0x0123456789AB, 0xBA9876543210
+TENANTS = [f"org{n}~prod" for n in range(5)]
+GO_DIRECTORY = "acme~test~20170120102400"
+GO_FILES = [
+    f"{digits}_20170120102400.20170120102600_218e3d99-efaf-4a7b-b3f2-5e4b00c023b7_writer_0.txt.gz"
+    for digits in ("5be1", "0a0b")
+]
+POINTS = [point for point in failpoints.POINTS if point.startswith(("pack.", "recover."))]
+
+
+class StillClock:
+    def __init__(self, at):
+        self.at = at
+
+    def now(self):
+        return self.at
+
+    def monotonic(self):
+        return self.at
+
+
+def header(number):
+    return SpoolHeader(
+        number=number, interval_seconds=120, max_file_bytes=500, instance_id="collector-1", created_at=NOW - 60
+    )
+
+
+def line(source, tenant, n):
+    return b'{"source":"%s","tenant":"%s","n":%d}\n' % (source, tenant.encode(), n)
+
+
+def spool(number, source):
+    frames = [format_header(header(number))]
+    for sequence in range(1, 9):
+        shares = [
+            Share(tenant=tenant, start_at=START_AT, records=1, lines=line(source, tenant, sequence))
+            for tenant in TENANTS
+        ]
+        frames.append(format_group(sequence, shares))
+    return b"".join(frames)
+
+
+def fill(data):
+    """Leave a sealed spool, one of a dead worker with a torn end, and two torn files of the Go original."""
+    data.create()
+    (data.sealed / str(SpoolName(number=SEALED))).write_bytes(spool(SEALED, b"sealed"))
+    dead = spool(DEAD, b"dead")
+    (data.tmp / str(SpoolName(number=DEAD))).write_bytes(dead + dead[-100:-10])
+    (data.tmp / GO_DIRECTORY).mkdir()
+    for name in GO_FILES:
+        content = gzip.compress(b"".join(line(name[:4].encode(), "acme~test", n) for n in range(3)), mtime=0)
+        (data.tmp / GO_DIRECTORY / name).write_bytes(content[:-6])
+    (data.staging / GO_DIRECTORY).mkdir()
+    whole = gzip.compress(line(b"whole", "acme~test", 1), mtime=0)
+    (data.staging / GO_DIRECTORY / GO_FILES[0].replace("5be1", "ffff")).write_bytes(whole)
+
+
+EXPECTED = Counter(
+    [line(source, tenant, n) for source in (b"sealed", b"dead") for tenant in TENANTS for n in range(1, 9)]
+    + [line(source, "acme~test", n) for source in (b"5be1", b"0a0b") for n in range(3)]
+    + [line(b"whole", "acme~test", 1)]
+)
+
+
+def work(root, now):
+    """Do what the agent does at start: clear, adopt, sweep, pack."""
+    packer_module.GROUP_FILES = 4
+    data, clock, strangers = DataDirectory(root), StillClock(now), Strangers()
+    with Ledger.open(data.ledger, data.damaged, now) as ledger:
+        recovery = Recovery(data, clock, strangers)
+        recovery.clear()
+        Adoption(
+            data, ledger, lambda file: ledger.adopted(file, State.STAGED, now), clock=clock, strangers=strangers
+        ).run()
+        recovery.sweep()
+        packer = Packer(data, ledger, SegmentReader.open, clock=clock, fallback=header)
+        for path in waiting_spools(data, strangers):
+            packer.pack(path)
+
+
+def run(data, now=NOW, armed=""):
+    environment = {**os.environ, failpoints.VARIABLE: armed, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, __file__, str(data.root), str(now)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def staged(data):
+    return {(path.parent.name, path.name): path.read_bytes() for path in data.staging.glob("*/*")}
+
+
+def upload_what_is_known(data):
+    """Take away what the ledger has staged, as the uploader would, and return it."""
+    with Ledger.open(data.ledger, data.damaged, NOW) as ledger:
+        uploaded = {}
+        for known in ledger.files(State.STAGED):
+            path = data.staging / known.file.directory / known.file.name
+            uploaded[known.file.directory, known.file.name] = path.read_bytes()
+            ledger.uploaded({known.id: None}, NOW)
+            path.unlink()
+        return uploaded
+
+
+def lines_of(files):
+    return Counter(line for content in files.values() for line in gzip.decompress(content).splitlines(keepends=True))
+
+
+@pytest.fixture
+def data(tmp_path):
+    directory = DataDirectory(tmp_path / "ax")
+    fill(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Return the files of a run that nothing interrupts."""
+    directory = DataDirectory(tmp_path_factory.mktemp("undisturbed") / "ax")
+    fill(directory)
+    done = run(directory)
+    assert done.returncode == 0, done.stderr
+    files = staged(directory)
+    assert lines_of(files) == EXPECTED
+    return files
+
+
+def check_nothing_is_left(data):
+    for place in (data.tmp, data.sealed, data.recovered, data.damaged):
+        assert list(place.iterdir()) == []
+
+
+def check_the_books(data):
+    """Accepted is staged and uploaded, for each tenant, and every record is counted once."""
+    with Ledger.open(data.ledger, data.damaged, NOW) as ledger:
+        totals = ledger.totals()
+    for states in totals.values():
+        found = sum(count.records for state, count in states.items() if state is not State.ACCEPTED)
+        assert states[State.ACCEPTED].records == found
+    assert sum(states[State.ACCEPTED].records for states in totals.values()) == EXPECTED.total()
+
+
+@pytest.mark.parametrize("hit", [1, 2, 5])
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_anywhere_the_next_run_ends_with_the_same_files_once(data, undisturbed, point, hit):
+    killed = run(data, armed=f"{point}=kill@{hit}")
+    if hit == 1:
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    uploaded = upload_what_is_known(data) if data.ledger.exists() else {}
+    done = run(data)
+    assert done.returncode == 0, done.stderr
+    rest = staged(data)
+    assert uploaded.keys().isdisjoint(rest)
+    assert uploaded | rest == undisturbed
+    check_nothing_is_left(data)
+    check_the_books(data)
+
+
+@pytest.mark.parametrize("action", ["error", "full"])
+@pytest.mark.parametrize("point", POINTS)
+def test_refused_by_the_disk_anywhere_the_next_run_ends_with_the_same_files_once(data, undisturbed, point, action):
+    run(data, armed=f"{point}={action}@2")
+    done = run(data)
+    assert done.returncode == 0, done.stderr
+    assert staged(data) == undisturbed
+    check_nothing_is_left(data)
+    check_the_books(data)
+
+
+def test_killed_twice_at_different_steps_nothing_is_lost_or_doubled(data, undisturbed):
+    for point in POINTS:
+        run(data, armed=f"{point}=kill@1")
+    assert run(data).returncode == 0
+    assert staged(data) == undisturbed
+
+
+@pytest.mark.parametrize("point", ["recover.after_rename", "pack.before_read", "pack.after_publish"])
+def test_the_recovery_time_is_that_of_the_first_rename_however_late_packing_is(data, undisturbed, point):
+    run(data, armed=f"{point}=kill@1")
+    run(data, armed="pack.before_remove_spool=kill@1", now=NOW + 50)
+    assert run(data, now=NOW + 100).returncode == 0
+    files = staged(data)
+    assert lines_of(files) == EXPECTED
+    go_names = {name for name in files if name[0].startswith("acme~test~") and "recovered" in name[0]}
+    assert go_names == {name for name in undisturbed if name[0].startswith("acme~test~") and "recovered" in name[0]}
+
+
+def test_a_lost_ledger_after_everything_changes_no_file_and_counts_them_anew(data, undisturbed):
+    run(data)
+    for path in data.root.glob("ledger.db*"):
+        path.unlink()
+    assert run(data).returncode == 0
+    assert staged(data) == undisturbed
+    check_the_books(data)
+
+
+def test_a_lost_ledger_in_the_middle_counts_nothing_twice(data, undisturbed):
+    run(data, armed="pack.before_ledger=kill@4")
+    for path in data.root.glob("ledger.db*"):
+        path.unlink()
+    assert run(data).returncode == 0
+    assert staged(data) == undisturbed
+    check_the_books(data)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), float(sys.argv[2]))

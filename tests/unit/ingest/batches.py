@@ -1,0 +1,197 @@
+"""A gateway's requests, and stand-ins for what stage 1 needs from others."""
+
+import heapq
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from apidanalytics.errors import LookupFailedError
+from apidanalytics.ingest.accept import Acceptor, AcceptOptions
+from apidanalytics.ingest.http import KEEP, Exchange, Response
+from apidanalytics.ingest.payload import PayloadOptions
+from apidanalytics.model import Batch, Developer, Outcome, Tenant
+
+NOW = 1_795_310_045.0
+NOW_MS = int(NOW) * 1000
+
+TENANT = Tenant(org="testorg", env="testenv", tenant_id="tenantid")
+OTHER_TENANT = Tenant(org="otherorg", env="otherenv", tenant_id="otherid")
+DEVELOPER = Developer(
+    api_product="testproduct",
+    developer_app="testapp",
+    developer_email="testdeveloper@test.com",
+    developer="testdeveloper",
+)
+
+TENANT_ADDED = {"organization": "testorg", "environment": "testenv"}
+DEVELOPER_ADDED = {
+    "api_product": "testproduct",
+    "developer_app": "testapp",
+    "developer_email": "testdeveloper@test.com",
+    "developer": "testdeveloper",
+}
+EMPTY_DEVELOPER = dict.fromkeys(DEVELOPER_ADDED, "")
+
+GOOD = {"client_received_start_timestamp": NOW_MS - 5, "client_received_end_timestamp": NOW_MS}
+"""A record that both profiles accept."""
+
+
+def good(**members: Any) -> dict[str, Any]:
+    return {**GOOD, **members}
+
+
+def body_of(*records: Any, **members: Any) -> bytes:
+    return json.dumps({**members, "records": list(records)}, separators=(",", ":")).encode()
+
+
+def zipped(text: bytes) -> bytes:
+    return zlib.compress(text, 6, 31)
+
+
+class FakeScopes:
+    """Two tenants; ``testapikey`` is known to the first. Counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.generation = 1
+        self.tenants = {"testid": TENANT, "otherid": OTHER_TENANT}
+        self.developers: dict[tuple[str, str], Developer] = {("tenantid", "testapikey"): DEVELOPER}
+        self.tenants_fail = False
+        self.developers_fail = False
+        self.asked: list[tuple[str, ...]] = []
+
+    def tenant(self, scope_uuid: str) -> Tenant | None:
+        self._ask("tenant", scope_uuid, fails=self.tenants_fail)
+        return self.tenants.get(scope_uuid)
+
+    def tenant_of(self, org: str, env: str) -> Tenant | None:
+        self._ask("tenant_of", org, env, fails=self.tenants_fail)
+        return next((one for one in self.tenants.values() if (one.org, one.env) == (org, env)), None)
+
+    def developer(self, tenant: Tenant, api_key: str) -> Developer | None:
+        self._ask("developer", tenant.tenant_id, api_key, fails=self.developers_fail)
+        return self.developers.get((tenant.tenant_id, api_key))
+
+    def _ask(self, *question: str, fails: bool) -> None:
+        self.asked.append(question)
+        if fails:
+            raise LookupFailedError("database is locked")
+
+
+class FakeSpool:
+    """Keeps batches in memory; has ``room`` for so many, and ends each with ``outcome``, or later if that is None."""
+
+    def __init__(self) -> None:
+        self.on_room: Callable[[], None] | None = None
+        self.is_writable = True
+        self.room = 1_000_000
+        self.outcome: Outcome | None = Outcome.COMMITTED
+        self.batches: list[Batch] = []
+        self.waiting: list[Callable[[Outcome], None]] = []
+
+    def append(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
+        if self.room == 0:
+            return False
+        self.room -= 1
+        self.batches.append(batch)
+        if self.outcome is None:
+            self.waiting.append(done)
+        else:
+            done(self.outcome)
+        return True
+
+    def make_room(self, batches: int) -> None:
+        self.room += batches
+        assert self.on_room is not None
+        self.on_room()
+
+    @property
+    def records(self) -> list[Any]:
+        return [json.loads(line) for batch in self.batches for line in batch.lines.splitlines()]
+
+
+class FakeTimer:
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class FakeTimers:
+    """Time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._due: list[tuple[float, int, FakeTimer]] = []
+
+    def time(self) -> float:
+        return self._now
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> FakeTimer:
+        timer = FakeTimer(callback)
+        heapq.heappush(self._due, (when, len(self._due), timer))
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        until = self._now + seconds
+        while self._due and self._due[0][0] <= until:
+            self._now, _, timer = heapq.heappop(self._due)
+            if timer.callback is not None:
+                timer.callback()
+        self._now = until
+
+
+class FakeChannel:
+    def __init__(self) -> None:
+        self.is_lost = False
+        self.answers: list[Response] = []
+
+    def answer_ready(self, exchange: Exchange) -> None:
+        assert exchange.answer is not None
+        self.answers.append(exchange.answer)
+
+
+def request(
+    body: bytes = b"",
+    *,
+    path: str = "/analytics/testid",
+    method: str = "POST",
+    content_type: str | None = "application/json",
+    encoding: str | None = None,
+    arrived_at: float = NOW,
+) -> Exchange:
+    headers = {b"host": b"localhost"}
+    if content_type is not None:
+        headers[b"content-type"] = content_type.encode()
+    if encoding is not None:
+        headers[b"content-encoding"] = encoding.encode()
+    return Exchange(FakeChannel(), method.encode(), path.encode(), headers, body, arrived_at, KEEP)
+
+
+class Api:
+    """An acceptor between a fake spool and fake scopes."""
+
+    def __init__(self, options: AcceptOptions | None = None, **payload: Any) -> None:
+        self.spool = FakeSpool()
+        self.timers = FakeTimers()
+        self.scopes = FakeScopes()
+        options = options or AcceptOptions(payload=PayloadOptions(**payload))
+        self.acceptor = Acceptor(spool=self.spool, timers=self.timers, options=options)
+        self.acceptor.scopes = self.scopes
+
+    def send(self, exchange: Exchange) -> Response | None:
+        self.acceptor(exchange)
+        return exchange.answer
+
+    def post(self, body: bytes, **how: Any) -> tuple[int, str, str]:
+        """Return status, errorCode and reason."""
+        return told(self.send(request(body, **how)))
+
+
+def told(response: Response | None) -> tuple[int, str, str]:
+    assert response is not None
+    if not response.body:
+        return response.status, "", ""
+    answer = json.loads(response.body)
+    return response.status, answer["errorCode"], answer["reason"]
