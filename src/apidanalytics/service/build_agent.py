@@ -99,6 +99,7 @@ class _Service:
         self._started_at = self._clock.now()
         self._strangers = Strangers()
         self._tenants: set[str] = set()
+        self._scopes_in_use: frozenset[str] = frozenset()
         steps = [
             Step(name="directory", start=self._start_directory, stop=self._stop_directory),
             Step(name="ledger", start=self._start_ledger, stop=self._stop_ledger),
@@ -291,8 +292,11 @@ class _Service:
                 self._tenants |= await asyncio.to_thread(_tenant_names, published)
             self._published = published
             self._supervisor.broadcast(_scopes_message(published))
-        in_use = {worker["scopes"] for worker in self._workers() if worker.get("scopes")}
-        await asyncio.to_thread(source.retain, in_use)
+            return
+        in_use = frozenset(worker["scopes"] for worker in self._workers() if worker.get("scopes"))
+        if in_use != self._scopes_in_use:
+            self._scopes_in_use = in_use
+            await asyncio.to_thread(source.retain, in_use)
 
     async def _greet(self, on_ready: OnReady) -> None:
         """Say once that the service is ready, then rest: a task that ends by itself would stop the agent."""

@@ -5,6 +5,7 @@ import gc
 import os
 import resource
 import socket
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -29,20 +30,29 @@ log = structlog.get_logger()
 
 GREETING_SECONDS: Final = 30.0
 """The agent sends the settings as soon as it has started the process."""
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 def run_worker(control_fd: int, listen_fd: int) -> int:
     """Run one worker on these inherited descriptors; return its exit code."""
-    agent = os.getppid()
+    control = socket.socket(fileno=control_fd)
+    agent = _made_by(control)
     end_with_the_agent(lambda: os.getppid() != agent)
-    uvloop.run(_serve(socket.socket(fileno=control_fd), socket.socket(fileno=listen_fd)))
+    uvloop.run(_serve(control, socket.socket(fileno=listen_fd)))
     return 0
+
+
+def _made_by(control: socket.socket) -> int:
+    """Return the pid of the agent, which made this pipe; by now another process may be our parent."""
+    credentials = control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[0])
 
 
 async def _serve(control: socket.socket, listening: socket.socket) -> None:
     greeting: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
     inbox: list[Message] = []
     worker: Worker | None = None
+    is_alone = False
 
     def hear(message: Message) -> None:
         if not greeting.done():
@@ -53,6 +63,8 @@ async def _serve(control: socket.socket, listening: socket.socket) -> None:
             worker.hear(message)
 
     def lost() -> None:
+        nonlocal is_alone
+        is_alone = True
         if worker is not None:
             worker.abandoned()
         elif not greeting.done():
@@ -63,6 +75,8 @@ async def _serve(control: socket.socket, listening: socket.socket) -> None:
         start = await asyncio.wait_for(greeting, GREETING_SECONDS)
     except asyncio.CancelledError:
         return  # the agent was gone before it said anything
+    if is_alone:
+        return  # the agent was gone right after
     worker = _build(start, listening, channel)
     _settle_down()
     for message in inbox:

@@ -18,8 +18,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-LOOK_SECONDS: Final = 1.0
-"""The longest time until a sealed spool is noticed without being told of it."""
+LOOK_SECONDS: Final = 5.0
+"""The longest time until a sealed spool is noticed without being told of it, as by a worker of a former agent."""
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 

@@ -2,12 +2,13 @@
 
 ::
 
-    loop thread                          writer thread                        sealing thread
-    append(batch, done) --> queue  -->   take all, wait a moment for more
-                                         join by tenant and start, compress
-                                         write, sync
-    done(COMMITTED) ... <-- one call --- tell the loop
-                                         seal due? a new spool, the old --->  sync, rename to sealed/
+    loop thread                                    writer thread                    sealing thread
+    append(batch, done) --> queue
+    wait a moment for more (a timer), then  ---->  take all
+                                                   join by tenant and start,
+                                                   compress, write, sync
+    done(COMMITTED), done(COMMITTED), ...  <-----  tell the loop
+    (again, if batches came meanwhile)             seal due? hand it over  ------>  sync, rename to sealed/
 
 While one group is committed, the next one gathers. A failed write is undone (``OpenSpool.cut_back``) before anybody
 is told ``UNAVAILABLE``; if even that fails, the answer is ``UNKNOWN``.
@@ -16,7 +17,6 @@ is told ``UNAVAILABLE``; if even that fails, the answer is ``UNKNOWN``.
 import asyncio
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,8 +86,10 @@ class SpoolWriter:
         self._on_sealed = on_sealed
         self._sync = SYNC[limits.durability]
         self._queue: deque[_Waiting] = deque()
-        self._wake = threading.Event()
-        self._idle = False
+        self._wake = threading.Lock()  # a binary semaphore: released to wake the writer thread
+        self._wake.acquire()
+        self._gathering: asyncio.TimerHandle | None = None
+        self._is_busy = False  # from the first batch of a group until its acks; belongs to the loop thread
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
@@ -113,11 +115,14 @@ class SpoolWriter:
         """Start the writer thread; acks go to the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
+        if self._queue:
+            self._is_busy = True
+            self._gather()
 
     async def stop(self) -> None:
         """Commit what waits, seal the open spool, and end. Nothing may be appended any more."""
         self._stopping = True
-        self._wake.set()
+        self._kick()
         if self._thread.ident is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         # The last acks were handed to the loop before the thread ended; give them their turn.
@@ -135,10 +140,27 @@ class SpoolWriter:
             self._loop.call_soon(done, Outcome.COMMITTED)
             done = _acked_already
         queue.append((batch, done))
-        if self._idle:
-            self._idle = False
-            self._wake.set()
+        if not self._is_busy and self._loop is not None:
+            self._is_busy = True
+            self._gather()
+        elif self._gathering is not None and len(queue) >= self._limits.capacity:
+            self._gathering.cancel()
+            self._kick()
         return True
+
+    def _gather(self) -> None:
+        """Give more batches a moment to join: a group costs one sync, however many are in it."""
+        assert self._loop is not None
+        if self._limits.linger_seconds and len(self._queue) < self._limits.capacity:
+            self._gathering = self._loop.call_later(self._limits.linger_seconds, self._kick)
+        else:
+            self._kick()
+
+    def _kick(self) -> None:
+        """Wake the writer thread."""
+        self._gathering = None
+        if self._wake.locked():
+            self._wake.release()
 
     def _run(self) -> None:
         try:
@@ -164,18 +186,10 @@ class SpoolWriter:
         self._sealer.shutdown(wait=True)
 
     def _take(self) -> list[_Waiting]:
-        """Wait for batches, then a moment for more; empty when there were none for a while."""
-        queue = self._queue
-        if not queue:
-            self._wake.clear()
-            self._idle = True
-            if not queue and not self._stopping:
-                self._wake.wait(self._seconds_to_seal())
-            self._idle = False
-        if not queue:
+        """Wait until a group has gathered and return it; empty when there was none for a while."""
+        if not self._stopping and not self._wake.acquire(timeout=self._seconds_to_seal()):
             return []
-        if len(queue) < self._limits.capacity and self._limits.linger_seconds and not self._stopping:
-            time.sleep(self._limits.linger_seconds)
+        queue = self._queue
         group: list[_Waiting] = []
         size = 0
         while queue and size < MAX_GROUP_BYTES:
@@ -197,6 +211,10 @@ class SpoolWriter:
             done(outcome)
         if self.on_room is not None:
             self.on_room()
+        if self._queue:
+            self._gather()
+        else:
+            self._is_busy = False
 
     def _try_commit(self, batches: Sequence[Batch]) -> Outcome:
         if not self.is_writable and self._clock.monotonic() - self._failed_at < PROBE_SECONDS / 4:
