@@ -168,7 +168,7 @@ def check_the_books(data):
     assert sum(states[State.ACCEPTED].records for states in totals.values()) == EXPECTED.total()
 
 
-@pytest.mark.parametrize("hit", [1, 2, 5])
+@pytest.mark.parametrize("hit", [1, 3])
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_anywhere_the_next_run_ends_with_the_same_files_once(data, undisturbed, point, hit):
     killed = run(data, armed=f"{point}=kill@{hit}")
@@ -184,10 +184,9 @@ def test_killed_anywhere_the_next_run_ends_with_the_same_files_once(data, undist
     check_the_books(data)
 
 
-@pytest.mark.parametrize("action", ["error", "full"])
 @pytest.mark.parametrize("point", POINTS)
-def test_refused_by_the_disk_anywhere_the_next_run_ends_with_the_same_files_once(data, undisturbed, point, action):
-    run(data, armed=f"{point}={action}@2")
+def test_refused_by_the_disk_anywhere_the_next_run_ends_with_the_same_files_once(data, undisturbed, point):
+    run(data, armed=f"{point}=full@2")
     done = run(data)
     assert done.returncode == 0, done.stderr
     assert staged(data) == undisturbed

@@ -75,12 +75,10 @@ class Adoption:
         return staged
 
     def _try(self, step: Callable[[Bucket], Staged], bucket: Bucket) -> Staged:
-        """One directory that the disk refuses must not keep the others waiting."""
         try:
             return step(bucket)
-        except OSError as error:
-            hint = "it stays where it is and is tried again at the next start"
-            log.error("adopt.failed", path=str(bucket.path), error=str(error), hint=hint)  # noqa: TRY400 - no traceback
+        except Exception as error:  # noqa: BLE001 - one odd directory must not keep the others waiting
+            _report_failure(bucket.path, error)
             return NOTHING
 
     def _take_over(self, bucket: Bucket) -> Staged:
@@ -134,6 +132,13 @@ class Adoption:
     def _adopt_all(self, files: Sequence[StagedFile]) -> None:
         for file in files:
             self._adopt(file)
+
+
+def _report_failure(path: Path, error: Exception) -> None:
+    # An error of the disk explains itself; anything else is a defect, and its place matters.
+    trace = None if isinstance(error, OSError) else error
+    hint = "it stays where it is and is tried again at the next start"
+    log.error("adopt.failed", path=str(path), error=str(error), hint=hint, exc_info=trace)
 
 
 def _buckets_among(place: Path) -> Iterable[Bucket]:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
@@ -98,10 +99,15 @@ def _link(part: Path, target: Path) -> bool:
 
 def _sync_all(paths: Sequence[Path], sync: Callable[[Path], None]) -> None:
     if len(paths) <= 2:
-        for path in paths:
-            sync(path)
+        _sync_each(paths, sync)
         return
-    with ThreadPoolExecutor(min(SYNC_THREADS, len(paths)), thread_name_prefix="pack-sync") as threads:
+    shares = [paths[first::SYNC_THREADS] for first in range(min(SYNC_THREADS, len(paths)))]
+    with ThreadPoolExecutor(len(shares), thread_name_prefix="pack-sync") as threads:
         # Consuming the results raises what a sync raised.
-        for _ in threads.map(sync, paths):
+        for _ in threads.map(_sync_each, shares, repeat(sync)):
             pass
+
+
+def _sync_each(paths: Sequence[Path], sync: Callable[[Path], None]) -> None:
+    for path in paths:
+        sync(path)

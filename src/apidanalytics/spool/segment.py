@@ -44,6 +44,7 @@ _GROUP: Final = struct.Struct("<II")
 _ENTRY: Final = struct.Struct("<HQIQIB")
 _HEAD_BYTES: Final = _HEAD.size + _CRC.size
 _PIECE: Final = 1 << 20
+_WINDOW: Final = 1 << 18
 _InflateError: Final = cast(type[Exception], isal_zlib.error)
 
 
@@ -141,6 +142,8 @@ class SegmentReader:
         """None when the header frame is corrupt; its frames may still be good."""
         self.damage: list[Damage] = []
         self.torn_bytes = 0
+        self._window = b""
+        self._window_offset = 0
 
     def __repr__(self) -> str:
         return f"<SegmentReader {self._size} bytes, {len(self.damage)} damaged, {self.torn_bytes} torn>"
@@ -205,7 +208,7 @@ class SegmentReader:
     def skim(self) -> Iterator[Entry]:
         """Yield the entries without checking them: for a status, never for packing."""
         position = 0
-        while (head := self._read(position, _HEAD_BYTES)) and len(head) == _HEAD_BYTES:
+        while (head := self._scan(position, _HEAD_BYTES)) and len(head) == _HEAD_BYTES:
             magic, kind, length, sequence = _HEAD.unpack_from(head)
             frame = _Frame(kind, sequence, position + _HEAD_BYTES, length)
             if magic != MAGIC or frame.end > self._size:
@@ -224,7 +227,7 @@ class SegmentReader:
         if frame is None or frame.kind != _KIND_HEADER:
             return None
         try:
-            body = msgspec.json.decode(self._read(frame.body_offset, frame.length), type=_HeaderBody)
+            body = msgspec.json.decode(self._scan(frame.body_offset, frame.length), type=_HeaderBody)
         except msgspec.DecodeError as error:
             raise NewerFormatError(f"the header is not of format {FORMAT_VERSION}: {error}") from error
         if body.format_version > FORMAT_VERSION:
@@ -256,7 +259,7 @@ class SegmentReader:
 
     def _note_tail(self, position: int) -> None:
         """Tell a torn last write from a last frame that is all there, but not as it was written."""
-        head = self._read(position, _HEAD_BYTES)
+        head = self._scan(position, _HEAD_BYTES)
         length = self._size - position
         if len(head) == _HEAD_BYTES and head.startswith(MAGIC):
             frame_end = position + _HEAD_BYTES + int(_HEAD.unpack_from(head)[2])
@@ -267,7 +270,7 @@ class SegmentReader:
 
     def _good_frame(self, position: int) -> _Frame | None:
         """Return the frame at this position if it is whole and its checksum is right."""
-        head = self._read(position, _HEAD_BYTES)
+        head = self._scan(position, _HEAD_BYTES)
         if len(head) < _HEAD_BYTES or not head.startswith(MAGIC):
             return None
         _, kind, length, sequence = _HEAD.unpack_from(head)
@@ -276,7 +279,7 @@ class SegmentReader:
             return None
         crc = isal_zlib.crc32(head[: _HEAD.size])
         for offset in range(frame.body_offset, frame.end, _PIECE):
-            crc = isal_zlib.crc32(self._read(offset, min(_PIECE, frame.end - offset)), crc)
+            crc = isal_zlib.crc32(self._scan(offset, min(_PIECE, frame.end - offset)), crc)
         return frame if _CRC.unpack_from(head, _HEAD.size)[0] == crc else None
 
     def _next_good(self, position: int) -> _Frame | None:
@@ -294,13 +297,22 @@ class SegmentReader:
         return None
 
     def _entries_of(self, frame: _Frame) -> Iterator[Entry]:
-        count, table_length = _GROUP.unpack(self._read(frame.body_offset, _GROUP.size))
+        count, table_length = _GROUP.unpack(self._scan(frame.body_offset, _GROUP.size))
         table_offset = frame.body_offset + _GROUP.size
-        table = self._read(table_offset, table_length)
+        table = self._scan(table_offset, table_length)
         return _parse_table(table, count, table_offset + table_length)
 
     def _read(self, offset: int, length: int) -> bytes:
         return os.pread(self._descriptor, length, offset)
+
+    def _scan(self, offset: int, length: int) -> bytes:
+        """Read as ``_read`` does, but ahead: for going through the file from its beginning to its end."""
+        start = offset - self._window_offset
+        if start < 0 or start + length > len(self._window):
+            if length > _WINDOW:
+                return self._read(offset, length)
+            self._window, self._window_offset, start = self._read(offset, _WINDOW), offset, 0
+        return self._window[start : start + length]
 
 
 def count_records(path: Path) -> dict[str, tuple[int, int]]:

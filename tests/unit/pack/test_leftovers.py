@@ -151,7 +151,8 @@ def test_a_crash_before_the_ledger_was_told_ends_in_the_same_file(data, adoption
     assert (staged(data), ledger.files) == (before, known)
 
 
-def test_a_directory_that_the_disk_refuses_does_not_keep_the_others_waiting(data, adoption, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(5, "I/O error"), RuntimeError("database is locked")])
+def test_a_directory_that_the_disk_or_the_ledger_refuses_keeps_no_other_waiting(data, adoption, monkeypatch, error):
     other = RECOVERED_DIRECTORY.replace("acme", "beta")
     bucket(data.recovered, RECOVERED_DIRECTORY, **{NAME: torn()})
     bucket(data.recovered, other, **{NAME: torn()})
@@ -159,7 +160,7 @@ def test_a_directory_that_the_disk_refuses_does_not_keep_the_others_waiting(data
 
     def failing(found):
         if found.path.name == RECOVERED_DIRECTORY:
-            raise OSError(5, "I/O error")
+            raise error
         return deliver(found)
 
     monkeypatch.setattr(adoption._leftovers, "deliver", failing)

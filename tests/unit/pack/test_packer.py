@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -248,3 +249,31 @@ def test_what_was_done_is_one_line_in_the_log(bench):
         "records": 4,
         "bytes": len(lines(1, 2, 3, 4)),
     }
+
+
+@pytest.mark.parametrize("recovered", [None, "20231114222000.123"])
+def test_a_spool_is_synced_before_it_is_read_so_that_no_power_cut_can_change_it_later(bench, monkeypatch, recovered):
+    path = bench.seal(two_tenants(), recovered=recovered)
+    events = []
+    fsync = os.fsync
+
+    def noting(descriptor):
+        events.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    bench.packer._open_spool = lambda opened: events.append("opened") or bench.open(opened)
+    bench.packer.pack(path)
+    assert events[:2] == [path.name, "opened"]
+
+
+def test_the_spool_goes_only_after_the_ledger_knows_that_it_is_packed(bench, ledger, monkeypatch):
+    path = bench.seal(two_tenants())
+    monkeypatch.setattr(ledger, "packed", refuse_ledger)
+    with pytest.raises(OSError, match="ledger"):
+        bench.packer.pack(path)
+    assert path.exists()
+
+
+def refuse_ledger(_number):
+    raise OSError(5, "ledger")

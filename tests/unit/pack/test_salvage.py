@@ -170,3 +170,19 @@ def test_a_record_is_one_json_object_in_utf_8(line, is_one):
 )
 def test_lines_are_split_wherever_the_pieces_end(pieces, lines):
     assert list(split_lines(pieces)) == lines
+
+
+def test_output_that_waits_inside_the_inflater_when_the_input_ends_is_not_forgotten(tmp_path):
+    content = zlib.compress(b" " * (2 << 20), wbits=31)
+    inflater = zlib.decompressobj(31)
+    total, cuts = 0, []
+    for end in range(1, len(content)):
+        total += len(inflater.decompress(content[end - 1 : end]))
+        if abs(total - (1 << 20)) < 4000:
+            cuts.append((end, total))
+    assert any(total > 1 << 20 for _, total in cuts)
+    for cut, total in cuts:
+        (tmp_path / "file").write_bytes(content[:cut])
+        salvage = Salvage(tmp_path / "file")
+        assert list(salvage.lines()) == []
+        assert salvage.cut_bytes == total

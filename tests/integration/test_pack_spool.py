@@ -1,0 +1,208 @@
+"""Packing with the real spool and the real ledger: live and dead workers, damage on disk, ten thousand tenants."""
+
+import gzip
+import itertools
+import json
+import os
+import subprocess
+import sys
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from apidanalytics.clock import SystemClock
+from apidanalytics.layout import DataDirectory, SpoolName, format_tenant
+from apidanalytics.model import SpoolHeader
+from apidanalytics.pack.packer import Outcome, Packer
+from apidanalytics.pack.recover import Recovery, waiting_spools
+from apidanalytics.pack.strangers import Strangers
+from apidanalytics.spool.file import OpenSpool
+from apidanalytics.spool.segment import SegmentReader, Share, format_group, format_header
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.states import State
+
+ROOT = Path(__file__).parents[2]
+START_AT = 1_700_000_040
+
+
+@pytest.fixture
+def data(tmp_path):
+    directory = DataDirectory(tmp_path / "ax")
+    directory.create()
+    return directory
+
+
+@pytest.fixture
+def ledger(data):
+    with Ledger.open(data.ledger, data.damaged, 0.0) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def packer(data, ledger):
+    return Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=header)
+
+
+@pytest.fixture
+def recovery(data):
+    return Recovery(data, SystemClock(), Strangers())
+
+
+def header(number):
+    return SpoolHeader(
+        number=number, interval_seconds=120, max_file_bytes=1 << 20, instance_id="collector-1", created_at=START_AT
+    )
+
+
+def share(tenant, *numbers, size=0):
+    lines = b"".join(b'{"n":%d,"path":"%s"}\n' % (n, b"x" * size) for n in numbers)
+    return Share(tenant=tenant, start_at=START_AT, records=len(numbers), lines=lines)
+
+
+def create(data):
+    return OpenSpool.create(data, header, os.fdatasync)
+
+
+def delivered(data):
+    """Return the record numbers of each tenant."""
+    found = {}
+    for path in sorted(data.staging.glob("*/*")):
+        tenant = "~".join(path.parent.name.split("~")[:2])
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        found.setdefault(tenant, []).extend(json.loads(line)["n"] for line in lines)
+    return found
+
+
+def test_a_sealed_spool_is_packed_and_the_books_balance(data, ledger, packer):
+    spool = create(data)
+    spool.append([share("acme~prod", 1, 2, size=5000), share("globex~test", 3)])
+    spool.append([share("acme~prod", 4)])
+    assert packer.pack(spool.seal(data)).outcome is Outcome.PACKED
+    assert delivered(data) == {"acme~prod": [1, 2, 4], "globex~test": [3]}
+    totals = ledger.totals()
+    for tenant, records in (("acme~prod", 3), ("globex~test", 1)):
+        assert totals[tenant][State.ACCEPTED].records == totals[tenant][State.STAGED].records == records
+    for path in data.staging.glob("*/*"):
+        subprocess.run(["gzip", "-t", str(path)], check=True)
+
+
+def test_the_sweep_leaves_a_living_workers_spool_and_takes_a_dead_ones(data, packer, recovery):
+    living, dead = create(data), create(data)
+    living.append([share("acme~prod", 1)])
+    dead.append([share("globex~test", 2)])
+    dead.close()
+    (taken,) = recovery.sweep()
+    assert SpoolName.parse(taken.name).number == dead.header.number
+    packer.pack(taken)
+    assert delivered(data) == {"globex~test": [2]}
+    living.append([share("acme~prod", 3)])
+    packer.pack(living.seal(data))
+    assert delivered(data) == {"globex~test": [2], "acme~prod": [1, 3]}
+    assert recovery.sweep() == []
+
+
+def test_a_spool_that_holds_nothing_is_gone_after_recovery(data, packer, recovery):
+    create(data).close()
+    (taken,) = recovery.sweep()
+    assert packer.pack(taken).outcome is Outcome.REMOVED
+    assert list(data.recovered.iterdir()) == []
+
+
+def test_a_corrupt_group_is_set_aside_and_the_others_are_delivered(data, ledger, packer):
+    spool = create(data)
+    ends = []
+    for n in range(3):
+        spool.append([share("acme~prod", n, size=100)])
+        ends.append(spool.end)
+    path = spool.seal(data)
+    content = bytearray(path.read_bytes())
+    content[ends[0] + 60] ^= 1
+    path.write_bytes(content)
+    packed = packer.pack(path)
+    assert delivered(data) == {"acme~prod": [0, 2]}
+    assert packed.damaged_bytes == ends[1] - ends[0]
+    assert (data.damaged / path.name).read_bytes() == content
+    reason = json.loads((data.damaged / f"{path.name}.reason.json").read_text())
+    assert [(stretch["offset"], stretch["length"]) for stretch in reason["damage"]] == [(ends[0], ends[1] - ends[0])]
+    assert ledger.totals()[""][State.SET_ASIDE].bytes == ends[1] - ends[0]
+
+
+def test_a_spool_whose_header_is_damaged_is_delivered_all_the_same(data, packer):
+    spool = create(data)
+    spool.append([share("acme~prod", 1)])
+    path = spool.seal(data)
+    content = bytearray(path.read_bytes())
+    content[30] ^= 1
+    path.write_bytes(content)
+    packer.pack(path)
+    assert delivered(data) == {"acme~prod": [1]}
+    assert (data.damaged / path.name).exists()
+
+
+def test_what_is_no_spool_is_set_aside_and_does_not_stop_the_next_one(data, packer):
+    (data.sealed / str(SpoolName(number=1))).write_bytes(b"this was never a spool")
+    spool = create(data)
+    spool.append([share("acme~prod", 1)])
+    spool.seal(data)
+    outcomes = Counter(packer.pack(path).outcome for path in waiting_spools(data, Strangers()))
+    assert outcomes == {Outcome.SET_ASIDE: 1, Outcome.PACKED: 1}
+    assert delivered(data) == {"acme~prod": [1]}
+    assert (data.damaged / str(SpoolName(number=1))).read_bytes() == b"this was never a spool"
+
+
+def test_a_spool_of_a_newer_format_stays_where_it_is(data, packer):
+    spool = create(data)
+    spool.append([share("acme~prod", 1)])
+    path = spool.seal(data)
+    frame = format_header(header(spool.header.number))
+    newer = path.read_bytes().replace(frame, newer_header(frame), 1)
+    path.write_bytes(newer)
+    assert packer.pack(path).outcome is Outcome.LEFT_ALONE
+    assert path.read_bytes() == newer
+    assert delivered(data) == {}
+
+
+def newer_header(frame):
+    """Return the header frame with format_version 2 and the checksum that belongs to it."""
+    content = bytearray(frame.replace(b'"format_version":1', b'"format_version":2'))
+    content[20:24] = bytes(4)
+    content[20:24] = zlib.crc32(bytes(content[24:]), zlib.crc32(bytes(content[:20]))).to_bytes(4, "little")
+    return bytes(content)
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from apidanalytics.clock import SystemClock
+from apidanalytics.layout import DataDirectory
+from apidanalytics.pack.packer import Packer
+from apidanalytics.spool.segment import SegmentReader
+from apidanalytics.upload.ledger import Ledger
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+
+data = DataDirectory(Path(sys.argv[1]))
+with Ledger.open(data.ledger, data.damaged, 0.0) as ledger:
+    packer = Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=None)
+    before = peak()
+    packed = packer.pack(next(data.sealed.iterdir()))
+    print(packed.staged.files, packed.staged.records, peak() - before)
+"""
+
+
+def test_ten_thousand_tenants_in_a_spool_of_many_small_groups_add_less_than_50_megabytes(data):
+    tenants = itertools.cycle(format_tenant(f"org{n}", "prod") for n in range(10_000))
+    with (data.sealed / str(SpoolName(number=7))).open("wb") as file:
+        file.write(format_header(header(7)))
+        for sequence in range(1, 2001):
+            file.write(format_group(sequence, [share(next(tenants), sequence, size=800) for _ in range(30)]))
+    command = [sys.executable, "-c", MEASURE, str(data.root)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=True)
+    files, records, added = map(int, done.stdout.splitlines()[-1].split())
+    assert (files, records) == (10_000, 60_000)
+    assert added < 50_000_000
