@@ -93,8 +93,8 @@ class Agent:
             loop.add_signal_handler(signal_number, self._signalled, signal_number)
         try:
             for step in self._steps:
-                self._started.append(step)
                 await step.start()
+                self._started.append(step)
             self.state = AgentState.RUNNING
             await self._stop.wait()
         finally:
