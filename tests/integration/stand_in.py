@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from apidanalytics.control.server import ControlServer
-from apidanalytics.demo import accounts, expect, spoil
+from apidanalytics.demo import accounts, expect
 from apidanalytics.layout import DataDirectory, FileName, format_object_path
 
 FAULT = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -182,5 +182,4 @@ def split(listing):
 
 
 if __name__ == "__main__":
-    assert spoil.NOWHERE not in {scope for account in ACCOUNTS for scope in account.scopes}
     asyncio.run(StandIn().run())

@@ -1,5 +1,6 @@
 """The players over real connections, against a stand-in for the service: every kind of answer becomes a verdict."""
 
+import asyncio
 import gzip
 import json
 from dataclasses import replace
@@ -130,8 +131,10 @@ async def test_the_rate_is_kept(play, stand_in):
     assert len(stand_in.requests) == 1  # the next one's turn would be far beyond the end
 
 
-async def test_in_a_rush_nobody_waits_for_a_turn(play, stand_in):
-    play._rate = 0.001
-    play.rush.set()
-    await play.run(seconds=0.3, connections=4)
-    assert len(stand_in.requests) > 4
+async def test_a_volley_is_in_flight_at_once(play, stand_in):
+    volley = play.volley(20)
+    await asyncio.sleep(0)
+    assert play.in_flight == 20
+    await asyncio.gather(*volley)
+    assert len(stand_in.requests) == 20
+    assert play.in_flight == 0

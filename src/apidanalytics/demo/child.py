@@ -17,7 +17,7 @@ import apidanalytics
 from apidanalytics.control.server import NotRunningError, ask
 from apidanalytics.layout import DataDirectory
 
-READY_SECONDS: Final = 30.0
+READY_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 45.0
 
 
@@ -55,6 +55,7 @@ class Stage:
             "APID_APIDANALYTICS_SCOPES_FILE": str(self.scopes),
             "APID_APIDANALYTICS_COLLECTION_INTERVAL": str(self.collection_interval),
             "APID_APIDANALYTICS_UPLOAD_INTERVAL": "1",
+            "APID_APIDANALYTICS_LOG_FORMAT": "text",
             "PYTHONPATH": str(Path(apidanalytics.__file__).parents[1]),
         }
         return {key: value for key, value in inherited.items() if not key.startswith("APID_")} | settings
@@ -94,12 +95,13 @@ class Service:
             ServiceError: it ended, or did not get ready in time.
 
         """
+        patience = aiohttp.ClientTimeout(total=1.0)
 
         async def is_ready() -> bool:
             try:
-                async with session.get(f"http://{self._stage.listen}/ready") as response:
+                async with session.get(f"http://{self._stage.listen}/ready", timeout=patience) as response:
                     return response.status == 200
-            except aiohttp.ClientError:
+            except (aiohttp.ClientError, TimeoutError):
                 return False
 
         if not await self.wait_until(is_ready, READY_SECONDS):

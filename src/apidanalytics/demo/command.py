@@ -21,7 +21,9 @@ from apidanalytics.scopes.forms import EXAMPLE
 TENANTS: Final = 3
 COLLECTION_INTERVAL: Final = 2
 """Seconds: a bucket closes every other second, so that there is something to see."""
-LOG_LINES: Final = 15
+LOG_LINES: Final = 12
+LOG_CHARACTERS: Final = 300
+"""How much of each of the log's last lines is quoted."""
 
 EXIT_OK: Final = 0
 EXIT_FAILURE: Final = 1
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(f"Playing in {plan.stage.directory}", soft_wrap=True)
     try:
         result = _perform(plan, cast, console)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("interrupted; the service is stopped")
         return EXIT_INTERRUPTED
     except ServiceError as error:
@@ -89,4 +91,4 @@ def _explain(console: Console, error: ServiceError, log: Path) -> None:
     console.print(f"{error}. The end of its log ({log}):", soft_wrap=True)
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     for line in lines[-LOG_LINES:]:
-        console.print(f"  {line}", soft_wrap=True)
+        console.print(f"  {line[:LOG_CHARACTERS]}", soft_wrap=True)

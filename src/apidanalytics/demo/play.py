@@ -15,6 +15,8 @@ from apidanalytics.demo.post import Post
 from apidanalytics.demo.traffic import Traffic
 
 TIMEOUT_SECONDS: Final = 30.0
+VOLLEY_RECORDS: Final = 4
+"""Most records of a batch in a volley: small ones leave at once."""
 CHUNK_BYTES: Final = 16 * 1024
 BUSY: Final = 503
 """An honest "not now": nothing of the batch was kept. Refused, but no surprise."""
@@ -54,8 +56,8 @@ class Play:
         """Requests that wait for their answer."""
         self.posts = 0
         self.zipped = 0
-        self.rush = asyncio.Event()
-        """While it is set nobody waits for a turn: every connection has a request in flight."""
+        self.unanswered = 0
+        """Posts whose connection ended without an answer."""
 
     def __repr__(self) -> str:
         return f"<Play: {self.posts} posts, {self.in_flight} in flight>"
@@ -71,7 +73,8 @@ class Play:
     async def _gateway(self, ends_at: float) -> None:
         while True:
             post = self._traffic.post(time.time())
-            await self._wait_until(min(ends_at, self._take_turn(len(post.records))))
+            turn_at = min(ends_at, self._take_turn(len(post.records)))
+            await asyncio.sleep(turn_at - time.monotonic())
             if time.monotonic() >= ends_at:
                 return
             await self.send(post)
@@ -82,11 +85,10 @@ class Play:
         self._turn_at = turn_at + records / self._rate
         return turn_at
 
-    async def _wait_until(self, turn_at: float) -> None:
-        try:
-            await asyncio.wait_for(self.rush.wait(), max(0.0, turn_at - time.monotonic()))
-        except TimeoutError:
-            pass  # its turn has come
+    def volley(self, posts: int) -> list[asyncio.Task[None]]:
+        """Send so many small batches at once, beside everything else; they are on their way a moment later."""
+        now = time.time()
+        return [asyncio.create_task(self.send(self._traffic.post(now, VOLLEY_RECORDS))) for _ in range(posts)]
 
     async def send(self, post: Post) -> None:
         """Send one batch, and remember what became of it."""
@@ -102,6 +104,7 @@ class Play:
             self._refused(batch, tally)  # not a byte of it left
         except (aiohttp.ClientError, TimeoutError, ConnectionError):
             self._oracle.unknown(batch)
+            self.unanswered += 1
             tally.unanswered += len(post.records)
         else:
             self._answered(post, batch, tally, status, code)

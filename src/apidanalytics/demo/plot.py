@@ -23,8 +23,8 @@ from apidanalytics.demo.traffic import Traffic
 
 DELIVERY_SECONDS: Final = 40.0
 REPLACED_SECONDS: Final = 15.0
-RUSH_SECONDS: Final = 0.3
-"""How long all connections are kept busy before the kill, and after it."""
+FLIGHT_SECONDS: Final = (0.004, 0.001)
+"""Pauses after two volleys, then the kill: the first is about to be answered, the second has just left."""
 
 UNDELIVERED: Final = ("spooled", "staged", "failed")
 """States, in ``status --json``, of records on their way."""
@@ -61,6 +61,9 @@ class Performance:
             ServiceError: the service did not start, or ended by itself.
 
         """
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         try:
             with self._show.opened():
                 return await self._acts()
@@ -119,20 +122,23 @@ class Performance:
         return attack.result(), time.monotonic() - started_at
 
     async def _attack(self, play: Play) -> Kill | None:
-        """Kill the busiest worker half-way, while every connection has a request in flight."""
+        """Kill the busiest worker half-way, while many requests are in flight."""
         await asyncio.sleep(self._plan.seconds / 2)
         victim = busiest_worker(await self._service.status())
         if victim is None:
             self._complaints.append("status named no running worker to kill")
             return None
-        play.rush.set()
-        await asyncio.sleep(RUSH_SECONDS)
-        in_flight, killed_at = play.in_flight, time.monotonic()
+        volley: list[asyncio.Task[None]] = []
+        for seconds in FLIGHT_SECONDS:
+            volley += play.volley(self._plan.connections)
+            await asyncio.sleep(seconds)
+        killed_at = time.monotonic()
         os.kill(victim, signal.SIGKILL)
-        self._show.tell(f"SIGKILL to ingest worker {victim}, {in_flight} requests in flight", is_alarming=True)
-        await asyncio.sleep(RUSH_SECONDS)
-        play.rush.clear()
-        return Kill(pid=victim, in_flight=in_flight, replaced_seconds=await self._replaced(victim, killed_at))
+        self._show.tell(
+            f"SIGKILL to ingest worker {victim}, with {play.in_flight} requests in flight", is_alarming=True
+        )
+        await asyncio.gather(*volley)
+        return Kill(pid=victim, replaced_seconds=await self._replaced(victim, killed_at))
 
     async def _replaced(self, victim: int, killed_at: float) -> float | None:
         async def is_replaced() -> bool:
@@ -152,12 +158,10 @@ class Performance:
         started_at = time.monotonic()
 
         async def is_delivered() -> bool:
-            return not undelivered(await self._service.status())
+            return not missing(await self._service.status())
 
         if not await self._service.wait_until(is_delivered, DELIVERY_SECONDS):
-            missing = undelivered(await self._service.status())
-            self._complaints.append(f"not everything was uploaded after {DELIVERY_SECONDS:.0f} s: {missing}")
-        self._complaints += unbalanced(await self._service.status())
+            self._complaints += missing(await self._service.status())
         return time.monotonic() - started_at
 
     async def _stop(self) -> None:
@@ -176,6 +180,7 @@ class Performance:
             kill=kill,
             posts=play.posts,
             zipped=play.zipped,
+            unanswered=play.unanswered,
             play_seconds=play_seconds,
             delivery_seconds=delivery_seconds,
             directory=self._plan.stage.directory,
@@ -189,19 +194,15 @@ def busiest_worker(status: Mapping[str, Any]) -> int | None:
     return max(running, key=lambda worker: worker["connections"])["pid"] if running else None
 
 
-def undelivered(status: Mapping[str, Any]) -> Mapping[str, int]:
-    """Return how many records are on their way, by state; ``{"unknown": 1}`` when the service did not say."""
+def missing(status: Mapping[str, Any]) -> list[str]:
+    """Return what keeps the service from having delivered everything, by its own books; nothing when it has."""
     if "totals" not in status:
-        return {"unknown": 1}
-    counts = {state: status["totals"][state]["records"] for state in UNDELIVERED}
-    return {state: count for state, count in counts.items() if count}
-
-
-def unbalanced(status: Mapping[str, Any]) -> list[str]:
-    """Hold the service's own books against each other: what it accepted is what it uploaded."""
-    return [
+        return ["the service does not say what is on its way"]
+    on_their_way = {state: status["totals"][state]["records"] for state in UNDELIVERED}
+    late = [f"{count} records are still {state}" for state, count in on_their_way.items() if count]
+    return late + [
         f"its books for {tenant} say {counts['accepted']['records']} accepted, {counts['uploaded']['records']} uploaded"
-        for tenant, counts in status.get("tenants", {}).items()
+        for tenant, counts in status["tenants"].items()
         if counts["accepted"]["records"] != counts["uploaded"]["records"]
     ]
 

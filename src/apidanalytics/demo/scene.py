@@ -56,7 +56,5 @@ class Kill:
     """What the killing of a worker showed."""
 
     pid: int
-    in_flight: int
-    """Requests that waited for an answer at that moment, on all workers."""
     replaced_seconds: float | None
     """Until a new worker ran in its place; None when that took too long."""

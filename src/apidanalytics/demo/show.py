@@ -1,7 +1,7 @@
 """Show the play while it runs: a live screen on a terminal, plain lines of progress anywhere else."""
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -40,11 +40,14 @@ class LiveShow:
 
     def __init__(self, console: Console, scene: Scene) -> None:
         self._scene = scene
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=True)
+        self._console = console
 
-    def opened(self) -> AbstractContextManager[object]:
-        """Hold the screen."""
-        return self._live
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the screen; afterwards only the events stay on it."""
+        with Live(console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True):
+            yield
+        self._console.print(*map(_event, self._scene.events), sep="\n")
 
     def tell(self, text: str, *, is_alarming: bool = False) -> None:
         """Add a line to the events."""
@@ -87,22 +90,22 @@ class PlainShow:
 
 def render(scene: Scene) -> RenderableType:
     """Return the live screen."""
-    return Group(_head(scene), Text(), _tenants(scene), Text(), *map(_event, scene.events[-EVENTS:]))
+    return Group(_head(scene), _tenants(scene), Text(), *map(_event, scene.events[-EVENTS:]))
 
 
 def _head(scene: Scene) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=1.0, completed=scene.share, width=30)
     now = f"{scene.rates[-1]:,.0f} records/s" if scene.rates else ""
-    grid.add_row(Text(scene.phase, style="bold"), bar, Text(sparkline(scene.rates), style="green"), Text(now))
-    return grid
+    grid.add_row(Text(scene.phase, style="bold"), bar, Text(now))
+    return Group(grid, Text(sparkline(scene.rates), style="green", no_wrap=True))
 
 
 def _tenants(scene: Scene) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("tenant")
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    table.add_column("tenant", no_wrap=True)
     for name in ("sent", "accepted", "refused", "unanswered", "in the lake"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     for tenant in scene.tenants:
         table.add_row(tenant, *_live_row(scene, tenant))
@@ -114,7 +117,7 @@ def _live_row(scene: Scene, tenant: str) -> Iterable[RenderableType]:
     if tally is None:
         return ()
     counts = (tally.sent, tally.acknowledged, tally.refused, tally.unanswered, lines)
-    bar = ProgressBar(total=max(1, tally.acknowledged), completed=min(lines, tally.acknowledged), width=24)
+    bar = ProgressBar(total=max(1, tally.acknowledged), completed=min(lines, tally.acknowledged), width=16)
     return (*(f"{count:,}" for count in counts), bar)
 
 

@@ -28,6 +28,8 @@ class Result:
     kill: Kill | None
     posts: int
     zipped: int
+    unanswered: int
+    """Posts whose connection ended without an answer."""
     play_seconds: float
     delivery_seconds: float
     """From the last answer until the last record was in the lake."""
@@ -53,12 +55,10 @@ def print_summary(console: Console, result: Result) -> None:
 
 
 def _table(report: Report) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD, header_style="bold", title="Records sent, and what the lake holds", title_justify="left"
-    )
-    table.add_column("tenant")
-    for name in ("accepted", "delivered", "lost", "doubled", "other faults", "files", "bytes"):
-        table.add_column(name, justify="right")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("tenant", no_wrap=True)
+    for name in ("accepted", "delivered", "lost", "doubled", "other\nfaults", "files", "bytes"):
+        table.add_column(name, justify="right", no_wrap=True)
     for tenant, count in report.tenants.items():
         table.add_row(tenant, *_row(report, tenant, count))
     table.add_section()
@@ -93,31 +93,31 @@ def format_bytes(count: float) -> str:
 def _facts(result: Result) -> Iterable[tuple[str, str]]:
     total = result.report.total()
     rate = total.accepted / result.play_seconds
-    refused = result.report.count(Fault.REFUSED)
-    packed = f"{format_bytes(total.lines_bytes)} of records in {format_bytes(total.size_bytes)} of gzip"
     yield "traffic", f"{result.posts:,} posts ({result.zipped:,} zipped) in {result.play_seconds:.1f} s"
-    yield "throughput", f"{rate:,.0f} records/s acknowledged, each on disk before its 200; {packed}"
+    yield "throughput", f"{rate:,.0f} records/s acknowledged, each on disk before its 200"
+    yield "volume", f"{format_bytes(total.lines_bytes)} of records, {format_bytes(total.size_bytes)} as gzip"
     if result.kill is not None:
         yield "the kill", _kill(result.kill)
-        yield (
-            "",
-            f"{total.unanswered:,} records got no answer; {total.unanswered_delivered:,} of them are in the lake, once",
-        )
-    yield "refused", f"{total.refused:,} records in batches that were wrong on purpose; {_none_or(refused)} in the lake"
-    yield "delivery", f"the last record was in the lake {result.delivery_seconds:.1f} s after the last answer"
+        yield "", f"{result.unanswered:,} requests ({total.unanswered:,} records) got no answer; {_arrived(total)}"
+    yield "refused", f"{total.refused:,} records, wrong on purpose; {_in_lake(result.report.count(Fault.REFUSED))}"
+    yield "delivery", f"complete {result.delivery_seconds:.1f} s after the last answer"
     yield "the lake", f"{result.directory / 'lake'}/<org>~<env>/date=.../time=.../*.txt.gz"
     yield "look", f"zcat {result.directory / 'lake'}/*/*/*/*.txt.gz | head -1"
 
 
-def _none_or(count: int) -> str:
-    return f"{count:,} of them are" if count else "none of them is"
+def _arrived(total: TenantCount) -> str:
+    arrived = total.unanswered_delivered
+    return f"{arrived:,} were on disk already: delivered" if arrived else "none was kept"
+
+
+def _in_lake(count: int) -> str:
+    return f"{count:,} in the lake" if count else "none in the lake"
 
 
 def _kill(kill: Kill) -> str:
     if kill.replaced_seconds is None:
-        return f"worker {kill.pid} got SIGKILL and was not replaced in time"
-    waited = f"with {kill.in_flight} requests in flight"
-    return f"worker {kill.pid} got SIGKILL {waited}; another ran in its place {kill.replaced_seconds:.1f} s later"
+        return f"ingest worker {kill.pid} got SIGKILL and was not replaced in time"
+    return f"ingest worker {kill.pid} got SIGKILL; its successor ran {kill.replaced_seconds:.1f} s later"
 
 
 def _print_sample(console: Console, files: Iterable[LakeFile]) -> None:
@@ -128,7 +128,9 @@ def _print_sample(console: Console, files: Iterable[LakeFile]) -> None:
         except UnreadableError:
             continue
         if line is not None:
-            console.print(Text.assemble(("    one line  ", "dim"), f"of {file.path.name}"), soft_wrap=True)
+            console.print(
+                Text.assemble(("    one line  ", "dim"), f"of {file.tenant}; what enrichment added is its end")
+            )
             console.print(Panel(_coloured(mask(line)), border_style="dim"))
             return
 

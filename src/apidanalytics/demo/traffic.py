@@ -49,13 +49,13 @@ class Traffic:
             for rank, account in enumerate(accounts)
         ]
 
-    def post(self, now: float) -> Post:
-        """Return the next post; its last call ended at ``now`` (Unix time)."""
+    def post(self, now: float, most: int = MAX_RECORDS) -> Post:
+        """Return the next post, of at most so many records; its last call ended at ``now`` (Unix time)."""
         self._posts += 1
         if self._posts % self._bad_every == 0:
             return self._bad(now)
         rank = self._rank()
-        return self._maybe_zip(self._dress(rank, self._records(rank, self._size(), now)))
+        return self._maybe_zip(self._dress(rank, self._records(rank, min(most, self._size()), now)))
 
     def _bad(self, now: float) -> Post:
         rank = self._rank()

@@ -135,6 +135,14 @@ def test_an_altered_record_is_found(oracle, tmp_path, line):
     assert report.tenants["acme~prod"].delivered == 2
 
 
+def test_what_is_right_for_one_api_key_is_not_right_for_another(oracle, tmp_path):
+    other = record(9, '"client_id":"k2"')
+    oracle.acknowledged(oracle.sent("acme~prod", [other]))
+    report = judge(oracle, tmp_path, [*ACME_LINES, delivered(other)])
+    assert only_fault(report) == (Fault.ALTERED, "id-9")
+    assert "developer_app" in str(report.examples[0])
+
+
 def test_a_refused_record_in_the_lake_is_found(oracle, tmp_path):
     oracle.refused(oracle.sent("acme~prod", [record(8), record(9)]))
     report = judge(oracle, tmp_path, [*ACME_LINES, delivered(record(9))])
