@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -21,6 +22,7 @@ JSON = ROOT / "benchmarks/measured.json"
 def main() -> int:
     """Measure; return 1 when a target is missed."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything that was started is ended
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     plan = _plan(options)
     command = _command(plan)

@@ -15,7 +15,7 @@ CONNECTIONS: Final = (32, 256)
 COMPARED: Final = (1, 100)
 """Batches whose ratios to the yardsticks are targets: measured in several rounds, so that drift cancels out."""
 
-MEMORY_INTERVAL_SECONDS: Final = 20
+MEMORY_INTERVAL_SECONDS: Final = 15
 
 Say = Callable[[Cost], None]
 
@@ -31,6 +31,8 @@ class Plan:
     connections: tuple[int, ...] = CONNECTIONS
     encodings: tuple[bool, ...] = (False, True)
     many_tenants: int = 1_000
+    tenants_interval_seconds: int = 60
+    """Collection interval while tenants are compared; a file is made per tenant and interval, whatever is in it."""
     memory_tenants: int = 10_000
     packing_megabytes: int = 400
     start_megabytes: int = 1_000
@@ -41,6 +43,7 @@ QUICK: Final = Plan(
     seconds=2.0,
     yardstick_seconds=2.0,
     rounds=1,
+    tenants_interval_seconds=20,
     batches=(1, 100),
     encodings=(False,),
     packing_megabytes=100,
@@ -115,46 +118,27 @@ class Run:
                 measured[server].append(self._one(server, load))
         return [together(costs) for costs in measured.values()]
 
-    def _one(self, server: str, load: wrk.Load, **settings: Any) -> Cost:
+    def _one(self, server: str, load: wrk.Load, interval_seconds: int | None = None) -> Cost:
         if server == "service":
-            cost = service.measure(load, self._below, **settings)
+            cost = service.measure(load, self._below, interval_seconds=interval_seconds)
         else:
             cost = yardsticks.measure(server, replace(load, seconds=self._plan.yardstick_seconds))
         self._say(cost)
         return cost
 
     def _tenants(self) -> tuple[Cost, Cost]:
-        """Measure batches of 100 for one tenant and for many, in turn."""
-        loads = [
-            wrk.Load(
-                bodies=traffic.bodies(100),
-                records=100,
-                connections=32,
-                seconds=self._plan.seconds,
-                scopes=scopes.names(tenants),
-            )
-            for tenants in (1, self._plan.many_tenants)
-        ]
-        rounds = [[self._one("service", load) for load in loads] for _ in range(self._plan.rounds)]
-        one, many = (together(list(costs)) for costs in zip(*rounds, strict=True))
-        return one, many
+        """Measure batches of 100 for one tenant and for many, over nearly one whole interval each."""
+        interval = self._plan.tenants_interval_seconds
+        load = wrk.Load(bodies=traffic.bodies(100), records=100, connections=32, seconds=interval - 2)
+        return self._one_and_many(load, self._plan.many_tenants, interval)
 
     def _memory(self) -> tuple[Cost, Cost]:
         """Measure single posts for one tenant and for very many, all of them in one interval."""
         keys = traffic.API_KEYS[:1]
-        one, many = (
-            self._one(
-                "service",
-                wrk.Load(
-                    bodies=traffic.bodies(1, keys=keys),
-                    records=1,
-                    connections=256,
-                    seconds=self._plan.seconds,
-                    scopes=scopes.names(tenants),
-                    keys=keys,
-                ),
-                apidanalytics_collection_interval=MEMORY_INTERVAL_SECONDS,
-            )
-            for tenants in (1, self._plan.memory_tenants)
-        )
-        return one, many
+        bodies = traffic.bodies(1, keys=keys)
+        load = wrk.Load(bodies=bodies, records=1, connections=256, seconds=self._plan.seconds, keys=keys)
+        return self._one_and_many(load, self._plan.memory_tenants, MEMORY_INTERVAL_SECONDS)
+
+    def _one_and_many(self, load: wrk.Load, tenants: int, interval_seconds: int) -> tuple[Cost, Cost]:
+        one = self._one("service", replace(load, scopes=scopes.names(1)), interval_seconds)
+        return one, self._one("service", replace(load, scopes=scopes.names(tenants)), interval_seconds)

@@ -12,7 +12,7 @@ from isal import isal_zlib
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import SpoolHeader
 from apidanalytics.spool.file import OpenSpool
-from apidanalytics.spool.segment import Share
+from apidanalytics.spool.frame import Share
 
 COMMITS = 4000
 CHUNKS = [os.urandom(30_000) for _ in range(20)]

@@ -3,11 +3,12 @@
 from apidanalytics.layout import DataDirectory, format_tenant
 from apidanalytics.model import SpoolHeader
 from apidanalytics.spool.file import OpenSpool
-from apidanalytics.spool.segment import Share
-from benchmarks import traffic
+from apidanalytics.spool.frame import Share
+from benchmarks import scopes, traffic
 
 START_AT = 1_795_310_000
 SPOOL_BYTES = 256 << 20
+TENANTS = 300
 
 
 def write_sealed(data: DataDirectory, megabytes: int) -> int:
@@ -16,7 +17,7 @@ def write_sealed(data: DataDirectory, megabytes: int) -> int:
     spool = _create(data)
     size = number = 0
     while size < megabytes * 1e6:
-        shares = [_share(f"org-{tenant}", pieces[(number + tenant) % len(pieces)], 100) for tenant in range(3)]
+        shares = [_share(tenant, pieces[(number + tenant) % len(pieces)], 100) for tenant in range(3)]
         spool.append(shares)
         size += sum(len(share.lines) for share in shares)
         number += 1
@@ -27,10 +28,10 @@ def write_sealed(data: DataDirectory, megabytes: int) -> int:
 def write_left_behind(data: DataDirectory, megabytes: int) -> int:
     """Write open spools of this length on disk, as dead workers leave them; return how many records they hold.
 
-    They hold single posts of 300 tenants, so hardly anything of them is compressed.
+    They hold single posts of many tenants, so hardly anything of them is compressed.
     """
     records = 4
-    shares = [_share(f"org-{tenant}", traffic.lines(records, tenant), records) for tenant in range(300)]
+    shares = [_share(tenant, traffic.lines(records, tenant), records) for tenant in range(TENANTS)]
     left, total = megabytes * 1e6, 0
     while left > 0:
         spool = _create(data)
@@ -42,8 +43,9 @@ def write_left_behind(data: DataDirectory, megabytes: int) -> int:
     return total
 
 
-def _share(org: str, lines: bytes, records: int) -> Share:
-    return Share(tenant=format_tenant(org, traffic.ENV), start_at=START_AT, records=records, lines=lines)
+def _share(number: int, lines: bytes, records: int) -> Share:
+    tenant = format_tenant(scopes.org(number), traffic.ENV)
+    return Share(tenant=tenant, start_at=START_AT, records=records, lines=lines)
 
 
 def _create(data: DataDirectory) -> OpenSpool:

@@ -30,7 +30,7 @@ def measure(below: Path, megabytes: int) -> Starting:
         data = DataDirectory(folder / "data/ax")
         data.create()
         records = spools.write_left_behind(data, megabytes)
-        scopes.write(folder / "scopes.yaml", 1)
+        scopes.write(folder / "scopes.yaml", spools.TENANTS)
         with prepared(folder) as service:
             return _measure(service, megabytes, records)
 
@@ -42,7 +42,7 @@ def _measure(service: ServiceProcess, megabytes: int, records: int) -> Starting:
     while not _is_accepted(service, body):
         time.sleep(0.01)
     accepted = time.monotonic()
-    service.wait_delivered(timeout_seconds=600)
+    service.wait_delivered(records + 1, timeout_seconds=600)
     uploaded = service.status()["totals"]["uploaded"]["records"]
     if uploaded != records + 1:
         raise AssertionError(f"{records + 1} records should be in the lake, {uploaded} are")

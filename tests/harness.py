@@ -124,7 +124,10 @@ class ServiceProcess:
 
     def wait_ready(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
         """Wait for a 200 of ``/ready``."""
-        wait_until(self._is_ready, timeout_seconds=timeout_seconds, what="the service is ready")
+        try:
+            wait_until(self._is_ready, timeout_seconds=timeout_seconds, what="the service is ready")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; its log:\n{self.log()[-2000:]}") from None
 
     def _is_ready(self) -> bool:
         if self.process is not None and (code := self.process.poll()) is not None:
@@ -232,14 +235,19 @@ class ServiceProcess:
 
     # -- what it delivered
 
-    def is_delivered(self) -> bool:
-        """Whether every accepted record is in the object store (or was set aside)."""
-        totals = self.status()["totals"]
-        return not any(totals[state]["records"] for state in ("spooled", "staged", "failed"))
+    def is_delivered(self, at_least: int = 0) -> bool:
+        """Whether so many records were accepted, and every accepted one is in the object store or was set aside."""
+        totals: dict[str, int] = {state: n["records"] for state, n in self.status()["totals"].items()}
+        return totals["accepted"] >= at_least and totals["accepted"] == totals["uploaded"] + totals["set_aside"]
 
-    def wait_delivered(self, timeout_seconds: float = 60.0) -> None:
-        """Wait until nothing is on its way any more."""
-        wait_until(self.is_delivered, timeout_seconds=timeout_seconds, what="everything accepted is delivered")
+    def wait_delivered(self, at_least: int = 0, *, timeout_seconds: float = 60.0, pause_seconds: float = 0.1) -> None:
+        """Wait until ``is_delivered``; say how many records were acknowledged, so that none is forgotten."""
+        wait_until(
+            lambda: self.is_delivered(at_least),
+            timeout_seconds=timeout_seconds,
+            pause_seconds=pause_seconds,
+            what=f"at least {at_least} records are accepted, and all of them delivered",
+        )
 
     def lake_files(self) -> list[Path]:
         """Every object of the embedded store."""

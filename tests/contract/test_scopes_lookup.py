@@ -108,10 +108,36 @@ def test_of_several_products_the_one_with_the_lowest_id_as_text_counts(
 ) -> None:
     rows = seed_rows()
     rows.mapper = [("tenantid", "testapikey", "testappid", product) for product in order]
-    rows.products = [(product, "tenantid", f"product {product}") for product in reversed(order)]
+    rows.products = [("9", "tenantid", "a"), ("2b", "tenantid", "b"), ("10", "tenantid", "c")]
     developer = open_scopes(rows).developer(TEST_TENANT, "testapikey")
     assert developer is not None
-    assert developer.api_product == "product 10"
+    assert developer.api_product == "c"
+
+
+def test_of_several_apps_with_that_product_the_one_with_the_lowest_id_counts(open_scopes: OpenScopes) -> None:
+    rows = seed_rows()
+    rows.mapper = [("tenantid", "testapikey", app, "testproductid") for app in ("b", "a", "c")]
+    rows.apps = [("a", "tenantid", "z", None), ("b", "tenantid", "y", None), ("c", "tenantid", "x", None)]
+    developer = open_scopes(rows).developer(TEST_TENANT, "testapikey")
+    assert developer == Developer(api_product="testproduct", developer_app="z")
+
+
+def test_rows_that_contradict_each_other_are_answered_by_the_lowest_values(open_scopes: OpenScopes) -> None:
+    rows = seed_rows()
+    rows.apps = [("testappid", "tenantid", None, "d2"), ("testappid", "tenantid", "", "d1")]
+    rows.developers = [("d1", "tenantid", "first", None), ("d2", "tenantid", "second", None)]
+    developer = open_scopes(rows).developer(TEST_TENANT, "testapikey")
+    assert developer == Developer(api_product="testproduct", developer="first")
+
+
+@pytest.mark.parametrize("hole", ["app", "product"])
+def test_an_empty_id_is_no_id_though_there_is_a_row_that_has_it(open_scopes: OpenScopes, hole: str) -> None:
+    rows = seed_rows()
+    app, product = ("", "testproductid") if hole == "app" else ("testappid", "")
+    rows.mapper = [("tenantid", "testapikey", app, product)]
+    rows.apps.append(("", "tenantid", "app without an id", None))
+    rows.products.append(("", "tenantid", "product without an id"))
+    assert open_scopes(rows).developer(TEST_TENANT, "testapikey") is None
 
 
 def test_a_product_that_does_not_exist_is_passed_over(open_scopes: OpenScopes) -> None:
@@ -217,32 +243,39 @@ def test_names_that_are_not_ascii_come_out_as_they_are(open_scopes: OpenScopes) 
     )
 
 
-ids = st.sampled_from(["", "a", "A", "b", "a~", "10", "9", "ä", None])
-names = st.one_of(st.none(), st.sampled_from(["", "x", "y"]), st.text(max_size=3))
+def some(*likely: str) -> st.SearchStrategy[str | None]:
+    """Return ids that often match, and now and then nothing or something else."""
+    return st.sampled_from([*likely * 4, "", None, "A"])
+
+
+tenants, keys, ids = some("t", "u"), some("k", "l"), some("a", "b")
+products, apps, developers = some("9", "10"), some("x", "y"), some("d", "e")
+names = st.one_of(st.none(), st.sampled_from(["", "1", "2", "3"]), st.text(max_size=3))
 random_rows = st.builds(
     Rows,
-    scopes=st.lists(st.tuples(ids, ids, ids, ids), max_size=6),
-    mapper=st.lists(st.tuples(ids, ids, ids, ids), max_size=8),
-    products=st.lists(st.tuples(ids, ids, names), max_size=8),
-    apps=st.lists(st.tuples(ids, ids, names, ids), max_size=8),
-    developers=st.lists(st.tuples(ids, ids, names, names), max_size=8),
+    scopes=st.lists(st.tuples(ids, tenants, some("o"), some("e")), max_size=6),
+    mapper=st.lists(st.tuples(tenants, keys, apps, products), min_size=4, max_size=12),
+    products=st.lists(st.tuples(products, tenants, names), min_size=4, max_size=12),
+    apps=st.lists(st.tuples(apps, tenants, names, developers), min_size=4, max_size=12),
+    developers=st.lists(st.tuples(developers, tenants, names, names), max_size=12),
 )
 
 
 def answers(scopes: Scopes) -> list[object]:
     """Ask everything there is to ask."""
-    keys = ["", "a", "A", "b", "a~", "10", "9", "ä", "unknown"]
-    tenants = [Tenant(org="o", env="e", tenant_id=tenant_id) for tenant_id in keys]
+    odd = ["", "A", "unknown"]
+    tenants = [Tenant(org="o", env="e", tenant_id=tenant_id) for tenant_id in ["t", "u", *odd]]
+    pairs = [(tenant, key) for tenant in tenants for key in ["k", "l", *odd]]
     return [
-        [scopes.tenant(key) for key in keys],
-        [scopes.tenant_of(org, env) for org in keys for env in keys],
-        [scopes.developer(tenant, key) for tenant in tenants for key in keys],
-        [scopes.developer(tenant, key) for tenant in tenants for key in keys],  # now from memory, where there is one
+        [scopes.tenant(uuid) for uuid in ["a", "b", *odd]],
+        [scopes.tenant_of(org, env) for org in ["o", *odd] for env in ["e", *odd]],
+        [scopes.developer(*pair) for pair in pairs],
+        [scopes.developer(*pair) for pair in pairs],  # now from memory, where there is one
     ]
 
 
 @given(rows=random_rows)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_lookup_agrees_with_the_oracle_on_any_data(rows: Rows) -> None:
     expected = answers(Oracle(rows))
     with tempfile.TemporaryDirectory() as directory:

@@ -19,7 +19,8 @@ from apidanalytics.pack.packer import Outcome, Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.spool.file import OpenSpool
-from apidanalytics.spool.segment import SegmentReader, Share, format_group, format_header
+from apidanalytics.spool.frame import Share, format_group, format_header
+from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.states import State
 

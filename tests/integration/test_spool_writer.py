@@ -10,9 +10,10 @@ import pytest
 from apidanalytics.clock import SystemClock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
-from apidanalytics.spool import writer as writer_module
+from apidanalytics.spool import committer as committer_module
+from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.spool.segment import SegmentReader
-from apidanalytics.spool.writer import SpoolLimits, SpoolWriter
+from apidanalytics.spool.writer import SpoolWriter
 
 
 class ShiftedClock(SystemClock):
@@ -89,7 +90,7 @@ async def test_everything_acknowledged_is_in_the_sealed_spools_once(data, durabi
 
 async def test_batches_that_wait_together_share_one_sync(data, monkeypatch):
     syncs = []
-    monkeypatch.setitem(writer_module.SYNC, "disk", lambda fd: (syncs.append(fd), os.fdatasync(fd)))
+    monkeypatch.setitem(committer_module.SYNC, "disk", lambda fd: (syncs.append(fd), os.fdatasync(fd)))
     acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=0.05), SystemClock())
     writer.start()
     for n in range(50):
@@ -118,7 +119,7 @@ async def test_no_ack_leaves_before_the_sync_has_returned(data, monkeypatch):
         os.fdatasync(descriptor)
         order.append("synced")
 
-    monkeypatch.setitem(writer_module.SYNC, "disk", slow_sync)
+    monkeypatch.setitem(committer_module.SYNC, "disk", slow_sync)
     writer = SpoolWriter(data, limits(), SystemClock())
     writer.start()
     done = asyncio.Event()
@@ -136,7 +137,7 @@ async def test_a_refused_batch_leaves_nothing_and_service_resumes_with_the_disk(
             raise OSError(errno.EIO, "broken")
         os.fdatasync(descriptor)
 
-    monkeypatch.setitem(writer_module.SYNC, "disk", sync)
+    monkeypatch.setitem(committer_module.SYNC, "disk", sync)
     acks, writer = Acks(), SpoolWriter(data, limits(), SystemClock())
     writer.start()
     writer.append(batch(1), acks.outcomes.append)
@@ -161,7 +162,7 @@ async def test_when_not_even_the_cut_is_sure_the_answer_is_unknown(data, monkeyp
     writer.start()
     writer.append(batch(1), acks.outcomes.append)
     await acks.all(1)
-    writer._spool._sync = fail
+    writer._committer._spool._sync = fail
     monkeypatch.setattr(os, "ftruncate", fail)
     writer.append(batch(2), acks.outcomes.append)
     assert await acks.all(2) == {Outcome.COMMITTED: 1, Outcome.UNKNOWN: 1}
@@ -171,7 +172,7 @@ async def test_when_not_even_the_cut_is_sure_the_answer_is_unknown(data, monkeyp
 
 
 async def test_an_ack_before_the_write_is_only_given_with_durability_memory(data, monkeypatch):
-    monkeypatch.setattr(writer_module.OpenSpool, "create", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(committer_module.OpenSpool, "create", lambda *_: (_ for _ in ()).throw(OSError("full")))
     for durability, expected in (("memory", Outcome.COMMITTED), ("os", Outcome.UNAVAILABLE)):
         acks, writer = Acks(), SpoolWriter(data, limits(durability=durability), SystemClock())
         writer.start()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from apidanalytics.layout import BucketName, DataDirectory, FileName, SpoolName, format_tenant
 from apidanalytics.pack.packer import Outcome, Packer
 from apidanalytics.pack.salvage import Salvage
-from apidanalytics.spool.segment import SegmentReader, Share, format_group, format_header
+from apidanalytics.spool.frame import Share, format_group, format_header
+from apidanalytics.spool.segment import SegmentReader
 from tests.unit.pack.fakes import NUMBER, MemoryLedger, StillClock, header
 from tests.unit.pack.gofiles import gzipped, record
 

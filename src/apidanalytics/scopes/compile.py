@@ -25,8 +25,8 @@ BUSY_SECONDS: Final = 5.0
 """How long compiling waits for another process that writes into the user's database."""
 
 _SCHEMA: Final = """
-    PRAGMA journal_mode = OFF;
-    PRAGMA synchronous = OFF;
+    PRAGMA main.journal_mode = OFF;
+    PRAGMA main.synchronous = OFF;
     BEGIN;
     CREATE TABLE data_scope (id TEXT, org TEXT, env TEXT, scope TEXT,
         PRIMARY KEY (id, org, env, scope)) WITHOUT ROWID;

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from apidanalytics.errors import quote
 from apidanalytics.scopes.source import SourceError
 from apidanalytics.scopes.yaml_tree import Listing, Mapping, Node, Scalar, read_tree
 
@@ -134,7 +133,7 @@ class _Form:
         for key, value in node.members:
             name = key.text if isinstance(key, Scalar) else ""
             if name not in allowed:
-                self._complain(key, f"{what} has no field {quote(name)!r}{_nearest(name, allowed)}")
+                self._complain(key, f"{what} {_unknown(name, allowed)}")
             elif name in members:
                 self._complain(key, f"{name} stands there twice")
             else:
@@ -150,7 +149,7 @@ class _Form:
             self._complain(node, f"{section}: {name} is not valid UTF-8")
             return None
         hint = " (put it in quotes)" if isinstance(node, Scalar) else ""
-        self._complain(node, f"{section}: {name} should be a string, not {quote(kind)}{hint}")
+        self._complain(node, f"{section}: {name} should be a string, not {kind}{hint}")
         return None
 
     def _complain(self, node: Node, problem: str) -> None:
@@ -195,6 +194,7 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _nearest(name: str, allowed: Sequence[str]) -> str:
+def _unknown(name: str, allowed: Sequence[str]) -> str:
+    """Say that there is no such field; its name is quoted only if it cannot be an API key in the wrong place."""
     near = difflib.get_close_matches(name, allowed, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    return f"has no field {name!r} (did you mean {near[0]}?)" if near else f"has only {', '.join(allowed)}"

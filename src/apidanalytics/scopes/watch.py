@@ -187,9 +187,10 @@ class WatchedFile:
         """Go on with the last good version; at start that is the one an earlier process left."""
         serving = self._versions.current
         self._trouble.begin(reason, source=str(self._form.path), serving=serving)
-        return self._adopt(serving) if serving and self._published is None else None
+        return self._adopt(serving) if serving else None
 
     def _adopt(self, version: str) -> Published | None:
+        """Return this version, unless it is the one that was returned last."""
         if self._published is not None and self._published.version == version:
             return None
         path = self._versions.path(version)

@@ -56,7 +56,7 @@ def read_tree(content: bytes) -> Node:
 
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SourceError([f"line {line}: not valid UTF-8"]) from error
@@ -111,7 +111,7 @@ def _kind(event: yaml.ScalarEvent) -> str:
     tag = event.tag
     if tag in (None, "!"):
         tag = _resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
-    return str(tag).removeprefix(_TAG)
+    return str(tag).removeprefix(_TAG) if str(tag).startswith(_TAG) else "a value with a tag"
 
 
 def _line(event: yaml.Event) -> int:
@@ -126,5 +126,6 @@ def _refuse(event: yaml.Event, why: str) -> NoReturn:
 def _say(error: yaml.YAMLError) -> str:
     """Return what the library found wrong, without the content that stands there (it may be a secret)."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}: not valid YAML: {error.problem}"
+        what, _, _ = str(error.problem).partition("'")
+        return f"line {error.problem_mark.line + 1}: not valid YAML: {what}"
     return f"not valid YAML: {getattr(error, 'reason', 'unreadable')}"

@@ -15,7 +15,7 @@ from apidanalytics.clock import SystemClock
 from apidanalytics.collection.embedded import EmbeddedCollection
 from apidanalytics.collection.lake import Lake
 from apidanalytics.collection.signature import UrlSigner
-from apidanalytics.config import Settings, parse_listen
+from apidanalytics.config import Settings
 from apidanalytics.control.channel import Message
 from apidanalytics.control.lock import DataDirectoryLock
 from apidanalytics.control.server import Answer, ControlServer, Request
@@ -27,23 +27,29 @@ from apidanalytics.pack.adopt import Adoption
 from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
-from apidanalytics.scopes.database import ScopeDatabase
-from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
 from apidanalytics.scopes.source import Published
 from apidanalytics.scopes.watch import WatchedFile
 from apidanalytics.service.agent import Agent, Step
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.overview import count_all, problems
 from apidanalytics.service.packing import Packing
+from apidanalytics.service.parts import (
+    host_and_port,
+    proxy,
+    scope_form,
+    scopes_message,
+    tenant_names,
+    token_source,
+    upload_settings,
+)
 from apidanalytics.service.tls import server_tls
 from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.upload.client import CollectionClient
-from apidanalytics.upload.decide import Policy
-from apidanalytics.upload.exchange import Exchanger, Proxy
+from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.states import State
-from apidanalytics.upload.token import FixedToken, TokenFile, TokenSource
-from apidanalytics.upload.uploader import Uploader, UploadSettings
+from apidanalytics.upload.token import FixedToken, TokenSource
+from apidanalytics.upload.uploader import Uploader
 
 log = structlog.get_logger()
 
@@ -133,7 +139,7 @@ class _Service:
     # Delivery.
 
     async def _start_collection(self) -> None:
-        self._base_url, self._token = self._settings.uap_server_base, _token_source(self._settings)
+        self._base_url, self._token = self._settings.uap_server_base, token_source(self._settings)
         if self._base_url:
             return
         secret = secrets.token_urlsafe(24)
@@ -146,7 +152,7 @@ class _Service:
             signer=UrlSigner(secrets.token_bytes(32)),
             clock=self._clock,
         )
-        host, port = _host_and_port(self._settings.collection_listen)
+        host, port = host_and_port(self._settings.collection_listen)
         self._base_url = await self._endpoint.start(host, port)
         self._token = FixedToken(secret)
 
@@ -157,7 +163,7 @@ class _Service:
     async def _start_upload(self) -> None:
         settings = self._settings
         self._exchanger = Exchanger(
-            timeout_seconds=settings.upload_timeout, proxy=_proxy(settings), ca_bundle=settings.ca_bundle
+            timeout_seconds=settings.upload_timeout, proxy=proxy(settings), ca_bundle=settings.ca_bundle
         )
         await self._exchanger.open()
         self._uploader = Uploader(
@@ -170,7 +176,7 @@ class _Service:
                 clock=self._clock,
                 encrypt=settings.encrypt,
             ),
-            settings=_upload_settings(settings),
+            settings=upload_settings(settings),
             clock=self._clock,
             random=random.random,
         )
@@ -263,10 +269,10 @@ class _Service:
             "instance_id": self._instance_id,
             "settings": self._settings.to_json().decode(),
         }
-        return [start] if self._published is None else [start, _scopes_message(self._published)]
+        return [start] if self._published is None else [start, scopes_message(self._published)]
 
     async def _start_scopes(self) -> None:
-        form = _scope_form(self._settings, embedded=self._embedded)
+        form = scope_form(self._settings, embedded=self._embedded)
         if form is None:
             log.warning("scopes.none", hint="set apidanalytics_scopes_file; without scope data every batch gets 500")
             return
@@ -289,9 +295,9 @@ class _Service:
         published = await asyncio.to_thread(source.poll)
         if published is not None and self._supervisor is not None:
             if self._endpoint is not None:
-                self._tenants |= await asyncio.to_thread(_tenant_names, published)
+                self._tenants |= await asyncio.to_thread(tenant_names, published)
             self._published = published
-            self._supervisor.broadcast(_scopes_message(published))
+            self._supervisor.broadcast(scopes_message(published))
             return
         in_use = frozenset(worker["scopes"] for worker in self._workers() if worker.get("scopes"))
         if in_use != self._scopes_in_use:
@@ -328,7 +334,7 @@ class _Service:
             "data_directory": str(self._data.root),
             "started_at": self._started_at,
             "workers": workers,
-            "scopes": _scopes_message(self._published) if self._published is not None else None,
+            "scopes": scopes_message(self._published) if self._published is not None else None,
             "problems": problems(workers, counted, self._uploader.state()),
             **counted,
         }
@@ -342,57 +348,3 @@ class _Service:
             if self._settings.api_tls_cert is None
             else self._listeners.url.replace("http:", "https:")
         )
-
-
-def _scopes_message(published: Published) -> Message:
-    return {"type": "scopes", "version": published.version, "path": str(published.path)}
-
-
-def _tenant_names(published: Published) -> set[str]:
-    database = ScopeDatabase(published.path)
-    try:
-        return {tenant.name for tenant in database.tenants().by_uuid.values()}
-    finally:
-        database.close()
-
-
-def _scope_form(settings: Settings, *, embedded: bool) -> YamlForm | DatabaseForm | None:
-    if settings.scopes_file is not None:
-        return YamlForm(path=settings.scopes_file)
-    if settings.scopes_database is not None:
-        return DatabaseForm(path=settings.scopes_database)
-    return YamlForm(path=EXAMPLE) if embedded else None
-
-
-def _host_and_port(listen: str) -> tuple[str, int]:
-    address = parse_listen(listen)
-    assert isinstance(address, tuple)  # the setting takes no unix socket
-    return address
-
-
-def _token_source(settings: Settings) -> TokenSource:
-    if settings.apigeesync_bearer_token_file is not None:
-        return TokenFile(settings.apigeesync_bearer_token_file)
-    return FixedToken(settings.apigeesync_bearer_token)
-
-
-def _proxy(settings: Settings) -> Proxy | None:
-    if settings.configfwdproxy_url is None or settings.configfwdproxy_port is None:
-        return None
-    return Proxy(
-        scheme=settings.configfwdproxy_prot,
-        host=settings.configfwdproxy_url,
-        port=settings.configfwdproxy_port,
-        user=settings.configfwdproxy_user or "",
-        password=settings.configfwdproxy_passwd or "",
-    )
-
-
-def _upload_settings(settings: Settings) -> UploadSettings:
-    return UploadSettings(
-        concurrency=settings.upload_concurrency,
-        interval_seconds=settings.upload_interval,
-        failed_retry_seconds=settings.failed_retry_interval,
-        retention_seconds=settings.ledger_retention,
-        policy=Policy(attempts=settings.upload_attempts),
-    )

@@ -23,7 +23,8 @@ from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.service.tls import server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
-from apidanalytics.spool.writer import SpoolLimits, SpoolWriter
+from apidanalytics.spool.limits import SpoolLimits
+from apidanalytics.spool.writer import SpoolWriter
 from apidanalytics.telemetry import logs
 
 log = structlog.get_logger()

@@ -20,7 +20,7 @@ from typing import Self
 from apidanalytics import durable, failpoints
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import SpoolHeader
-from apidanalytics.spool.segment import Share, format_group, format_header
+from apidanalytics.spool.frame import Share, format_group, format_header
 
 
 class OpenSpool:

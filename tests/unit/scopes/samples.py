@@ -67,6 +67,7 @@ def ddl(*, prefixed: bool = False, upper: bool = False, without: Iterable[str] =
 def write_database(path: Path, rows: Rows, *, prefixed: bool = False, upper: bool = False, wal: bool = False) -> Path:
     """Make a database as apid would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
         if wal:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(ddl(prefixed=prefixed, upper=upper))

@@ -9,7 +9,8 @@ import pytest
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import SpoolHeader
 from apidanalytics.spool.file import OpenSpool
-from apidanalytics.spool.segment import SegmentReader, Share
+from apidanalytics.spool.frame import Share
+from apidanalytics.spool.segment import SegmentReader
 
 SHARE = Share(tenant="acme~prod", start_at=120, records=1, lines=b'{"a":1}\n')
 REFUSED = Share(tenant="acme~prod", start_at=120, records=1, lines=b'{"refused":1}\n')

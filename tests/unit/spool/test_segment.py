@@ -4,8 +4,9 @@ import pytest
 
 from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.model import SpoolHeader
-from apidanalytics.spool import segment
-from apidanalytics.spool.segment import SegmentReader, Share, count_records, format_group, format_header
+from apidanalytics.spool import frame
+from apidanalytics.spool.frame import Share, format_group, format_header
+from apidanalytics.spool.segment import SegmentReader, count_records
 
 HEADER = SpoolHeader(number=77, interval_seconds=120, max_file_bytes=1000, instance_id="i-1", created_at=12.5)
 SMALL = Share(tenant="acme~prod", start_at=120, records=2, lines=b'{"a":1}\n{"a":2}\n')
@@ -56,7 +57,7 @@ def test_what_was_committed_is_read_back_in_order(write):
 
 
 def test_large_shares_are_compressed_and_small_ones_are_not(write):
-    assert len(LARGE.lines) >= segment.COMPRESS_FROM
+    assert len(LARGE.lines) >= frame.COMPRESS_FROM
     with SegmentReader.open(write(spool_bytes())) as reader:
         codecs = [(entry.codec, entry.stored_bytes < entry.bytes) for entry in reader.entries()]
     assert codecs == [(0, False), (0, False), (1, True), (0, False)]
@@ -121,7 +122,7 @@ def test_a_file_that_is_no_spool_is_refused(write):
 
 
 def test_a_newer_format_is_left_alone(write, monkeypatch):
-    monkeypatch.setattr(segment, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(frame, "FORMAT_VERSION", 2)
     path = write(format_header(HEADER))
     monkeypatch.undo()
     with pytest.raises(NewerFormatError, match="format 2"):

@@ -1,0 +1,114 @@
+"""The format of a spool: one append-only file, frame after frame, each of them one group commit.
+
+::
+
+    spool  = frame(header) frame(group)*
+    frame  = magic "APSF" | kind u8 | 3 zero bytes | length u32 | sequence u64 | crc u32 | body
+    body   of a header (kind 1):  JSON: format_version and the members of model.SpoolHeader
+    body   of a group  (kind 2):  entries u32 | table length u32 | table | chunk*
+    table  = ( tenant length u16 | start u64 | records u32 | bytes u64 | stored u32 | codec u8 | tenant, UTF-8 )*
+    chunk  = the lines of one tenant and start, as they are (codec 0) or as a zlib stream (codec 1)
+
+All integers are little-endian. The CRC-32 covers the frame's head and body, so a flipped bit in a tenant's name is
+seen like one in a record. The sequence counts frames from 0, so a frame that vanished is seen too.
+
+What the end of a file means: a frame that does not check out, with nothing but rubbish behind it, is *torn*: a write
+that a crash interrupted and nobody was told of. A good frame behind a bad one means that committed data was damaged
+afterwards: *corrupt*, reported as ``Damage``; reading goes on at the good frame.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import msgspec
+from isal import isal_zlib
+
+from apidanalytics.model import Entry, SpoolHeader
+
+FORMAT_VERSION: Final = 1
+MAGIC: Final = b"APSF"
+HEADER: Final = 1
+"""Kind of the first frame."""
+GROUP: Final = 2
+"""Kind of all others."""
+COMPRESS_FROM: Final = 4096
+"""A share below this many bytes is stored as it is: compressing it costs more than it saves."""
+HEAD: Final = struct.Struct("<4sB3xIQ")
+CRC: Final = struct.Struct("<I")
+HEAD_BYTES: Final = HEAD.size + CRC.size
+COUNTS: Final = struct.Struct("<II")
+"""Entries and table length, at the beginning of a group."""
+_ENTRY: Final = struct.Struct("<HQIQIB")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one group commit keeps of one tenant and start."""
+
+    tenant: str
+    start_at: int
+    records: int
+    lines: bytes
+
+
+class HeaderBody(msgspec.Struct):
+    """The body of a header frame."""
+
+    format_version: int
+    number: int
+    interval_seconds: int
+    max_file_bytes: int
+    instance_id: str
+    created_at: float
+
+
+def _frame(kind: int, sequence: int, parts: Sequence[bytes]) -> bytes:
+    length = sum(map(len, parts))
+    head = HEAD.pack(MAGIC, kind, length, sequence)
+    crc = isal_zlib.crc32(head)
+    for part in parts:
+        crc = isal_zlib.crc32(part, crc)
+    return b"".join((head, CRC.pack(crc), *parts))
+
+
+def format_header(header: SpoolHeader) -> bytes:
+    """Return the first frame of a spool."""
+    return _frame(HEADER, 0, [msgspec.json.encode({"format_version": FORMAT_VERSION, **asdict(header)})])
+
+
+def format_group(sequence: int, shares: Iterable[Share]) -> bytes:
+    """Return the frame of one group commit; large shares are compressed."""
+    table: list[bytes] = []
+    chunks: list[bytes] = []
+    for share in shares:
+        chunk, codec = share.lines, 0
+        if len(chunk) >= COMPRESS_FROM:
+            chunk, codec = isal_zlib.compress(chunk, 1), 1
+        tenant = share.tenant.encode()
+        table.append(
+            _ENTRY.pack(len(tenant), share.start_at, share.records, len(share.lines), len(chunk), codec) + tenant
+        )
+        chunks.append(chunk)
+    rows = b"".join(table)
+    return _frame(GROUP, sequence, [COUNTS.pack(len(table), len(rows)), rows, *chunks])
+
+
+def parse_table(table: bytes, count: int, offset: int) -> Iterator[Entry]:
+    """Yield the entries of a group's table; ``offset`` is where its chunks begin in the file."""
+    position = 0
+    for _ in range(count):
+        tenant_length, start_at, records, size, stored, codec = _ENTRY.unpack_from(table, position)
+        position += _ENTRY.size + tenant_length
+        tenant = table[position - tenant_length : position].decode()
+        yield Entry(
+            tenant=tenant,
+            start_at=start_at,
+            records=records,
+            bytes=size,
+            offset=offset,
+            stored_bytes=stored,
+            codec=codec,
+        )
+        offset += stored

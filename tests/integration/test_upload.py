@@ -1,0 +1,253 @@
+"""Delivery on a good day: what is sent, in which order, and what remains."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from apidanalytics.upload.states import State
+from tests.integration.upload_world import TOKEN, World, until
+
+
+@pytest.fixture
+async def world(tmp_path):
+    world = World(tmp_path)
+    await world.open()
+    yield world
+    await world.aclose()
+
+
+async def test_every_file_is_delivered_as_it_is_and_nothing_remains(world):
+    world.stage(*["acme~prod", "zeta~test"] * 10, starts=4)
+    async with world.uploading():
+        await world.delivered()
+    assert sorted(world.store.puts) == sorted(world.expected)
+    uploaded = world.ledger.files(State.UPLOADED)
+    assert {known.etag for known in uploaded} == {
+        f'"{hashlib.md5(content).hexdigest()}"' for content in world.expected.values()
+    }
+    assert {known.attempts for known in uploaded} == {0}
+
+
+async def test_the_requests_are_those_of_the_contract(world):
+    world.stage("a%2Fb~größe".replace("größe", "gr%C3%B6%C3%9Fe"))
+    async with world.uploading():
+        await world.delivered()
+    (query,) = world.endpoint.queries
+    name = next(iter(world.expected)).rpartition("/")[2]
+    assert query == {
+        "tenant": "a/b~größe",
+        "relative_file_path": f"date=2026-01-02/time=03-06/{name}",
+        "file_content_type": "application/x-gzip",
+    }
+    (signing,), (put,) = world.endpoint.requests, world.store.requests
+    assert signing.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert "Authorization" not in put.headers
+    content = next(iter(world.expected.values()))
+    assert (put.method, put.headers["Content-Type"]) == ("PUT", "application/x-gzip")
+    assert put.headers["Content-Length"] == str(len(content))
+    assert put.headers["Expect"] == "100-continue"
+    assert "Transfer-Encoding" not in put.headers
+    assert "x-amz-server-side-encryption" not in put.headers
+    assert put.query_string == "signature=secret-1"
+
+
+async def test_encryption_is_asked_for_and_sent(world):
+    world.stage("acme~prod")
+    async with world.uploading(encrypt=True):
+        await world.delivered()
+    assert world.endpoint.queries[0]["encrypt"] == "true"
+    assert world.store.requests[0].headers["x-amz-server-side-encryption"] == "AES256"
+
+
+async def test_a_signed_url_is_used_byte_by_byte(world):
+    from aiohttp import web
+
+    world.stage("acme~prod")
+    odd = "/%61%2Fb/c%20d/~e=f?X-Sig=a%2Fb%3D%3d&empty=&x=+%2B&tilde=~%7E"
+
+    async def answer(_request):
+        return web.json_response({"url": world.store.base + odd, "headers": {"x-ms-blob-type": "BlockBlob"}})
+
+    world.endpoint.behave = answer
+    async with world.uploading():
+        await until(lambda: world.store.requests, "a PUT")
+        await until(lambda: world.total(State.UPLOADED) == 1, "uploaded")
+    assert world.store.requests[0].raw_path == odd
+    assert world.store.requests[0].headers["x-ms-blob-type"] == "BlockBlob"
+
+
+async def test_without_a_token_no_authorization_is_sent(world):
+    from apidanalytics.upload.token import FixedToken
+
+    world.stage("acme~prod")
+    async with world.uploading(token=FixedToken(None)) as uploader:
+        await until(lambda: uploader.state().paused_since, "401")
+    assert "Authorization" not in world.endpoint.requests[0].headers
+
+
+async def test_large_files_are_streamed_and_equal(world):
+    world.stage(*["acme~prod", "zeta~test"] * 2, size=3_000_000)
+    async with world.uploading():
+        await world.delivered()
+
+
+async def test_new_files_are_taken_up_at_once_when_told(world):
+    async with world.uploading(settings=world.settings(interval_seconds=60)) as uploader:
+        await uploader.drain_pass()
+        world.stage("acme~prod")
+        uploader.notify()
+        await world.delivered(seconds=5)
+
+
+async def test_new_files_are_noticed_by_looking_when_nobody_tells(world):
+    async with world.uploading() as uploader:
+        await uploader.drain_pass()
+        world.stage("acme~prod")
+        await world.delivered(seconds=5)
+
+
+async def test_the_oldest_start_goes_first_and_tenants_take_turns(world):
+    world.stage(*["big~x"] * 20, "small~y", "small~y")
+    async with world.uploading(settings=world.settings(concurrency=1)):
+        await world.delivered()
+    big = [key for key in world.store.puts if key.startswith("big")]
+    assert big == sorted(big)
+    assert [key.partition("/")[0] for key in world.store.puts[:4]].count("small~y") == 2
+
+
+async def test_no_more_uploads_run_at_a_time_than_allowed(world):
+    running = most = 0
+
+    async def watch(request):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+
+    world.store.behave = watch
+    world.stage(*[f"t{n}~x" for n in range(20)])
+    async with world.uploading(settings=world.settings(concurrency=3)):
+        await world.delivered()
+    assert most == 3
+
+
+async def test_a_restart_goes_on_where_it_was(world):
+    world.stage(*["acme~prod", "zeta~test"] * 20)
+
+    async def linger(_request):
+        await asyncio.sleep(0.01)
+
+    world.store.behave = linger
+    async with world.uploading():
+        await until(lambda: len(world.store.puts) >= 10, "10 puts")
+    assert world.left()
+    async with world.uploading():
+        await world.delivered()
+    assert sorted(world.store.puts) == sorted(world.expected), "nothing was sent twice"
+
+
+async def test_stopping_lets_what_is_on_its_way_finish(world):
+    begun = asyncio.Event()
+
+    async def linger(_request):
+        begun.set()
+        await asyncio.sleep(0.3)
+
+    world.store.behave = linger
+    world.stage("acme~prod", "acme~prod", "acme~prod", "acme~prod")
+    async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
+        await begun.wait()
+        await uploader.stop(5.0)
+        await uploader.stop(5.0)
+        assert world.total(State.UPLOADED) == 1
+        assert len(world.left()) == 3
+
+
+async def test_stopping_has_a_deadline(world):
+    begun = asyncio.Event()
+
+    async def hang(_request):
+        begun.set()
+        await asyncio.sleep(30)
+
+    world.store.behave = hang
+    world.stage("acme~prod")
+    async with world.uploading(timeout_seconds=60) as uploader:
+        await begun.wait()
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        await uploader.stop(0.1)
+        assert loop.time() - asked_at < 2
+    assert len(world.left()) == 1
+    assert world.ledger.files(State.STAGED)[0].attempts == 0
+
+
+async def test_a_drain_pass_tries_everything_once(world):
+    world.stage(*["acme~prod", "zeta~test"] * 5)
+    async with world.uploading(settings=world.settings(interval_seconds=60)) as uploader:
+        await uploader.drain_pass()
+        assert world.is_delivered()
+
+
+async def test_a_drain_pass_with_a_dead_endpoint_ends_after_one_probe(world):
+    world.stage(*["acme~prod"] * 5)
+    await world.endpoint.aclose()
+    async with world.uploading() as uploader:
+        await asyncio.wait_for(uploader.drain_pass(), 5)
+        await until(lambda: uploader.state().paused_since, "open")
+        await asyncio.wait_for(uploader.drain_pass(), 5)
+    assert len(world.left()) == 5
+
+
+async def test_a_drain_pass_does_not_wait_for_files_that_wait_for_their_time(world):
+    from aiohttp import web
+
+    from apidanalytics.upload.decide import Pauses, Policy
+
+    world.stage("bad~x", "good~x")
+
+    async def refuse(request):
+        return web.Response(status=404) if request.query["tenant"] == "bad~x" else None
+
+    world.endpoint.behave = refuse
+    patient = Policy(file_pauses=Pauses(first_seconds=600, factor=1, longest_seconds=600))
+    async with world.uploading(settings=world.settings(policy=patient)) as uploader:
+        await asyncio.wait_for(uploader.drain_pass(), 5)
+    assert world.total(State.UPLOADED) == 1
+
+
+async def test_the_state_shows_what_is_on_its_way(world):
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def linger(_request):
+        begun.set()
+        await go.wait()
+
+    world.store.behave = linger
+    world.stage("acme~prod", "acme~prod")
+    async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
+        await begun.wait()
+        state = uploader.state()
+        (uploading,) = state.uploading
+        assert (uploading.tenant, uploading.size_bytes) == ("acme~prod", len(next(iter(world.expected.values()))))
+        assert (state.waiting, state.paused_since) == (1, None)
+        assert "1 running" in repr(uploader)
+        go.set()
+        await world.delivered()
+
+
+async def test_a_file_that_was_removed_is_reported_and_the_others_go_on(world):
+    world.stage("acme~prod", "acme~prod", "acme~prod")
+    gone = next(world.data.staging.glob("*/*"))
+    async with world.uploading(settings=world.settings(interval_seconds=60)) as uploader:
+        await uploader.drain_pass()
+        world.stage("acme~prod")
+        next(world.data.staging.glob("*/*")).unlink()
+        world.stage("acme~prod")
+        uploader.notify()
+        await until(lambda: world.total(State.UPLOADED) == 4, "4 uploaded")
+        await until(lambda: world.total(State.SET_ASIDE) == 1, "1 set aside")
+    assert gone.name in {key.rpartition("/")[2] for key in world.store.puts}
+    assert world.left() == []

@@ -1,0 +1,85 @@
+"""What workers remember of the developer data is bounded."""
+
+import pytest
+
+from apidanalytics.errors import LookupFailedError
+from apidanalytics.model import Developer
+from apidanalytics.scopes.developers import LONGEST_KEY, DeveloperCache
+
+
+class Asked:
+    """Answers with the key as product, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.keys: list[tuple[str, str]] = []
+
+    def __call__(self, tenant_id: str, api_key: str) -> Developer | None:
+        self.keys.append((tenant_id, api_key))
+        return None if api_key.startswith("unknown") else Developer(api_product=api_key)
+
+
+def test_each_key_is_asked_for_once() -> None:
+    asked = Asked()
+    cache = DeveloperCache(asked, 10)
+    assert [cache.get("t", "k") for _ in range(3)] == [Developer(api_product="k")] * 3
+    assert asked.keys == [("t", "k")]
+
+
+def test_that_nobody_is_known_is_remembered_too() -> None:
+    asked = Asked()
+    cache = DeveloperCache(asked, 10)
+    assert [cache.get("t", "unknown") for _ in range(3)] == [None] * 3
+    assert asked.keys == [("t", "unknown")]
+
+
+def test_equal_keys_of_two_tenants_are_two_answers() -> None:
+    asked = Asked()
+    cache = DeveloperCache(asked, 10)
+    cache.get("t1", "k")
+    cache.get("t2", "k")
+    assert asked.keys == [("t1", "k"), ("t2", "k")]
+
+
+def test_the_key_asked_for_longest_ago_is_forgotten_first() -> None:
+    asked = Asked()
+    cache = DeveloperCache(asked, 2)
+    for key in ("a", "b", "a", "c"):
+        cache.get("t", key)
+    assert len(cache) == 2
+    asked.keys.clear()
+    for key in ("a", "c", "b"):
+        cache.get("t", key)
+    assert asked.keys == [("t", "b")]
+
+
+def test_memory_stays_bounded_whatever_is_asked() -> None:
+    cache = DeveloperCache(Asked(), 50)
+    for number in range(1000):
+        cache.get("t", f"unknown {number}")
+    assert len(cache) == 50
+
+
+def test_a_key_longer_than_any_real_one_is_not_kept() -> None:
+    asked = Asked()
+    cache = DeveloperCache(asked, 10)
+    cache.get("t", "k" * LONGEST_KEY)
+    assert len(cache) == 1
+    for _ in range(2):
+        assert cache.get("t", "k" * (LONGEST_KEY + 1)) is not None
+    assert len(cache) == 1
+    assert len(asked.keys) == 3
+
+
+def test_a_failed_question_is_asked_again() -> None:
+    answers = iter([LookupFailedError("away"), Developer(api_product="p")])
+
+    def ask(tenant_id: str, api_key: str) -> Developer:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    cache = DeveloperCache(ask, 10)
+    with pytest.raises(LookupFailedError):
+        cache.get("t", "k")
+    assert cache.get("t", "k") == Developer(api_product="p")
