@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from apidanalytics import config
-from apidanalytics.service.build_agent import run_agent
+from apidanalytics.service.run import run_agent
 from apidanalytics.telemetry import logs
 
 

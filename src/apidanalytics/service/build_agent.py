@@ -8,13 +8,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-import uvloop
 
-from apidanalytics import __version__
 from apidanalytics.clock import SystemClock
 from apidanalytics.collection.embedded import EmbeddedCollection
-from apidanalytics.collection.lake import Lake
-from apidanalytics.collection.signature import UrlSigner
 from apidanalytics.config import Settings
 from apidanalytics.control.channel import Message
 from apidanalytics.control.lock import DataDirectoryLock
@@ -22,7 +18,6 @@ from apidanalytics.control.server import Answer, ControlServer, Request
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.supervisor import Supervisor, worker_command
 from apidanalytics.layout import format_tenant
-from apidanalytics.model import SpoolHeader
 from apidanalytics.pack.adopt import Adoption
 from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
@@ -31,17 +26,21 @@ from apidanalytics.scopes.source import Published
 from apidanalytics.scopes.watch import WatchedFile
 from apidanalytics.service.agent import Agent, Step
 from apidanalytics.service.identity import instance_id
-from apidanalytics.service.overview import count_all, problems
+from apidanalytics.service.overview import count_all, running_status
 from apidanalytics.service.packing import Packing
 from apidanalytics.service.parts import (
+    embedded_collection,
+    exchanger,
+    fallback_header,
     host_and_port,
-    proxy,
     scope_form,
     scopes_message,
+    start_message,
     tenant_names,
     token_source,
     upload_settings,
 )
+from apidanalytics.service.scope_news import ScopeNews
 from apidanalytics.service.tls import server_tls
 from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.upload.client import CollectionClient
@@ -55,30 +54,12 @@ log = structlog.get_logger()
 
 EXAMPLE_SCOPE: Final = "testid"
 """The scope in the example data that the first curl line posts to."""
-SCOPES_POLL_SECONDS: Final = 0.5
-"""How often the source of scope data is looked at: a change counts within about a second."""
 
 OnReady = Callable[[str, str | None], None]
 """Told once the service is ready: its URL, and a scope to try, if the example scopes are served."""
 
 
-def run_agent(settings: Settings, *, embedded: bool, on_ready: OnReady | None = None) -> int:
-    """Run the service until a signal ends it; return its exit code.
-
-    Raises:
-        DataDirectoryLocked: another agent owns the data directory.
-        OSError: an address or a directory cannot be used.
-
-    """
-    return uvloop.run(_run(settings, embedded, on_ready))
-
-
-async def _run(settings: Settings, embedded: bool, on_ready: OnReady | None) -> int:
-    service = _Service(settings, embedded=embedded, on_ready=on_ready)
-    return await service.agent.run()
-
-
-class _Service:
+class Service:
     """The parts of the agent: each ``_start_x`` makes what its step needs, each ``_stop_x`` ends it."""
 
     _lock: DataDirectoryLock | None = None
@@ -105,7 +86,6 @@ class _Service:
         self._started_at = self._clock.now()
         self._strangers = Strangers()
         self._tenants: set[str] = set()
-        self._scopes_in_use: frozenset[str] = frozenset()
         steps = [
             Step(name="directory", start=self._start_directory, stop=self._stop_directory),
             Step(name="ledger", start=self._start_ledger, stop=self._stop_ledger),
@@ -118,13 +98,13 @@ class _Service:
         ]
         self.agent = Agent(steps=steps, shutdown_seconds=settings.shutdown_timeout, clock=self._clock)
 
-    # The ground: what is on disk.
+    # In the order of the steps.
 
     async def _start_directory(self) -> None:
         server_tls(self._settings)  # what is wrong with the certificate is said now, and once
         self._data.create()
-        self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings.local_storage_path)
         self._lock = DataDirectoryLock.acquire(self._data.lock)
+        self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings.local_storage_path)
 
     async def _stop_directory(self, _seconds: float) -> None:
         if self._lock is not None:
@@ -136,24 +116,17 @@ class _Service:
     async def _stop_ledger(self, _seconds: float) -> None:
         await asyncio.to_thread(self._ledger.close)
 
-    # Delivery.
-
     async def _start_collection(self) -> None:
         self._base_url, self._token = self._settings.uap_server_base, token_source(self._settings)
         if self._base_url:
             return
-        secret = secrets.token_urlsafe(24)
         self._tenants.update(await asyncio.to_thread(self._ledger.totals))
-        self._endpoint = EmbeddedCollection(
-            lake=Lake(self._settings.local_storage_path / "lake"),
-            # Also of a scope that is gone by now: what it was acknowledged for is still delivered.
-            has_tenant=lambda org, env: format_tenant(org, env) in self._tenants,
-            token=secret,
-            signer=UrlSigner(secrets.token_bytes(32)),
-            clock=self._clock,
+        secret = secrets.token_urlsafe(24)
+        # Also for a scope that is gone by now: what it was acknowledged for is still delivered.
+        self._endpoint = embedded_collection(
+            self._settings, secret, lambda org, env: format_tenant(org, env) in self._tenants, self._clock
         )
-        host, port = host_and_port(self._settings.collection_listen)
-        self._base_url = await self._endpoint.start(host, port)
+        self._base_url = await self._endpoint.start(*host_and_port(self._settings.collection_listen))
         self._token = FixedToken(secret)
 
     async def _stop_collection(self, _seconds: float) -> None:
@@ -161,10 +134,7 @@ class _Service:
             await self._endpoint.stop()
 
     async def _start_upload(self) -> None:
-        settings = self._settings
-        self._exchanger = Exchanger(
-            timeout_seconds=settings.upload_timeout, proxy=proxy(settings), ca_bundle=settings.ca_bundle
-        )
+        self._exchanger = exchanger(self._settings)
         await self._exchanger.open()
         self._uploader = Uploader(
             data=self._data,
@@ -174,9 +144,9 @@ class _Service:
                 exchanger=self._exchanger,
                 token=self._token,
                 clock=self._clock,
-                encrypt=settings.encrypt,
+                encrypt=self._settings.encrypt,
             ),
-            settings=upload_settings(settings),
+            settings=upload_settings(self._settings),
             clock=self._clock,
             random=random.random,
         )
@@ -195,13 +165,12 @@ class _Service:
 
     async def _start_packing(self) -> None:
         recovery = Recovery(self._data, self._clock, self._strangers)
-        packer = Packer(self._data, self._ledger, SegmentReader.open, clock=self._clock, fallback=self._fallback_header)
-        adoption = Adoption(
+        packer = Packer(
             self._data,
             self._ledger,
-            lambda file: self._ledger.adopted(file, State.STAGED, self._clock.now()),
+            SegmentReader.open,
             clock=self._clock,
-            strangers=self._strangers,
+            fallback=lambda number: fallback_header(self._settings, number, self._instance_id, self._clock.now()),
         )
         self._packing = Packing(
             sweep=recovery.sweep,
@@ -213,9 +182,16 @@ class _Service:
         # What dead workers left is taken over before new workers fill tmp/; it is packed while they serve.
         await asyncio.to_thread(recovery.clear)
         await asyncio.to_thread(recovery.sweep)
-        self.agent.spawn("delivery", self._deliver(adoption))
+        self.agent.spawn("delivery", self._deliver())
 
-    async def _deliver(self, adoption: Adoption) -> None:
+    async def _deliver(self) -> None:
+        adoption = Adoption(
+            self._data,
+            self._ledger,
+            lambda file: self._ledger.adopted(file, State.STAGED, self._clock.now()),
+            clock=self._clock,
+            strangers=self._strangers,
+        )
         await self._packing.in_thread(adoption.run)
         self._is_uploading = True
         self.agent.spawn("upload", self._uploader.run())
@@ -225,17 +201,6 @@ class _Service:
         await self.agent.cancel("delivery")
         await self._packing.run_pass()
         await self._packing.aclose()
-
-    def _fallback_header(self, number: int) -> SpoolHeader:
-        return SpoolHeader(
-            number=number,
-            interval_seconds=int(self._settings.collection_interval),
-            max_file_bytes=self._settings.max_file_bytes,
-            instance_id=self._instance_id,
-            created_at=self._clock.now(),
-        )
-
-    # Service.
 
     async def _start_workers(self) -> None:
         count = self._settings.workers or os.cpu_count() or 1
@@ -263,12 +228,7 @@ class _Service:
         self._listeners.close_all()
 
     def _greeting(self, index: int) -> list[Message]:
-        start = {
-            "type": "start",
-            "index": index,
-            "instance_id": self._instance_id,
-            "settings": self._settings.to_json().decode(),
-        }
+        start = start_message(self._settings, index, self._instance_id)
         return [start] if self._published is None else [start, scopes_message(self._published)]
 
     async def _start_scopes(self) -> None:
@@ -277,8 +237,9 @@ class _Service:
             log.warning("scopes.none", hint="set apidanalytics_scopes_file; without scope data every batch gets 500")
             return
         source = await asyncio.to_thread(WatchedFile, form, self._settings.local_storage_path / "scopes", self._clock)
-        await self._poll_scopes(source)
-        self.agent.spawn("scopes", self._watch_scopes(source))
+        news = ScopeNews(source, on_published=self._publish, versions_in_use=self._versions_in_use)
+        await news.look()
+        self.agent.spawn("scopes", news.run())
         if self._on_ready is not None:
             self.agent.spawn("greeting", self._greet(self._on_ready))
 
@@ -286,23 +247,15 @@ class _Service:
         await self.agent.cancel("greeting")
         await self.agent.cancel("scopes")
 
-    async def _watch_scopes(self, source: WatchedFile) -> None:
-        while True:
-            await asyncio.sleep(SCOPES_POLL_SECONDS)
-            await self._poll_scopes(source)
-
-    async def _poll_scopes(self, source: WatchedFile) -> None:
-        published = await asyncio.to_thread(source.poll)
-        if published is not None and self._supervisor is not None:
-            if self._endpoint is not None:
-                self._tenants |= await asyncio.to_thread(tenant_names, published)
-            self._published = published
+    async def _publish(self, published: Published) -> None:
+        if self._endpoint is not None:
+            self._tenants |= await asyncio.to_thread(tenant_names, published)
+        self._published = published
+        if self._supervisor is not None:
             self._supervisor.broadcast(scopes_message(published))
-            return
-        in_use = frozenset(worker["scopes"] for worker in self._workers() if worker.get("scopes"))
-        if in_use != self._scopes_in_use:
-            self._scopes_in_use = in_use
-            await asyncio.to_thread(source.retain, in_use)
+
+    def _versions_in_use(self) -> frozenset[str]:
+        return frozenset(worker["scopes"] for worker in self._workers() if worker.get("scopes"))
 
     async def _greet(self, on_ready: OnReady) -> None:
         """Say once that the service is ready, then rest: a task that ends by itself would stop the agent."""
@@ -324,27 +277,21 @@ class _Service:
         if request.get("command") != "status":
             return {"error": f"unknown command: {request.get('command')}"}
         counted = await asyncio.to_thread(count_all, self._data, self._ledger)
-        workers = self._workers()
-        return {
-            "state": self.agent.state.value,
-            "pid": os.getpid(),
-            "version": __version__,
-            "ready": self._supervisor is not None and self._supervisor.is_serving,
-            "api": self._url(),
-            "data_directory": str(self._data.root),
-            "started_at": self._started_at,
-            "workers": workers,
-            "scopes": scopes_message(self._published) if self._published is not None else None,
-            "problems": problems(workers, counted, self._uploader.state()),
-            **counted,
-        }
+        return running_status(
+            self.agent.state.value,
+            counted,
+            self._workers(),
+            self._uploader.state(),
+            ready=self._supervisor is not None and self._supervisor.is_serving,
+            api=self._url(),
+            data_directory=str(self._data.root),
+            started_at=self._started_at,
+            scopes=scopes_message(self._published) if self._published is not None else None,
+        )
 
     def _workers(self) -> list[dict[str, Any]]:
         return self._supervisor.status() if self._supervisor is not None else []
 
     def _url(self) -> str:
-        return (
-            self._listeners.url
-            if self._settings.api_tls_cert is None
-            else self._listeners.url.replace("http:", "https:")
-        )
+        url = self._listeners.url
+        return url if self._settings.api_tls_cert is None else url.replace("http:", "https:")

@@ -1,5 +1,6 @@
 """What `apidanalytics status` shows, of a running service or of a stopped one's data directory."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,9 +49,25 @@ def stopped_status(settings: Settings) -> Answer:
     }
 
 
+def running_status(
+    state: str, counted: dict[str, Any], workers: Sequence[Mapping[str, Any]], upload: UploadState, **known: Any
+) -> Answer:
+    """Return the status of this very process."""
+    return {
+        "state": state,
+        "pid": os.getpid(),
+        "version": __version__,
+        "workers": workers,
+        "problems": problems(workers, counted, upload),
+        **known,
+        **counted,
+    }
+
+
 def count_all(data: DataDirectory, ledger: Ledger) -> dict[str, Any]:
     """Return the counts by tenant, and their sum. It reads every spool's table, so not on the event loop."""
-    tenants = count_by_tenant(ledger, _spools(data), count_records)
+    # Each once: one that moves on while the directories are listed shows up in two of them.
+    tenants = count_by_tenant(ledger, dict(_spools(data)).items(), count_records)
     return {"tenants": tenants, "totals": total(tenants.values())}
 
 

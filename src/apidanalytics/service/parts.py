@@ -1,12 +1,20 @@
 """Small parts of the agent that follow from its settings alone."""
 
+import secrets
+from collections.abc import Callable
+
+from apidanalytics.clock import Clock
+from apidanalytics.collection.embedded import EmbeddedCollection
+from apidanalytics.collection.lake import Lake
+from apidanalytics.collection.signature import UrlSigner
 from apidanalytics.config import Settings, parse_listen
 from apidanalytics.control.channel import Message
+from apidanalytics.model import SpoolHeader
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
 from apidanalytics.scopes.source import Published
 from apidanalytics.upload.decide import Policy
-from apidanalytics.upload.exchange import Proxy
+from apidanalytics.upload.exchange import Exchanger, Proxy
 from apidanalytics.upload.token import FixedToken, TokenFile, TokenSource
 from apidanalytics.upload.uploader import UploadSettings
 
@@ -48,6 +56,16 @@ def token_source(settings: Settings) -> TokenSource:
     return FixedToken(settings.apigeesync_bearer_token)
 
 
+def start_message(settings: Settings, index: int, instance_id: str) -> Message:
+    """Return the first message to a new worker. It holds secrets: it is for the pipe only."""
+    return {"type": "start", "index": index, "instance_id": instance_id, "settings": settings.to_json().decode()}
+
+
+def exchanger(settings: Settings) -> Exchanger:
+    """Return what sends the uploader's requests."""
+    return Exchanger(timeout_seconds=settings.upload_timeout, proxy=proxy(settings), ca_bundle=settings.ca_bundle)
+
+
 def proxy(settings: Settings) -> Proxy | None:
     """Return the forward proxy, if there is one."""
     if settings.configfwdproxy_url is None or settings.configfwdproxy_port is None:
@@ -69,4 +87,28 @@ def upload_settings(settings: Settings) -> UploadSettings:
         failed_retry_seconds=settings.failed_retry_interval,
         retention_seconds=settings.ledger_retention,
         policy=Policy(attempts=settings.upload_attempts),
+    )
+
+
+def embedded_collection(
+    settings: Settings, token: str, has_tenant: Callable[[str, str], bool], clock: Clock
+) -> EmbeddedCollection:
+    """Return the collection endpoint that serves when no other one is configured."""
+    return EmbeddedCollection(
+        lake=Lake(settings.local_storage_path / "lake"),
+        has_tenant=has_tenant,
+        token=token,
+        signer=UrlSigner(secrets.token_bytes(32)),
+        clock=clock,
+    )
+
+
+def fallback_header(settings: Settings, number: int, instance_id: str, now: float) -> SpoolHeader:
+    """Return what is assumed of a spool whose own header is damaged."""
+    return SpoolHeader(
+        number=number,
+        interval_seconds=int(settings.collection_interval),
+        max_file_bytes=settings.max_file_bytes,
+        instance_id=instance_id,
+        created_at=now,
     )

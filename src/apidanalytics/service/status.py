@@ -9,6 +9,9 @@ from apidanalytics.layout import DataDirectory
 STATES = ("accepted", "spooled", "staged", "failed", "uploaded", "set_aside")
 Counts = dict[str, dict[str, int]]
 
+TRIES = 5
+"""How often the ledger is read again while spools are being accepted."""
+
 
 class Count(Protocol):
     """An amount of data."""
@@ -50,24 +53,30 @@ def count_by_tenant(
     While a spool is being packed, the ledger has accepted it but not staged all of it: what is missing still counts
     as spooled. With no such spool nothing is balanced, so that a difference shows.
     """
-    counts: dict[str, Counts] = {}
-    is_packing = False
-    waiting: list[Path] = []
-    for number, path in spools:
-        if ledger.is_accepted(number):
-            is_packing = True
-        else:
-            waiting.append(path)
-    for tenant, states in ledger.totals().items():
-        for state, count in states.items():
-            _add(counts, tenant, str(state), count.records, count.bytes, count.files)
-    if is_packing:
+    # The content first: a spool that is packed and removed meanwhile is in the totals, which are read afterwards.
+    contents = {number: count_records(path) for number, path in spools}
+    accepted, counts = _consistent_totals(ledger, contents)
+    if accepted:
         _balance(counts)
-    for path in waiting:
-        for tenant, (records, size) in count_records(path).items():
+    for number in contents.keys() - accepted:
+        for tenant, (records, size) in contents[number].items():
             _add(counts, tenant, "spooled", records, size, 1)
             _add(counts, tenant, "accepted", records, size, 0)
     return counts
+
+
+def _consistent_totals(ledger: Ledger, numbers: Iterable[int]) -> tuple[set[int], dict[str, Counts]]:
+    """Return which of these spools the ledger has accepted, and its totals, as of one moment."""
+    accepted = {number for number in numbers if ledger.is_accepted(number)}
+    for _ in range(TRIES):
+        counts: dict[str, Counts] = {}
+        for tenant, states in ledger.totals().items():
+            for state, count in states.items():
+                _add(counts, tenant, str(state), count.records, count.bytes, count.files)
+        before, accepted = accepted, {number for number in numbers if ledger.is_accepted(number)}
+        if accepted == before:
+            break
+    return accepted, counts
 
 
 def _balance(counts: dict[str, Counts]) -> None:
