@@ -36,8 +36,7 @@ class Developer:
     developer: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The accepted records of one POST, ready to be made durable."""
 
     tenant: str

@@ -32,7 +32,8 @@ def run(config_file: Path | None, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(status))
     else:
-        _show(status, Console())
+        # Through a pipe there is no width to fit into, and a folded name cannot be searched for.
+        _show(status, Console() if sys.stdout.isatty() else Console(width=160))
     return code
 
 

@@ -29,7 +29,7 @@ from apidanalytics.ingest.routes import (
     method_not_allowed,
     not_found,
 )
-from apidanalytics.ingest.sliced import read_in_steps
+from apidanalytics.ingest.sliced import LargePayload, read_in_steps
 from apidanalytics.ingest.waiting import WaitingLine
 from apidanalytics.model import Batch, Outcome, Tenant
 
@@ -154,7 +154,8 @@ class Acceptor:
                     exchange.abort()
                     return
                 body = await self._inflate(exchange.body) if zipped else exchange.body
-                payload = await _in_steps(read_in_steps(reader, body, tenant, exchange.arrived_at))
+                large = await _in_steps(read_in_steps(reader, body, tenant, exchange.arrived_at))
+                payload = await asyncio.to_thread(large.joined)
             self._append(exchange, payload)
         except asyncio.CancelledError:
             exchange.abort()
@@ -246,12 +247,12 @@ def _busy(status: int, code: ErrorCode) -> Response:
     return Response(status, Refusal(status, code, reason).body(), ((b"Retry-After", retry_after),))
 
 
-async def _in_steps(steps: Steps[Payload]) -> Payload:
+async def _in_steps(steps: Steps[LargePayload]) -> LargePayload:
     """Do work in steps, with everyone else's turn between two of them."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            payload: Payload = end.value
-            return payload
+            large: LargePayload = end.value
+            return large
         await asyncio.sleep(0)

@@ -3,9 +3,9 @@
 A connection that takes the total over the bound is not read any further. It waits in line, first come first served,
 until bodies have been answered::
 
-    reading --charge--> over the bound --wait()--> waiting --settle()--> reading
-                                                      |
-                       nothing will be released ------+--> right of way: reads on, alone, whatever the total
+    reading --grow--> over the bound --wait--> in line --settle--> reading
+                                                  |
+                   nothing will be released ------+--> right of way: reads on, alone, whatever the total
 
 The right of way is what keeps it from locking up: when every byte belongs to a body that is only partly there, no
 answer can release any, so the first in line with such a body is let through to its end. That is also how a body
@@ -16,38 +16,38 @@ from collections import OrderedDict
 from typing import Final, Protocol
 
 ROOM_PER_CONNECTION: Final = 64 * 1024
-"""One waiting connection more is resumed for each this many free bytes: what one of them may bring at once."""
+"""One connection more is let on for each this many free bytes: about what one of them brings at once."""
+CONNECTIONS_AT_ONCE: Final = 64
+"""So many are let on, however small the bound, when all of it is free."""
 
 
 class Reader(Protocol):
     """A connection that reads bodies."""
 
-    is_within_body: bool
-    """Whether part of a body has been read, and part is to come."""
+    @property
+    def is_within_body(self) -> bool:
+        """Whether part of a body has been read, and part is to come."""
 
     def read_on(self) -> None:
         """Go on reading: there is room, or the right of way."""
 
 
 class InflightBudget:
-    """Counts the bytes of bodies and lines up the connections that must wait for room."""
+    """Counts the bytes of bodies, and lines up the connections that must wait for room."""
 
-    __slots__ = ("limit", "line", "partial", "privileged", "used")
+    __slots__ = ("_room_per_connection", "limit", "line", "partial", "privileged", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self._room_per_connection = min(ROOM_PER_CONNECTION, limit // CONNECTIONS_AT_ONCE + 1)
         self.used = 0
-        """Bytes of all bodies being read or unanswered. Connections count in and out by themselves: it is cheaper."""
+        """Bytes of all bodies being read or unanswered. A connection counts its complete ones in and out by itself."""
         self.partial = 0
-        """The part of ``used`` in bodies that are not complete yet."""
+        """The part of ``used`` in bodies that are not complete."""
+        self.line: OrderedDict[Reader, None] = OrderedDict()
+        """Who waits for room, first come first."""
         self.privileged: Reader | None = None
         """Who has the right of way."""
-        self.line: OrderedDict[Reader, None] = OrderedDict()
-
-    @property
-    def waiting(self) -> int:
-        """Connections that are not read for want of room."""
-        return len(self.line)
 
     def is_closed_to(self, reader: Reader) -> bool:
         """Whether this connection must wait before it reads on."""
@@ -59,25 +59,20 @@ class InflightBudget:
         self.settle()
 
     def leave(self, reader: Reader) -> None:
-        """Take a connection out of the line: its body is complete, or it is gone, and its bytes are counted out."""
-        if self.privileged is reader:
-            self.privileged = None
+        """Take a connection out: it is refused or gone, and its bytes are counted out."""
         self.line.pop(reader, None)
         self.settle()
 
     def settle(self) -> None:
         """Let on those whose turn has come. To be called after bytes were released, and now and then."""
-        if not self.line:
-            return
-        for _ in range(self._places()):
-            if not self.line:
-                return
+        for _ in range(min(self._places(), len(self.line))):
             self.line.popitem(last=False)[0].read_on()
-        self._give_way()
+        if self.line:
+            self._give_way()
 
     def _places(self) -> int:
         room = self.limit - self.used
-        return 1 + room // ROOM_PER_CONNECTION if room >= 0 else 0
+        return 1 + room // self._room_per_connection if room >= 0 else 0
 
     def _give_way(self) -> None:
         """Grant the right of way if nobody has it and no answer will ever make room."""
@@ -90,4 +85,30 @@ class InflightBudget:
             stuck.read_on()
 
     def __repr__(self) -> str:
-        return f"<InflightBudget {self.used} of {self.limit} bytes, {self.waiting} waiting>"
+        return f"<InflightBudget {self.used} of {self.limit} bytes, {len(self.line)} waiting>"
+
+
+class IncompleteBody:
+    """What one connection has read of a body that is not complete, as the budget counts it."""
+
+    __slots__ = ("_budget", "_reader", "bytes")
+
+    def __init__(self, budget: InflightBudget, reader: Reader) -> None:
+        self._budget = budget
+        self._reader = reader
+        self.bytes = 0
+
+    def grow(self, to_bytes: int) -> None:
+        """Count what has been read by now."""
+        fresh_bytes = to_bytes - self.bytes
+        self.bytes = to_bytes
+        self._budget.used += fresh_bytes
+        self._budget.partial += fresh_bytes
+
+    def end(self) -> None:
+        """Count it out: it is complete, and counted as such, or it was thrown away. The right of way ends, too."""
+        self._budget.used -= self.bytes
+        self._budget.partial -= self.bytes
+        self.bytes = 0
+        if self._budget.privileged is self._reader:
+            self._budget.privileged = None

@@ -7,7 +7,7 @@ The server (``listener``) knows nothing of analytics. It is given one synchronou
         exchange.respond(Response(200))
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -94,21 +94,24 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     method: bytes
     path: bytes
     """The target without its query; not percent-decoded."""
-    headers: dict[bytes, bytes]
-    """By lower-case name; read them with ``header``."""
+    headers: Mapping[bytes, bytes]
+    """Read them with ``header``."""
     body: bytes
     """As received: still compressed if the client did so, but no longer chunked."""
     arrived_at: float
     """Unix time at which the whole request had been read."""
-    ending: int = CLOSE
+    ending: int
     """``KEEP``, ``KEEP_SAID`` or ``CLOSE``: what becomes of the connection after the answer."""
+    names: Mapping[bytes, bytes] | None = None
+    """From lower-case header names to those in ``headers``; None if they are lower-case there."""
     answer: Response | None = None
     """What was responded; None while that is open."""
 
     def header(self, name: bytes) -> bytes | None:
-        """Return the value of the header of this lower-case name; several are joined by a comma. None: absent."""
-        value = self.headers.get(name)
-        return value.rstrip(b" \t") if value else value
+        """Return the value of the header of this lower-case name, the first if there are several; None if absent."""
+        sent = name if self.names is None else self.names.get(name)
+        value = None if sent is None else self.headers.get(sent)
+        return value and value.rstrip(b" \t")
 
     @property
     def is_gone(self) -> bool:

@@ -33,7 +33,7 @@ class Listener:
     The sockets stay the caller's: they are made non-blocking, and never closed.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is made of; all but two have defaults
+    def __init__(
         self,
         sockets: Sequence[socket.socket],
         handler: Handler,
@@ -70,9 +70,9 @@ class Listener:
         self._sweep()
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline for the clients, not for the call
-        """Stop accepting, serve what has been asked or is on its way, close; whatever is left after ``timeout`` is cut off.
+        """Stop accepting, serve what was asked or is on its way, then close; cut off what is left after ``timeout``.
 
-        Connections that wait in the accept queue are still served. An idle connection is closed after about a second.
+        Connections that wait in the accept queue are served, too. An idle connection is closed after about a second.
         """
         self._take_waiting()
         self._is_stopped = True
@@ -112,7 +112,7 @@ class Listener:
     @property
     def waiting_connections(self) -> int:
         """Connections that are not read because ``inflight_bytes`` is at its limit."""
-        return self._state.budget.waiting
+        return len(self._state.budget.line)
 
     def __repr__(self) -> str:
         state = "stopped" if self._is_stopped else "starved" if self._is_starved else "listening"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from apidanalytics.errors import bad_data
+from apidanalytics.errors import bad_data, not_json
 from apidanalytics.ingest.decode import (
     Envelope,
     NamedBatch,
@@ -80,7 +80,10 @@ class PayloadReader:
             Refusal: it is not accepted.
 
         """
-        return self._read_plain(body, tenant, now) or finish(self.read_in_order(body, tenant, now))
+        try:
+            return self._read_plain(body, tenant, now) or finish(self.read_in_order(body, tenant, now))
+        except RecursionError:  # a later pass has less of the stack left than the first one
+            raise not_json() from None
 
     def read_in_order(self, body: bytes, tenant: Tenant | None, now: float) -> Steps[Payload]:
         """Return the same as ``read``, check by check, in steps.

@@ -9,6 +9,7 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.ingest.budget import InflightBudget
+from apidanalytics.ingest.head import Spellings
 from apidanalytics.ingest.http import Handler, render_tails
 from apidanalytics.ingest.limits import HttpLimits
 
@@ -21,8 +22,9 @@ FAILURE_LOG_SECONDS: Final = 10.0
 class Connection(Protocol):
     """A connection as its listener sees it."""
 
-    deadline: float
-    """On the monotonic clock; infinite when there is none."""
+    @property
+    def deadline(self) -> float:
+        """When ``expire`` is to be called; on the monotonic clock, infinite if never."""
 
     def expire(self) -> None:
         """Act on the deadline, or move it."""
@@ -53,6 +55,7 @@ class ServerState:
         "on_close",
         "refusals",
         "requests",
+        "spellings",
         "tails",
     )
 
@@ -72,6 +75,7 @@ class ServerState:
         """Called whenever a connection is gone."""
         self._clock = clock
         self.arrival_time = clock.now
+        self.spellings = Spellings()
         self.budget = InflightBudget(limits.max_inflight_bytes)
         self.connections: set[Connection] = set()
         self.requests = 0

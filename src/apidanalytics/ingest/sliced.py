@@ -1,8 +1,11 @@
 """Reads a large body slice by slice, so that it does not hold up the event loop."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from msgspec import Raw, UnsetType
 
-from apidanalytics.errors import Refusal
+from apidanalytics.errors import Refusal, not_json
 from apidanalytics.ingest.decode import Envelope, is_json, parse_envelope, too_many_records
 from apidanalytics.ingest.payload import Payload, PayloadReader
 from apidanalytics.ingest.records import Steps
@@ -10,8 +13,20 @@ from apidanalytics.ingest.slices import SLICE_BYTES, find_cuts, find_head, may_n
 from apidanalytics.model import Tenant
 
 
-def read_in_steps(reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float) -> Steps[Payload]:
-    """Return the same as ``PayloadReader.read``, in steps.
+class LargePayload(NamedTuple):
+    """What an accepted large body holds."""
+
+    tenant: Tenant
+    records: int
+    pieces: Sequence[bytes]
+
+    def joined(self) -> Payload:
+        """Return the same with its lines in one piece. A large join lets other threads run: do it in one."""
+        return Payload(self.tenant, self.records, b"".join(self.pieces))
+
+
+def read_in_steps(reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float) -> Steps[LargePayload]:
+    """Return the same as ``PayloadReader.read``, in steps, and yet to be joined.
 
     A body that cannot be cut is read whole: then a step is one pass over it, which takes 1 to 5 ms per megabyte.
 
@@ -19,13 +34,17 @@ def read_in_steps(reader: PayloadReader, body: bytes, tenant: Tenant | None, now
         Refusal: it is not accepted.
 
     """
-    payload = yield from _read_sliced(reader, body, tenant, now)
-    if payload is None:
-        payload = yield from reader.read_in_order(body, tenant, now)
-    return payload
+    try:
+        large = yield from _read_sliced(reader, body, tenant, now)
+        if large is None:
+            whole = yield from reader.read_in_order(body, tenant, now)
+            large = LargePayload(whole.tenant, whole.records, [whole.lines])
+    except RecursionError:  # a later pass has less of the stack left than the first one
+        raise not_json() from None
+    return large
 
 
-def _read_sliced(reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float) -> Steps[Payload | None]:
+def _read_sliced(reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float) -> Steps[LargePayload | None]:
     found = find_head(body)
     if found is None:
         return None
@@ -66,7 +85,7 @@ class _Slicing:
                 return cut
         return None
 
-    def finish(self, head: bytes, rest: bytes, named: Envelope | None) -> Payload | None:
+    def finish(self, head: bytes, rest: bytes, named: Envelope | None) -> LargePayload | None:
         """Read the last slice and what follows the records; None: the body has to be read whole."""
         last = head + rest
         if may_name_records(rest) or rest.lstrip().startswith(b"]") or not is_json(last):
@@ -77,7 +96,7 @@ class _Slicing:
             raise self._refusal
         payload = self._reader.read(last, self._tenant, self._now)
         self._count(payload.records)
-        return Payload(self._tenant, self._records, b"".join((*self._pieces, payload.lines)))
+        return LargePayload(self._tenant, self._records, [*self._pieces, payload.lines])
 
     def _read(self, array: bytes) -> bool:
         if self._refusal is not None:

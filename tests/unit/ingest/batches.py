@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apidanalytics.errors import LookupFailedError
-from apidanalytics.ingest.accept import Acceptor, AcceptOptions
+from apidanalytics.ingest.accept import AcceptOptions, Acceptor
 from apidanalytics.ingest.http import KEEP, Exchange, Response
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.model import Batch, Developer, Outcome, Tenant
@@ -160,13 +160,14 @@ def request(
     content_type: str | None = "application/json",
     encoding: str | None = None,
     arrived_at: float = NOW,
+    channel: FakeChannel | None = None,
 ) -> Exchange:
     headers = {b"host": b"localhost"}
     if content_type is not None:
         headers[b"content-type"] = content_type.encode()
     if encoding is not None:
         headers[b"content-encoding"] = encoding.encode()
-    return Exchange(FakeChannel(), method.encode(), path.encode(), headers, body, arrived_at, KEEP)
+    return Exchange(channel or FakeChannel(), method.encode(), path.encode(), headers, body, arrived_at, KEEP)
 
 
 class Api:

@@ -58,7 +58,7 @@ def test_any_number_of_members_is_unzipped(body: bytes, expected: bytes):
     ],
 )
 def test_what_is_not_gzip_or_damaged_or_cut_short_is_refused(body: bytes):
-    with pytest.raises(Refusal, match="^400 BAD_DATA: Gzip Encoded data cannot be read$"):
+    with pytest.raises(Refusal, match=r"^400 BAD_DATA: Gzip Encoded data cannot be read$"):
         inflate(body, 1 << 20)
 
 

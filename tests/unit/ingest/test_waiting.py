@@ -1,0 +1,113 @@
+import pytest
+import structlog
+
+from apidanalytics.ingest.waiting import WaitingLine
+from apidanalytics.model import Batch, Outcome
+from tests.unit.ingest.batches import FakeSpool, FakeTimers
+
+
+class Gate:
+    """A line of ten seconds, and what became of each batch in it."""
+
+    def __init__(self) -> None:
+        self.spool = FakeSpool()
+        self.timers = FakeTimers()
+        self.line = WaitingLine(self.spool, self.timers, 10.0)
+        self.log: list[str] = []
+
+    def append(self, name: str) -> None:
+        batch = Batch(tenant=name, start_at=0, records=1, lines=b"{}\n")
+
+        def done(outcome: Outcome) -> None:
+            self.log.append(f"{name} {outcome.value}")
+
+        if not self.line.offer(batch, done):
+            self.line.wait(batch, done, lambda: self.log.append(f"{name} given up"))
+
+    @property
+    def kept(self) -> list[str]:
+        return [batch.tenant for batch in self.spool.batches]
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def test_with_room_a_batch_goes_straight_to_the_spool(gate: Gate):
+    gate.append("a")
+    assert gate.log == ["a committed"]
+    assert len(gate.line) == 0
+
+
+def test_what_finds_no_room_waits_and_goes_in_order(gate: Gate):
+    gate.spool.room = 1
+    for name in "abcd":
+        gate.append(name)
+    assert gate.kept == ["a"]
+    gate.spool.make_room(2)
+    assert gate.kept == ["a", "b", "c"]
+    gate.spool.make_room(1)
+    assert gate.kept == ["a", "b", "c", "d"]
+    assert len(gate.line) == 0
+
+
+def test_a_newcomer_does_not_overtake_those_who_wait(gate: Gate):
+    gate.spool.room = 0
+    gate.append("a")
+    gate.spool.room = 1
+    gate.append("b")
+    assert gate.kept == []
+    gate.spool.make_room(0)
+    assert gate.kept == ["a"]
+
+
+def test_who_waited_too_long_is_given_up_and_not_kept(gate: Gate):
+    gate.spool.room = 0
+    gate.append("a")
+    gate.timers.advance(4)
+    gate.append("b")
+    gate.timers.advance(5.9)
+    assert gate.log == []
+    gate.timers.advance(0.1)
+    assert gate.log == ["a given up"]
+    gate.spool.make_room(5)
+    assert gate.log == ["a given up", "b committed"]
+    gate.timers.advance(60)
+    assert gate.log == ["a given up", "b committed"]
+
+
+def test_each_is_given_up_at_its_own_time(gate: Gate):
+    gate.spool.room = 0
+    for name in "abc":
+        gate.append(name)
+        gate.timers.advance(1)
+    gate.timers.advance(7)
+    assert gate.log == ["a given up"]
+    gate.timers.advance(1)
+    assert gate.log == ["a given up", "b given up"]
+    gate.timers.advance(1)
+    assert gate.log == ["a given up", "b given up", "c given up"]
+
+
+def test_the_line_works_again_after_it_was_empty(gate: Gate):
+    for _ in range(3):
+        gate.spool.room = 0
+        gate.append("x")
+        gate.timers.advance(3)
+        gate.spool.make_room(1)
+        gate.timers.advance(20)
+    assert gate.log == ["x committed"] * 3
+
+
+def test_overload_is_logged_once_and_so_is_its_end(gate: Gate):
+    with structlog.testing.capture_logs() as logs:
+        gate.spool.room = 0
+        for name in "abc":
+            gate.append(name)
+            gate.timers.advance(6)
+        gate.timers.advance(60)
+        gate.append("d")
+        gate.spool.make_room(3)
+        gate.append("e")
+    assert [entry["event"] for entry in logs] == ["ingest.overloaded", "ingest.accepting_again"]
