@@ -105,7 +105,7 @@ def test_where_the_disk_fails_the_agent_now_and_then_nothing_is_lost_or_doubled(
     with Load(service, seed=3) as load:
         load.wait_acknowledged(100)
         with inject(service.pid, *faults):
-            load.wait_acknowledged(4000)
+            load.wait_acknowledged(2500)
         load.stop()
     wait_settled(service, 90)
     assert_books_balance(service, load.assert_conserved())

@@ -120,7 +120,7 @@ def test_kills_while_the_store_is_in_random_trouble_lose_nothing(store, start_wi
     store.start()
     service = start_with(store)
     with Load(service, seed=5) as load:
-        for _ in range(4):
+        for _ in range(3):
             store.heal()
             trouble = dice.choice(
                 [

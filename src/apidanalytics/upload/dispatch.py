@@ -35,6 +35,7 @@ class Dispatcher:
         self._queue = FairQueue(slots)
         self._breaker = Breaker()
         self._aside: list[Waiting] = []
+        self._in_trouble: set[str] = set()  # those of which the log has said so
         self._probing = False
 
     def __repr__(self) -> str:
@@ -147,19 +148,27 @@ class Dispatcher:
             self._queue.push(file)
 
     def _say(self, before: Breaker, tenant: str, failures: int, outcome: Outcome, now: float) -> None:
-        opened, was = self._breaker.open, before.open
-        if opened is not None and was is None:
-            log.warning(
-                "upload.paused",
-                reason=opened.reason,
-                hint="Everything is kept, and sent once a probe comes through. Check endpoint, store and token.",
-            )
-        elif opened is None and was is not None:
-            log.info("upload.resumed", after_seconds=round(now - was.since, 1), probes=was.probes + 1)
-        elif opened is None and failures == 0 and not isinstance(outcome, Delivered):
-            log.warning("upload.tenant_trouble", tenant=tenant, reason=outcome.reason)
-        elif opened is None and failures > 0 and isinstance(outcome, Delivered):
+        """Log what changed; of a single tenant only while it is not everybody's trouble."""
+        if before.open is not None or self._breaker.open is not None:
+            _say_of_all(before.open, self._breaker.open, now)
+        elif not isinstance(outcome, Delivered):
+            if tenant not in self._in_trouble:
+                self._in_trouble.add(tenant)
+                log.warning("upload.tenant_trouble", tenant=tenant, reason=outcome.reason)
+        elif tenant in self._in_trouble:
+            self._in_trouble.discard(tenant)
             log.info("upload.tenant_recovered", tenant=tenant, failures=failures)
+
+
+def _say_of_all(was: Open | None, opened: Open | None, now: float) -> None:
+    if was is None and opened is not None:
+        log.warning(
+            "upload.paused",
+            reason=opened.reason,
+            hint="Everything is kept, and sent once a probe comes through. Check endpoint, store and token.",
+        )
+    elif was is not None and opened is None:
+        log.info("upload.resumed", after_seconds=round(now - was.since, 1), probes=was.probes + 1)
 
 
 def _failed(outcome: Outcome) -> bool | None:

@@ -1,7 +1,9 @@
 """One HTTP request and its whole answer; what goes wrong on the way comes back as a value, without any URL in it."""
 
 import asyncio
+import base64
 import os
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from yarl import URL
 
 from apidanalytics import __version__
 from apidanalytics.upload.answers import Answer
-from apidanalytics.upload.content import Content
+from apidanalytics.upload.content import PIECE_BYTES, Content
 from apidanalytics.upload.outcome import Party, Unreachable, Unreadable
 
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -40,6 +42,13 @@ class Proxy:
     def __repr__(self) -> str:
         return f"Proxy({self.scheme}://{self.host}:{self.port})"
 
+    def authorization(self) -> dict[str, str]:
+        """Return the header with the credentials, if there are any."""
+        if not self.user:
+            return {}
+        credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return {"Proxy-Authorization": f"Basic {credentials}"}
+
 
 class Exchanger:
     """Sends requests over kept connections, through the proxy if there is one."""
@@ -58,14 +67,13 @@ class Exchanger:
 
         """
         context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_bundle)
-        connector = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=30, socket_factory=_make_socket)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_SECONDS, self._timeout_seconds)),
             headers={"User-Agent": f"apidanalytics/{__version__}"},
             request_class=_Request,
-            **self._proxy_arguments(),
         )
 
     async def aclose(self) -> None:
@@ -99,7 +107,9 @@ class Exchanger:
     async def _send(self, method: str, url: str, headers: Mapping[str, str], body: "_Body | None") -> Answer:
         assert self._session is not None, "not open"
         target = URL(url, encoded=True)  # as it was signed, byte by byte
-        async with self._session.request(method, target, headers=headers, data=body, allow_redirects=False) as response:
+        async with self._session.request(
+            method, target, data=body, allow_redirects=False, **self._addressed(target, headers)
+        ) as response:
             content = bytearray()
             async for piece in response.content.iter_any():
                 content += piece
@@ -109,14 +119,15 @@ class Exchanger:
             named = {name.lower(): value for name, value in response.headers.items()}
             return Answer(status=response.status, headers=named, body=bytes(content))
 
-    def _proxy_arguments(self) -> dict[str, Any]:
+    def _addressed(self, target: URL, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Return the arguments for headers and proxy. A proxy reads the headers of http, but of https only its own."""
         if self._proxy is None:
-            return {}
-        proxy = self._proxy
-        arguments: dict[str, Any] = {"proxy": URL.build(scheme=proxy.scheme, host=proxy.host, port=proxy.port)}
-        if proxy.user:
-            arguments["proxy_auth"] = aiohttp.BasicAuth(proxy.user, proxy.password, encoding="utf-8")
-        return arguments
+            return {"headers": headers}
+        proxy = URL.build(scheme=self._proxy.scheme, host=self._proxy.host, port=self._proxy.port)
+        account = self._proxy.authorization()
+        if target.scheme == "http":
+            return {"headers": {**headers, **account}, "proxy": proxy}
+        return {"headers": headers, "proxy": proxy, "proxy_headers": account}
 
     def _postpone(self, guard: asyncio.Timeout) -> None:
         if not guard.expired():
@@ -126,6 +137,14 @@ class Exchanger:
         if isinstance(error, TimeoutError):
             return f"no progress for {self._timeout_seconds:g} s"
         return _describe(error)
+
+
+def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    # What the kernel holds back is not progress: on a slow line, megabytes of it would look like a standstill.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PIECE_BYTES)
+    return made
 
 
 class _Body(aiohttp.Payload):

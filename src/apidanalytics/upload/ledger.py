@@ -42,15 +42,15 @@ class Ledger:
             sqlite3.OperationalError: the disk is full or failing.
 
         """
-        database, is_new = schema.open_database(path, damaged, now)
-        return cls(database, schema.open_reader(path), is_new=is_new)
+        found = schema.open_ledger(path, damaged, now)
+        return cls(found.database, found.reader, is_new=found.is_new)
 
     def close(self) -> None:
         """Close it; closing twice is fine."""
-        with self._reading:
-            self._reader.close()
         with self._writing:
             self._database.close()
+        with self._reading:
+            self._reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -242,7 +242,7 @@ class Ledger:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._writing:
+        with self._writing, schema.suspecting(self._database):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -255,7 +255,7 @@ class Ledger:
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._reading:
+        with self._reading, schema.suspecting(self._reader):
             yield self._reader
 
 

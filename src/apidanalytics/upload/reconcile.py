@@ -6,8 +6,7 @@ the ledger says                  and the file
 uploaded                         is still there: removed (the process died before it was)
 staged, failed                   stands in the other directory: the ledger follows (a move was cut off)
 staged, failed                   is in neither: set aside, counted, said aloud
-set aside                        is back: staged or failed again
-nothing                          is there: unknown, see ``adopt``; unless its spool waits to be packed
+nothing, or set aside            is there: left to packing, which adopts it (before this runs) or makes it known
 ===============================  ====================================================================
 """
 
@@ -15,44 +14,36 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from apidanalytics.layout import BucketName, DataDirectory, FileName, SpoolName
-from apidanalytics.upload.adopt import spool_number
+from apidanalytics.layout import BucketName
 from apidanalytics.upload.ledger import Ledger
-from apidanalytics.upload.shelves import FileKey, Shelves
+from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import LedgerFile, State
 
 log = structlog.get_logger()
 
 _NAMED = 10
-"""Strange names are listed in the log up to this many."""
+"""Unknown files are named in the log up to this many."""
 
 
 @dataclass(slots=True)
 class Reconciled:
     """What was found."""
 
-    unknown: list[tuple[FileKey, State]] = field(default_factory=list)
-    """Files to adopt."""
     removed: int = 0
     moved: int = 0
     missing: int = 0
-    strange: list[str] = field(default_factory=list)
-    """Names that are not ours; left alone."""
+    unknown: list[str] = field(default_factory=list)
 
 
-def reconcile(ledger: Ledger, shelves: Shelves, data: DataDirectory, now: float) -> Reconciled:
-    """Compare every bucket directory with the ledger, before anything is uploaded.
+def reconcile(ledger: Ledger, shelves: Shelves, now: float) -> Reconciled:
+    """Compare every bucket directory with the ledger, before anything is uploaded. It blocks.
 
-    Packing may go on meanwhile: it makes a file durable, then tells the ledger, then removes the spool; this looks in
-    the same order, so that a file of which the ledger knows nothing yet is found to have its spool still.
+    Packing may go on meanwhile: it adds files, and then tells the ledger of them.
     """
     found = Reconciled()
     for directory in sorted(shelves.directories() | ledger.unfinished_directories()):
         if _is_bucket(directory):
             _Directory(ledger, shelves, directory, found).reconcile(now)
-        else:
-            found.strange.append(directory)
-    _leave_to_packing(ledger, data, found)
     _say(found)
     return found
 
@@ -71,28 +62,20 @@ class _Directory:
         places = dict.fromkeys(self._shelves.names(self._directory, State.FAILED), State.FAILED)
         places |= dict.fromkeys(self._shelves.names(self._directory, State.STAGED), State.STAGED)
         for name, place in sorted(places.items()):
-            self._present((self._directory, name), place, known.get(name), now)
-        for name in known.keys() - places.keys():
+            self._present(name, place, known.get(name), now)
+        for name in sorted(known.keys() - places.keys()):
             self._absent(known[name], now)
         self._shelves.remove_if_empty(self._directory)
 
-    def _present(self, key: FileKey, place: State, known: LedgerFile | None, now: float) -> None:
+    def _present(self, name: str, place: State, known: LedgerFile | None, now: float) -> None:
         if known is None or known.state is State.SET_ASIDE:
-            self._unknown(key, place)
+            self._found.unknown.append(f"{self._directory}/{name}")
         elif known.state is State.UPLOADED:
-            self._shelves.discard(key, place)
+            self._shelves.discard((self._directory, name), place)
             self._found.removed += 1
         elif known.state is not place:
             self._follow(known, place, now)
             self._found.moved += 1
-
-    def _unknown(self, key: FileKey, place: State) -> None:
-        try:
-            FileName.parse(key[1])
-        except ValueError:
-            self._found.strange.append("/".join(key))
-        else:
-            self._found.unknown.append((key, place))
 
     def _follow(self, known: LedgerFile, place: State, now: float) -> None:
         if place is State.FAILED:
@@ -113,25 +96,8 @@ def _is_bucket(directory: str) -> bool:
     try:
         BucketName.parse(directory)
     except ValueError:
-        return False
+        return False  # not ours, and left alone; packing reports it
     return True
-
-
-def _leave_to_packing(ledger: Ledger, data: DataDirectory, found: Reconciled) -> None:
-    spools = _spool_numbers(data)
-    orphans = [(key, state) for key, state in found.unknown if spool_number(key[1]) not in spools]
-    found.unknown = [(key, state) for key, state in orphans if not ledger.known(key[0], [key[1]])]
-
-
-def _spool_numbers(data: DataDirectory) -> set[int]:
-    numbers = set()
-    for directory in (data.tmp, data.sealed, data.recovered):
-        for path in directory.iterdir():
-            try:
-                numbers.add(SpoolName.parse(path.name).number)
-            except ValueError:
-                continue  # not a spool
-    return numbers
 
 
 def _say(found: Reconciled) -> None:
@@ -141,12 +107,7 @@ def _say(found: Reconciled) -> None:
             files=found.missing,
             hint="Somebody removed files that were not delivered yet. They are counted as set aside.",
         )
-    if found.strange:
-        log.warning(
-            "upload.strange_names",
-            count=len(found.strange),
-            names=found.strange[:_NAMED],
-            hint="These do not look like files of this service; they are left alone.",
-        )
+    if found.unknown:
+        log.info("upload.files_unknown", count=len(found.unknown), names=found.unknown[:_NAMED])
     if found.removed or found.moved:
         log.info("upload.reconciled", removed=found.removed, moved=found.moved)

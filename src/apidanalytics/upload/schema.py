@@ -5,8 +5,11 @@ to do stands in the directories, so only history is lost. One of a newer version
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -17,10 +20,16 @@ from apidanalytics.errors import NewerFormatError
 FORMAT: Final = 1
 
 RESERVE_BYTES: Final = 1 << 20
-"""Room the ledger takes when it is opened, so that commits succeed on a full disk and files can be deleted."""
+"""The log is made this long when the ledger is opened, and is written over from its beginning from then on: so commits
+succeed on a full disk, and the files that were delivered can be deleted from it."""
+
+_CHECKPOINT_PAGES: Final = 200
+"""Of 4 KiB: less than the log holds."""
 
 _CHECKED_BYTES: Final = 64 << 20
-"""Up to this size the whole database is checked whenever it is opened; above it, only after a crash."""
+"""Up to this size the whole database is checked whenever it is opened; above it, only when it is suspected."""
+
+_SHARED: Final[dict[str, Any]] = {"check_same_thread": False, "timeout": 30}
 
 _TABLES: Final = """
 CREATE TABLE files (
@@ -69,10 +78,18 @@ CREATE TABLE reserve (room BLOB) STRICT;
 log = structlog.get_logger()
 
 
-def open_database(path: Path, damaged: Path, now: float) -> tuple[sqlite3.Connection, bool]:
-    """Open the ledger's database, or begin one; tell whether it is new.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """The open ledger. Any thread may use them, each by one thread at a time; transactions are the caller's."""
 
-    The connection may be used by any thread, one at a time, and leaves transactions to the caller.
+    database: sqlite3.Connection
+    reader: sqlite3.Connection
+    """Sees what is committed and never waits for a commit. Closed last, it leaves the log and its room in place."""
+    is_new: bool
+
+
+def open_ledger(path: Path, damaged: Path, now: float) -> Connections:
+    """Open the ledger's database, or begin one.
 
     Raises:
         NewerFormatError: a newer version wrote it.
@@ -88,11 +105,17 @@ def open_database(path: Path, damaged: Path, now: float) -> tuple[sqlite3.Connec
     return _open(path)
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
-    """Open a second connection that sees what is committed and never waits for a commit."""
-    reader = _connect(path)
-    reader.execute("PRAGMA query_only = ON")
-    return reader
+@contextmanager
+def suspecting(database: sqlite3.Connection) -> Iterator[None]:
+    """On an error that means damage, have the whole database checked when it is opened the next time."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if _is_damage(error):
+            _, _, path = database.execute("PRAGMA database_list").fetchone()
+            if path:  # not in memory
+                _suspicion(Path(path)).touch()
+        raise
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
@@ -101,36 +124,48 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return code & 0xFF in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-
-
-def _open(path: Path) -> tuple[sqlite3.Connection, bool]:
+def _open(path: Path) -> Connections:
     new = not path.exists() or path.stat().st_size == 0
-    suspect = not new and (path.stat().st_size <= _CHECKED_BYTES or path.with_name(path.name + "-wal").exists())
     if new:
         path.touch(mode=0o600)
         durable.sync_directory(path.parent)
-    database = _connect(path)
+    database = sqlite3.connect(path, isolation_level=None, **_SHARED)
     try:
-        _prepare(database, path, suspect=suspect)
+        _prepare(database, path)
+        return Connections(database=database, reader=_open_reader(path), is_new=new)
     except BaseException:
         database.close()
         raise
-    return database, new
 
 
-def _prepare(database: sqlite3.Connection, path: Path, *, suspect: bool) -> None:
+def _open_reader(path: Path) -> sqlite3.Connection:
+    source = f"{path.absolute().as_uri()}?mode=ro"
+    reader: sqlite3.Connection = sqlite3.connect(source, uri=True, isolation_level=None, **_SHARED)
+    try:
+        reader.execute("SELECT 1 FROM files LIMIT 1").fetchone()  # from its first look on, it holds the log
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT:
         raise NewerFormatError(f"{path} has format {version}, and this version reads up to {FORMAT}")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     if version == 0:
         database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-    if suspect:
+    if path.stat().st_size <= _CHECKED_BYTES or _suspicion(path).exists():
         _check(database)
-    _reserve(database)
+        _suspicion(path).unlink(missing_ok=True)
+    _reserve(database, path.with_name(path.name + "-wal"))
+
+
+def _suspicion(path: Path) -> Path:
+    return path.with_name(path.name + ".suspect")
 
 
 def _check(database: sqlite3.Connection) -> None:
@@ -139,16 +174,23 @@ def _check(database: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(found)
 
 
-def _reserve(database: sqlite3.Connection) -> None:
-    # The pages written here stay with the log and with the database's free list, and are written over later.
-    database.execute("BEGIN IMMEDIATE")
-    database.execute("INSERT INTO reserve VALUES (zeroblob(?))", (RESERVE_BYTES,))
-    database.execute("DELETE FROM reserve")
-    database.execute("COMMIT")
+def _reserve(database: sqlite3.Connection, wal: Path) -> None:
+    database.execute("PRAGMA wal_checkpoint(RESTART)")
+    if wal.exists() and wal.stat().st_size >= RESERVE_BYTES:
+        return
+    try:
+        database.execute("INSERT INTO reserve VALUES (zeroblob(?))", (RESERVE_BYTES,))
+        database.execute("PRAGMA wal_checkpoint(RESTART)")
+        database.execute("DELETE FROM reserve")
+    except sqlite3.OperationalError as error:
+        if _is_damage(error):
+            raise
+        log.warning("upload.ledger_has_no_reserve", reason=str(error), hint="The disk is full. Free some space.")
 
 
 def _move_away(path: Path, damaged: Path, now: float, reason: str) -> None:
     name = f"{path.name}.{layout.format_recovery_time(now)}"
+    _suspicion(path).unlink(missing_ok=True)
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():

@@ -91,6 +91,11 @@ class Sender:
         for task in self._tasks:
             task.cancel()
 
+    async def wait(self) -> None:
+        """Wait until nothing is on its way."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
     async def _upload(self, sending: Sending) -> None:
         prepared = await self._open(sending)
         if prepared is None:

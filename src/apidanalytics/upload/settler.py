@@ -39,6 +39,7 @@ class Settler:
         self._waiting: list[Result] = []
         self._settling: list[Result] = []
         self._wake = asyncio.Event()
+        self._closing = False
 
     def __repr__(self) -> str:
         return f"<Settler {len(self._waiting)} waiting, {len(self._settling)} at it>"
@@ -51,7 +52,7 @@ class Settler:
     @property
     def is_full(self) -> bool:
         """Tell whether the disk is behind, so that nothing new should be sent."""
-        return len(self._waiting) >= _MOST
+        return len(self._waiting) + len(self._settling) >= _MOST
 
     def submit(self, result: Result) -> None:
         """Hand over a result."""
@@ -59,15 +60,23 @@ class Settler:
         self._wake.set()
 
     async def run(self) -> None:
-        """Settle what comes, until cancelled."""
-        while True:
+        """Settle what comes, until ``close``; then what is left, in one try."""
+        while not (self._closing and self.is_idle):
             await self._wake.wait()
             self._wake.clear()
-            if not await self.flush():
-                self._wake.set()
-                await asyncio.sleep(_PAUSE_SECONDS)
+            if await self._settle():
+                continue
+            if self._closing:
+                return  # the files are where they were, and the next start goes on from there
+            self._wake.set()
+            await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def flush(self) -> bool:
+    def close(self) -> None:
+        """Let ``run`` end."""
+        self._closing = True
+        self._wake.set()
+
+    async def _settle(self) -> bool:
         """Settle all that waits; tell whether the disk took it."""
         self._settling += self._waiting
         self._waiting = []

@@ -21,7 +21,6 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
-from apidanalytics.upload.adopt import adopt
 from apidanalytics.upload.decide import Defer, Done, GiveUp, Policy
 from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher
@@ -32,8 +31,8 @@ from apidanalytics.upload.revive import DIRECTORIES_A_PASS, Revival, revive
 from apidanalytics.upload.sender import Collection, Sender, Uploading
 from apidanalytics.upload.settle import Result
 from apidanalytics.upload.settler import Settler
-from apidanalytics.upload.shelves import FileKey, Shelves
-from apidanalytics.upload.states import State, Waiting
+from apidanalytics.upload.shelves import Shelves
+from apidanalytics.upload.states import Waiting
 
 _GREETED: Final = 1000
 """Files put into the queue before other work gets its turn."""
@@ -83,7 +82,6 @@ class Uploader:
         clock: Clock,
         random: Callable[[], float],
     ) -> None:
-        self._data = data
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
@@ -126,20 +124,18 @@ class Uploader:
 
         """
         try:
-            async with self._settler.files:
-                found = await asyncio.to_thread(reconcile, self._ledger, self._shelves, self._data, self._clock.now())
+            await self._reconcile()
             async with asyncio.TaskGroup() as group:
-                helpers = [
-                    group.create_task(self._settler.run()),
-                    group.create_task(self._adopt(found.unknown)),
-                    group.create_task(self._keep_house()),
-                ]
+                group.create_task(self._settler.run())
+                housekeeping = group.create_task(self._keep_house())
                 await self._loop(group)
-                for helper in helpers:
-                    helper.cancel()
-            await self._settler.flush()
+                await self._sender.wait()
+                self._settler.close()
+                housekeeping.cancel()
         finally:
             self._stopped.set()
+            self._ready.set()
+            self._changed.set()
 
     def notify(self) -> None:
         """Tell that files were staged, so that nobody waits for the next look. From the loop's thread."""
@@ -199,10 +195,21 @@ class Uploader:
                 await self._look(now)
             if self._revival.is_due(now) and self._dispatcher.open is None and not self._draining:
                 await self._revive_some(now)
-            if not self._settler.is_full:
+            # What was awaited above may have taken its time.
+            if not self._stopping and not self._settler.is_full:
                 self._sender.send(group)
             self._changed.set()
             await self._sleep()
+
+    async def _reconcile(self) -> None:
+        while not self._stopping:
+            try:
+                await asyncio.to_thread(reconcile, self._ledger, self._shelves, self._clock.now())
+            except DISK_TROUBLE as error:
+                self._disk.refused(error)
+                await asyncio.sleep(self._settings.interval_seconds)
+            else:
+                return
 
     async def _look(self, now: float) -> None:
         self._look_at = now + self._settings.interval_seconds
@@ -272,7 +279,8 @@ class Uploader:
             if isinstance(decision, GiveUp):
                 failed.setdefault(file.tenant, []).append(decision.reason)
         for tenant, reasons in failed.items():
-            log.warning("upload.failed", tenant=tenant, files=len(reasons), reason=reasons[-1])
+            hint = "They are in failed/, and tried again after a later success, by the clock, or when asked."
+            log.warning("upload.failed", tenant=tenant, files=len(reasons), reason=reasons[-1], hint=hint)
         self._wake.set()
 
     def _is_through(self, opened: object, looks: int) -> bool:
@@ -281,22 +289,6 @@ class Uploader:
         now_open = self._dispatcher.open
         has_probed = now_open is not None and now_open is not opened
         return has_probed or not self._dispatcher.has_due(self._clock.monotonic())
-
-    # Beside the loop.
-
-    async def _adopt(self, unknown: Sequence[tuple[FileKey, State]]) -> None:
-        for key, state in unknown:
-            try:
-                async with self._settler.files:
-                    await asyncio.to_thread(
-                        adopt, self._ledger, self._shelves, self._data.tmp, key, state, self._clock.now()
-                    )
-            except DISK_TROUBLE as error:
-                self._disk.refused(error)
-                continue  # found again at the next start
-            self.notify()
-        if unknown:
-            log.info("upload.adopted", files=len(unknown), is_new_ledger=self._ledger.is_new)
 
     async def _keep_house(self) -> None:
         while True:

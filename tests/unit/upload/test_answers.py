@@ -1,0 +1,204 @@
+"""What the answers of endpoint and store mean, and that no answer can do harm."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apidanalytics.upload.answers import Answer, SignedUrl, read_put, read_retry_after, read_signed
+from apidanalytics.upload.outcome import Delivered, Faulty, Party, Refused, Throttled, TokenRefused, Unreachable
+
+NOW = 1_700_000_000.0
+URL = "https://bucket.example/a/b?X-Amz-Signature=s%2Fecret"
+
+
+def signed(status=200, body=b"{}", **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return read_signed(Answer(status=status, headers=named, body=body), NOW)
+
+
+def put(status=200, body=b"", *, sent_all=True, **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return read_put(Answer(status=status, headers=named, body=body), NOW, sent_all=sent_all)
+
+
+def answer(**document):
+    return json.dumps(document).encode()
+
+
+def test_the_url_is_taken_as_it_is():
+    assert signed(body=answer(url=URL)) == SignedUrl(url=URL)
+    assert signed(body=answer(url=URL, other=1)) == SignedUrl(url=URL)
+
+
+def test_headers_are_sent_along_but_for_those_that_are_not_the_endpoints_business():
+    headers = {
+        "x-ms-blob-type": "BlockBlob",
+        "If-None-Match": "*",
+        "Host": "evil",
+        "content-LENGTH": "1",
+        "Transfer-Encoding": "chunked",
+        "Content-Type": "text/html",
+        "Authorization": "Bearer x",
+        "Proxy-Authorization": "x",
+        "Expect": "x",
+        "Connection": "close",
+    }
+    found = signed(body=answer(url=URL, headers=headers))
+    assert found.headers == {"x-ms-blob-type": "BlockBlob", "If-None-Match": "*"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"\xff\xfe",
+        b"[]",
+        b'"https://bucket.example/"',
+        b"null",
+        b"{}",
+        b'{"url": null}',
+        b'{"url": 1}',
+        b'{"url": ["https://bucket.example/"]}',
+        b'{"url": ""}',
+        b'{"url": "/relative"}',
+        b'{"url": "ftp://bucket.example/"}',
+        b'{"url": "file:///etc/passwd"}',
+        b'{"url": "https://"}',
+        b'{"url": "https://user:password@bucket.example/"}',
+        b'{"url": "https://bucket.example:99999/"}',
+        b'{"url": "https://[::1/"}',
+        b'{"url": "https://bucket.example/\\r\\nX-Evil: 1"}',
+        b'{"url": "https://bucket.example/a b"}',
+        b'{"url": "https://b\\u00fccket.example/"}',
+        b'{"url": "https://bucket.example/", "headers": []}',
+        b'{"url": "https://bucket.example/", "headers": {"a": 1}}',
+        b'{"url": "https://bucket.example/", "headers": {"a b": "c"}}',
+        b'{"url": "https://bucket.example/", "headers": {"a": "b\\r\\nc: d"}}',
+        b'{"url": ' + b"[" * 100_000,
+    ],
+)
+def test_an_answer_that_makes_no_sense_fails_the_attempt(body):
+    found = signed(body=body)
+    assert isinstance(found, Refused)
+    assert found.party is Party.ENDPOINT
+
+
+@given(body=st.one_of(st.binary(max_size=200), st.text().map(str.encode)), status=st.integers(100, 599))
+def test_no_answer_of_the_endpoint_raises(body, status):
+    assert signed(status=status, body=body) is not None
+
+
+@given(
+    document=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["url", "headers"]) | st.text(), inner),
+    )
+)
+def test_no_document_of_the_endpoint_raises(document):
+    signed(body=json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, TokenRefused),
+        (400, Refused),
+        (403, Refused),
+        (404, Refused),
+        (204, Refused),
+        (201, Refused),
+        (408, Refused),
+        (301, Faulty),
+        (302, Faulty),
+        (407, Faulty),
+        (500, Faulty),
+        (502, Faulty),
+        (503, Faulty),
+        (429, Throttled),
+    ],
+)
+def test_every_status_of_the_endpoint_has_a_meaning(status, kind):
+    assert isinstance(signed(status=status), kind)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (200, Delivered),
+        (201, Delivered),
+        (204, Delivered),
+        (412, Delivered),
+        (400, Refused),
+        (401, Refused),
+        (403, Refused),
+        (404, Refused),
+        (411, Refused),
+        (307, Refused),
+        (500, Faulty),
+        (503, Faulty),
+        (507, Faulty),
+        (429, Throttled),
+    ],
+)
+def test_every_status_of_the_store_has_a_meaning(status, kind):
+    assert isinstance(put(status=status), kind)
+
+
+def test_the_stores_name_for_the_content_is_kept():
+    assert put(etag='"abc"') == Delivered(etag='"abc"')
+    assert put(412, etag='"abc"') == Delivered(etag='"abc"')
+
+
+def test_a_store_that_answers_before_it_has_everything_has_not_taken_it():
+    assert isinstance(put(200, sent_all=False), Unreachable)
+    assert isinstance(put(412, sent_all=False), Delivered)
+
+
+def test_retry_after_makes_a_503_a_request_to_wait():
+    assert signed(503, retry_after="7").retry_after_seconds == 7
+    assert put(503, retry_after="7") == Throttled(
+        party=Party.STORE, reason="the object store answered 503", retry_after_seconds=7
+    )
+
+
+def test_a_slow_down_of_s3_is_a_request_to_wait():
+    found = put(503, b"<Error><Code>SlowDown</Code></Error>")
+    assert found == Throttled(party=Party.STORE, reason="the object store answered 503 SlowDown")
+
+
+def test_the_reason_names_the_stores_code_and_nothing_else_of_its_answer():
+    body = b"<Error><Code>SignatureDoesNotMatch</Code><StringToSign>secret</StringToSign></Error>"
+    assert put(403, body).reason == "the object store answered 403 SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("0", 0),
+        ("120", 120),
+        (" 5 ", 5),
+        ("9" * 40, 999_999_999),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30),
+        ("Tue, 14 Nov 2023 22:13:50 -0000", 30),
+        ("Mon, 13 Nov 2023 22:13:50 GMT", 0),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(value, seconds):
+    assert read_retry_after(value, NOW) == seconds
+
+
+@given(st.text())
+def test_no_retry_after_raises(value):
+    read_retry_after(value, NOW)
+
+
+def test_a_signed_url_does_not_show_in_its_repr():
+    assert "secret" not in repr(SignedUrl(url=URL, headers={"x-key": "secret"}))

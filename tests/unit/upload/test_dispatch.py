@@ -1,0 +1,157 @@
+"""Queue and breaker together: order, probes, and whose attempts count."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from apidanalytics.upload.decide import Defer, Done, GiveUp, Hold, Pauses, Policy, Return
+from apidanalytics.upload.dispatch import Dispatcher
+from apidanalytics.upload.outcome import Delivered, Faulty, Party, Refused, TokenRefused, Unreachable
+from apidanalytics.upload.states import Waiting
+
+POLICY = Policy(
+    attempts=3,
+    file_pauses=Pauses(first_seconds=2, factor=1, longest_seconds=2),
+    tenant_pauses=Pauses(first_seconds=2, factor=1, longest_seconds=2),
+    breaker_pauses=Pauses(first_seconds=2, factor=1, longest_seconds=2),
+)
+OK = Delivered()
+S500 = Faulty(party=Party.STORE, reason="500")
+E_GONE = Unreachable(party=Party.ENDPOINT, reason="gone")
+S_GONE = Unreachable(party=Party.STORE, reason="gone")
+TOKEN = TokenRefused(reason="401")
+NO = Refused(party=Party.ENDPOINT, reason="404")
+
+
+@pytest.fixture
+def dispatcher():
+    return Dispatcher(slots=4, policy=POLICY, random=lambda: 0.0)
+
+
+def add(dispatcher, *files):
+    for number, tenant in files:
+        dispatcher.add(Waiting(id=number, tenant=tenant, start_at=number))
+
+
+def attempt(dispatcher, outcome, now, attempts=0):
+    sending = dispatcher.take(now)
+    return sending.file.id, dispatcher.judge(sending, outcome, attempts=attempts, now=now)
+
+
+def test_while_it_is_open_one_probe_at_a_time_goes_out_after_a_pause(dispatcher):
+    add(dispatcher, (1, "a"), (2, "b"), (3, "c"))
+    assert attempt(dispatcher, E_GONE, 0.0) == (1, Return(reason="gone"))
+    assert dispatcher.take(0.9) is None
+    assert dispatcher.next_at() == 1.0
+    probe = dispatcher.take(1.0)
+    assert probe.is_probe
+    assert dispatcher.take(50.0) is None
+    dispatcher.judge(probe, OK, attempts=0, now=50.0)
+    assert dispatcher.open is None
+    assert dispatcher.take(50.0) is not None
+    assert dispatcher.take(50.0) is not None
+
+
+def test_after_an_outage_the_order_is_as_it_was(dispatcher):
+    add(dispatcher, *[(number, "a") for number in range(1, 8)])
+    now = 0.0
+    for _ in range(5):
+        attempt(dispatcher, TOKEN, now)
+        now += 1.0
+    attempt(dispatcher, OK, now)
+    order = []
+    while (sending := dispatcher.take(now)) is not None:
+        order.append(sending.file.id)
+        dispatcher.judge(sending, OK, attempts=0, now=now)
+    assert order == sorted(order)
+    assert len(order) == 6
+
+
+def test_one_bad_file_cannot_keep_it_open(dispatcher):
+    add(dispatcher, (1, "a"))
+    attempt(dispatcher, S_GONE, 0.0)
+    attempt(dispatcher, S_GONE, 1.0)
+    assert dispatcher.open is not None
+    add(dispatcher, (2, "a"))
+    assert attempt(dispatcher, S_GONE, 2.0)[0] == 1
+    assert attempt(dispatcher, OK, 3.0) == (2, Done(etag=None))
+    assert dispatcher.open is None
+
+
+def test_when_all_files_were_probes_the_first_comes_again(dispatcher):
+    add(dispatcher, (1, "a"), (2, "a"))
+    assert [attempt(dispatcher, TOKEN, float(now))[0] for now in range(5)] == [1, 1, 2, 1, 2]
+    assert len(dispatcher) == 2
+
+
+def test_no_attempts_are_counted_while_everybody_is_in_trouble(dispatcher):
+    add(dispatcher, (1, "a"), (2, "b"), (3, "c"))
+    assert attempt(dispatcher, S500, 0.0) == (1, Defer(attempts=1, pause_seconds=1, reason="500"))
+    assert attempt(dispatcher, S500, 0.0) == (2, Return(reason="500"))
+    assert attempt(dispatcher, S500, 0.0) == (3, Return(reason="500"))  # a newcomer, tried at once
+    assert attempt(dispatcher, S500, 9.0, attempts=2)[1] == Return(reason="500")
+
+
+def test_a_tenants_own_refusals_count_even_while_it_is_open(dispatcher):
+    add(dispatcher, (1, "a"), (2, "b"), (3, "c"))
+    attempt(dispatcher, S500, 0.0)
+    attempt(dispatcher, S500, 0.0)
+    assert attempt(dispatcher, NO, 9.0, attempts=2)[1] == GiveUp(attempts=3, reason="404")
+    assert dispatcher.open is not None
+
+
+def test_a_newcomer_need_not_wait_for_the_pause_while_the_doubt_lasts(dispatcher):
+    add(dispatcher, (1, "a"))
+    attempt(dispatcher, S_GONE, 0.0)
+    attempt(dispatcher, S_GONE, 1.0)
+    assert dispatcher.take(1.0) is None
+    add(dispatcher, (2, "b"))
+    assert attempt(dispatcher, OK, 1.0)[0] == 2
+    assert dispatcher.open is None
+
+
+def test_a_tenant_whose_store_does_not_answer_is_held_and_others_go_on(dispatcher):
+    add(dispatcher, (1, "a"), (2, "b"), (3, "a"), (4, "b"))
+    assert attempt(dispatcher, S_GONE, 0.0) == (1, Hold(pause_seconds=1, reason="gone"))
+    assert attempt(dispatcher, OK, 0.0)[0] == 2
+    assert attempt(dispatcher, OK, 0.0)[0] == 4
+    assert dispatcher.take(0.9) is None
+    assert dispatcher.next_at() == 1.0
+    assert attempt(dispatcher, OK, 1.0)[0] == 1
+
+
+def test_probe_now_skips_the_pause(dispatcher):
+    add(dispatcher, (1, "a"))
+    dispatcher.probe_now()
+    attempt(dispatcher, TOKEN, 100.0)
+    assert dispatcher.take(100.0) is None
+    dispatcher.probe_now()
+    assert dispatcher.take(100.0).is_probe
+
+
+def test_a_skipped_file_frees_its_slot_and_its_probe(dispatcher):
+    add(dispatcher, (1, "a"), (2, "a"))
+    attempt(dispatcher, TOKEN, 0.0)
+    dispatcher.skipped(dispatcher.take(5.0))
+    assert dispatcher.take(5.0).is_probe
+
+
+def test_changes_are_said_once(dispatcher):
+    add(dispatcher, *[(number, "ab"[number % 2]) for number in range(20)])
+    with capture_logs() as logs:
+        for now in range(5):
+            attempt(dispatcher, TOKEN, float(now))
+        for _ in range(5):
+            attempt(dispatcher, OK, 5.0)
+        attempt(dispatcher, NO, 6.0)
+        attempt(dispatcher, NO, 6.0)
+        attempt(dispatcher, NO, 6.0)
+        for _ in range(4):
+            attempt(dispatcher, OK, 6.0)
+    assert [entry["event"] for entry in logs] == [
+        "upload.paused",
+        "upload.resumed",
+        "upload.tenant_trouble",
+        "upload.tenant_trouble",
+        "upload.tenant_recovered",
+        "upload.tenant_recovered",
+    ]

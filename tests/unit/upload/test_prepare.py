@@ -1,0 +1,86 @@
+"""Opening what is next, and what happens to a file that is not what the ledger says."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from apidanalytics.layout import DataDirectory
+from apidanalytics.model import StagedFile
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.outcome import Unreadable
+from apidanalytics.upload.prepare import prepare
+from apidanalytics.upload.shelves import Shelves
+from apidanalytics.upload.states import State
+
+DIRECTORY = "acme~prod~20260101000000"
+
+
+@pytest.fixture
+def data(tmp_path):
+    data = DataDirectory(tmp_path)
+    data.create()
+    (data.staging / DIRECTORY).mkdir()
+    return data
+
+
+@pytest.fixture
+def ledger(data):
+    with Ledger.open(data.ledger, data.damaged, 0.0) as ledger:
+        ledger.stage(
+            [
+                StagedFile(
+                    directory=DIRECTORY,
+                    name="f1",
+                    tenant="acme~prod",
+                    start_at=0,
+                    records=1,
+                    bytes=10,
+                    size_bytes=5,
+                    sha256="00",
+                )
+            ],
+            1.0,
+        )
+        yield ledger
+
+
+def test_a_staged_file_is_opened(data, ledger):
+    (data.staging / DIRECTORY / "f1").write_bytes(b"12345")
+    prepared = prepare(ledger, Shelves(data), 1, 2.0)
+    assert (prepared.known.file.name, prepared.content.size_bytes) == ("f1", 5)
+    prepared.content.close()
+
+
+def test_a_file_that_is_not_staged_any_more_is_passed_over(data, ledger):
+    ledger.uploaded({1: None}, 2.0)
+    assert prepare(ledger, Shelves(data), 1, 2.0) is None
+    assert prepare(ledger, Shelves(data), 99, 2.0) is None
+
+
+def test_a_missing_file_is_set_aside_and_said_aloud_once(data, ledger):
+    with capture_logs() as logs:
+        assert prepare(ledger, Shelves(data), 1, 2.0) is None
+        assert prepare(ledger, Shelves(data), 1, 2.0) is None
+    assert ledger.file(1).state is State.SET_ASIDE
+    assert [(entry["event"], entry["records"]) for entry in logs] == [("upload.file_missing", 1)]
+
+
+def test_a_file_that_stands_in_failed_is_known_to_stand_there(data, ledger):
+    (data.failed / DIRECTORY).mkdir()
+    (data.failed / DIRECTORY / "f1").write_bytes(b"12345")
+    assert prepare(ledger, Shelves(data), 1, 2.0) is None
+    assert ledger.file(1).state is State.FAILED
+
+
+def test_a_file_of_another_size_is_never_sent_but_kept_in_damaged(data, ledger):
+    (data.staging / DIRECTORY / "f1").write_bytes(b"123")
+    with capture_logs() as logs:
+        assert prepare(ledger, Shelves(data), 1, 2.0) is None
+    assert ledger.file(1).state is State.SET_ASIDE
+    assert (data.damaged / "f1").read_bytes() == b"123"
+    assert [entry["event"] for entry in logs] == ["upload.file_changed"]
+
+
+def test_a_file_that_cannot_be_opened_is_an_attempt(data, ledger):
+    (data.staging / DIRECTORY / "f1").mkdir()
+    prepared = prepare(ledger, Shelves(data), 1, 2.0)
+    assert isinstance(prepared.content, Unreadable)
