@@ -189,6 +189,15 @@ def test_a_service_told_to_stop_while_its_store_is_gone_keeps_everything_staged(
     assert_books_balance(service, load.assert_conserved())
 
 
+def test_a_service_told_to_stop_while_its_workers_start_stops_at_once(start_service):
+    service = start_service(**QUICK, ready=False)
+    wait_until(lambda: len(children(service.pid)) == QUICK["apidanalytics_workers"], what="the workers are started")
+    began = time.monotonic()
+    assert service.terminate() == 0
+    assert time.monotonic() - began < 10
+    assert not service.pids()
+
+
 def test_a_second_signal_ends_everything_at_once_and_loses_nothing(start_service):
     service = start_service(**QUICK)
     with Load(service, seed=6) as load, closing(half_a_request(service)) as _:

@@ -95,6 +95,7 @@ class Supervisor:
         self._workers = [_Worker(index) for index in range(count)]
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._farewell: tuple[Message, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Supervisor {', '.join(f'{w.index}: {w.state}' for w in self._workers)}>"
@@ -136,7 +137,8 @@ class Supervisor:
     async def stop(self, timeout_seconds: float) -> None:
         """Drain every worker; kill those that are not gone in time."""
         self._stopping = True
-        self.broadcast({"type": "drain", "timeout_seconds": timeout_seconds})
+        self._farewell = ({"type": "drain", "timeout_seconds": timeout_seconds},)
+        self.broadcast(*self._farewell)
         processes = [worker.process for worker in self._workers if worker.process is not None]
         waiting = [asyncio.ensure_future(process.wait()) for process in processes]
         if waiting:
@@ -176,7 +178,7 @@ class Supervisor:
         worker.state = WorkerState.STARTING
         worker.spawned_at = worker.heard_at = self._clock.monotonic()
         worker.channel = await Channel.open(ours, lambda message: self._hear(worker, message), lambda: None)
-        for message in self._greeting(worker.index):
+        for message in (*self._greeting(worker.index), *self._farewell):
             worker.channel.send(message)
         try:
             return await worker.process.wait()

@@ -5,6 +5,7 @@ go on.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,7 +62,7 @@ class Packing:
             self._wanted.clear()
             await self.run_pass()
             try:
-                await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+                await asyncio.wait_for(self._wanted.wait(), self._seconds_to_look())
             except TimeoutError:
                 continue
 
@@ -71,8 +72,9 @@ class Packing:
             await self.in_thread(self._sweep)
             waiting = await self.in_thread(self._waiting)
         except OSError as error:
-            log.warning("pack.sweep_failed", error=str(error), hint="tried again in a second")
+            log.warning("pack.sweep_failed", error=str(error), hint="tried again in a few seconds")
             return
+        self._pauses = {path.name: self._pauses[path.name] for path in waiting if path.name in self._pauses}
         for path in waiting:
             if self._is_due(path.name):
                 await self._pack_one(path)
@@ -93,6 +95,11 @@ class Packing:
         finally:
             self.packing = None
 
+    def _seconds_to_look(self) -> float:
+        """Return how long there is nothing to do, unless somebody calls ``wake``."""
+        due_at = min((due_at for due_at, _ in self._pauses.values()), default=float("inf"))
+        return min(max(due_at - self._clock.monotonic(), 0.1), LOOK_SECONDS)
+
     def _is_due(self, name: str) -> bool:
         due_at, _ = self._pauses.get(name, (0.0, 0.0))
         return self._clock.monotonic() >= due_at
@@ -102,7 +109,7 @@ class Packing:
         pause = min(last * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._pauses[name] = (self._clock.monotonic() + pause, pause)
         # An error of the disk explains itself; anything else is a defect, and its place matters.
-        trace = None if isinstance(error, OSError) else error
+        trace = None if isinstance(error, OSError | sqlite3.OperationalError) else error
         hint = "the spool stays where it is and is tried again; nothing is lost"
         log.error("pack.failed", spool=name, error=str(error), retry_seconds=pause, hint=hint, exc_info=trace)
 

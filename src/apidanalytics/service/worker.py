@@ -65,23 +65,23 @@ class Worker:
         self._poll_scopes = poll_scopes
         self._report = report
         self._scopes_task: asyncio.Task[None] | None = None
-        self._stop: asyncio.Future[float] | None = None
+        self._stop = asyncio.Event()
+        self._drain_seconds = ORPHAN_DRAIN_SECONDS
         self._channel: Channel | None = None
 
     async def run(self, channel: Channel) -> None:
         """Serve until told to drain; returns when all is acknowledged and sealed."""
         loop = asyncio.get_running_loop()
         self._channel = channel
-        self._stop = loop.create_future()
         loop.add_signal_handler(signal.SIGTERM, self._end, ORPHAN_DRAIN_SECONDS)
         # Ctrl-C in a terminal reaches the whole process group; the agent alone decides what it means.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         self._writer.start()
         self._server.start()
         beating = asyncio.create_task(self._beat())
-        timeout_seconds = await self._stop
+        await self._stop.wait()
         self._start_draining()
-        await self._server.drain(timeout_seconds)
+        await self._server.drain(self._drain_seconds)
         await self._writer.stop()
         beating.cancel()
 
@@ -95,7 +95,7 @@ class Worker:
 
     def abandoned(self) -> None:
         """Drain and end: the agent is gone."""
-        if self._stop is not None and not self._stop.done():
+        if not self._stop.is_set():
             log.warning("worker.abandoned", hint="the agent is gone; finishing what is in flight, then ending")
         self._end(ORPHAN_DRAIN_SECONDS)
 
@@ -107,8 +107,10 @@ class Worker:
         self._send_heartbeat()
 
     def _end(self, timeout_seconds: float) -> None:
-        if self._stop is not None and not self._stop.done():
-            self._stop.set_result(timeout_seconds)
+        # The order may come before there is anything to end: then `run` ends as soon as it has begun.
+        if not self._stop.is_set():
+            self._drain_seconds = timeout_seconds
+            self._stop.set()
 
     async def _beat(self) -> None:
         while True:

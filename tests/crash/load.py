@@ -1,0 +1,246 @@
+"""Gateways of two interleaving tenants that post to a real service while it is hurt, and the judgement afterwards."""
+
+import asyncio
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+
+from apidanalytics.control.server import Answer, NotRunningError, ask
+from apidanalytics.demo import accounts, lake
+from apidanalytics.demo.check import Oracle
+from apidanalytics.demo.compare import SentBatch
+from apidanalytics.demo.post import Post
+from apidanalytics.demo.report import Report
+from apidanalytics.demo.traffic import Traffic
+from apidanalytics.layout import DataDirectory, FileName
+from tests.harness import ROOT, ServiceProcess, wait_until
+
+_PATIENCE = aiohttp.ClientTimeout(total=30)
+BUSY = {(503, "STORAGE_UNAVAILABLE"), (503, "OVERLOADED")}
+"""Answers that any batch may get."""
+UNANSWERED = (0, "")
+NEVER_LEFT = (0, "nobody listens")
+SCOPES = ROOT / "examples" / "scopes.yaml"
+TENANTS = accounts.busiest(accounts.load(SCOPES), 2)
+
+
+class TimedOracle(Oracle):
+    """An oracle that also holds every record's bucket against the time between its request and the answer."""
+
+    def __init__(self):
+        super().__init__(TENANTS)
+        self._times: dict[str, list[float]] = {}
+
+    def sent(self, tenant, records):
+        batch = super().sent(tenant, records)
+        times = [time.time(), float("inf")]
+        self._times.update(dict.fromkeys(batch.ids, times))
+        return batch
+
+    def acknowledged(self, batch):
+        super().acknowledged(batch)
+        self._answered(batch)
+
+    def unknown(self, batch):
+        super().unknown(batch)
+        self._answered(batch)
+
+    def _answered(self, batch: SentBatch):
+        self._times[batch.ids[0]][1] = time.time()
+
+    def early_or_late(self, files: list[lake.LakeFile]) -> list[str]:
+        """Return the records that lie in a bucket in which they did not arrive."""
+        wrong = []
+        for file in files:
+            name = FileName.parse(file.path.name)
+            for line in file.lines():
+                sent_at, answered_at = self._times.get(self._id_of(line), (name.start_at, name.start_at))
+                if not (name.start_at <= answered_at and sent_at < name.end_at):
+                    wrong.append(f"{self._id_of(line)}: sent {sent_at:.3f}, answered {answered_at:.3f}, in {name}")
+        return wrong
+
+
+class Load:
+    """Keep-alive connections that post one batch after the other, in a thread of their own, until ``stop``."""
+
+    def __init__(
+        self,
+        service: ServiceProcess,
+        *,
+        seed: int,
+        records_per_second: float = 1500,
+        connections: int = 8,
+        bad_every: int = 12,
+    ) -> None:
+        self._service = service
+        self._seed = seed
+        self._rate = records_per_second
+        self._connections = connections
+        self._traffic = Traffic(TENANTS, seed=seed, bad_every=bad_every)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+        self._turn_at = 0.0
+        self._error: BaseException | None = None
+        self.oracle = TimedOracle()
+        self.batches: Counter[tuple[int, str]] = Counter()
+        """Batches by (status, errorCode); 0 is no answer."""
+        self.records: Counter[int] = Counter()
+        """Records by status."""
+        self.surprises: list[str] = []
+        """Answers that the contract does not allow."""
+
+    def __repr__(self) -> str:
+        return f"<Load seed={self._seed}: {dict(self.batches)}>"
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def acknowledged(self) -> int:
+        """Records answered 200 so far."""
+        return self.records[200]
+
+    @property
+    def refused_by_the_disk(self) -> int:
+        """Batches refused because the disk takes nothing, so far."""
+        return self.batches[503, "STORAGE_UNAVAILABLE"]
+
+    def wait_acknowledged(self, records: int, timeout_seconds: float = 30.0) -> None:
+        """Wait until so many more records were acknowledged."""
+        goal = self.acknowledged + records
+        wait_until(lambda: self.acknowledged >= goal, timeout_seconds=timeout_seconds, what=f"{goal} acknowledged")
+
+    def stop(self) -> None:
+        """Send nothing more, and wait for the last answers."""
+        self._stop.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    async def _run(self) -> None:
+        try:
+            async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as gateways:
+                for _ in range(self._connections):
+                    gateways.create_task(self._gateway(session))
+        except BaseException as error:
+            self._error = error
+
+    async def _gateway(self, session: aiohttp.ClientSession) -> None:
+        while not self._stop.is_set():
+            post = self._traffic.post(time.time())
+            self._turn_at = max(self._turn_at, time.monotonic() - 0.1) + len(post.records) / self._rate
+            await asyncio.sleep(self._turn_at - time.monotonic())
+            batch = self.oracle.sent(post.tenant, post.records)
+            self._note(post, batch, await self._send(session, post))
+
+    async def _send(self, session: aiohttp.ClientSession, post: Post) -> tuple[int, str]:
+        url = self._service.base_url + post.path
+        data = _pieces(post.body) if post.chunked else post.body
+        try:
+            async with session.post(url, data=data, headers=post.headers, timeout=_PATIENCE) as response:
+                body = await response.read()
+                return response.status, json.loads(body)["errorCode"] if body else ""
+        except aiohttp.ClientConnectorError:
+            return NEVER_LEFT
+        except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            return UNANSWERED
+
+    def _note(self, post: Post, batch: SentBatch, answer: tuple[int, str]) -> None:
+        self.batches[answer] += 1
+        self.records[answer[0]] += len(post.records)
+        if answer == UNANSWERED:
+            self.oracle.unknown(batch)
+        elif answer[0] == 200:
+            self.oracle.acknowledged(batch)
+        else:
+            self.oracle.refused(batch)
+        if answer not in {post.refusal or (200, ""), UNANSWERED, NEVER_LEFT} | BUSY:
+            self.surprises.append(f"{answer} instead of {post.refusal or 200}")
+
+    # -- judging
+
+    def report(self, lake_directory: Path) -> Report:
+        """Hold the lake against what was sent."""
+        return self.oracle.compare(lake.files(lake_directory))
+
+    def assert_conserved(self, lake_directory: Path | None = None) -> Report:
+        """Assert the promise: acknowledged once, refused never, unanswered once or not at all, each in its bucket."""
+        directory = lake_directory or self._service.directory / "lake"
+        report = self.report(directory)
+        found = "\n".join(map(str, report.examples))
+        assert report.holds, f"{self!r}\n{dict(report.faults)}\n{found}"
+        assert not self.surprises, f"{self!r}\n{self.surprises}"
+        wrong = self.oracle.early_or_late(lake.files(directory))
+        assert not wrong, f"{self!r}\n{len(wrong)} in a wrong bucket\n{wrong[:5]}"
+        return report
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), 10_000):
+        yield body[at : at + 10_000]
+
+
+def status(service: ServiceProcess) -> Answer | None:
+    """Ask the agent for its status without starting a command; None while nobody answers."""
+    try:
+        return ask(DataDirectory(service.directory / "ax").control, {"command": "status"})
+    except NotRunningError:
+        return None
+
+
+def amounts(service: ServiceProcess, what: str = "records") -> dict[str, int]:
+    """Return the totals by state; empty while nobody answers."""
+    answer = status(service)
+    return {state: amount[what] for state, amount in answer["totals"].items()} if answer else {}
+
+
+def is_settled(service: ServiceProcess) -> bool:
+    """Tell whether everything that was accepted is in the store."""
+    records = amounts(service)
+    return bool(records) and records["accepted"] == records["uploaded"] and not records["spooled"] + records["failed"]
+
+
+def wait_settled(service: ServiceProcess, timeout_seconds: float = 40.0) -> None:
+    """Wait until everything that was accepted is in the store, by the service's own books."""
+    try:
+        wait_until(lambda: is_settled(service), timeout_seconds=timeout_seconds, pause_seconds=0.1, what="settled")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}; the books say {status(service)}") from None
+
+
+def assert_books_balance(service: ServiceProcess, report: Report) -> None:
+    """Assert that the service's own totals are what lies in the lake."""
+    total = report.total()
+    delivered = total.delivered + total.unanswered_delivered
+    records = amounts(service)
+    assert (records["accepted"], records["uploaded"], records["set_aside"]) == (delivered, delivered, 0)
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of the child processes of a process; of an agent, its workers."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+def first_true(condition: Callable[[], object], seconds: float) -> bool:
+    """Wait for a condition for at most so long; tell whether it came true."""
+    try:
+        wait_until(condition, timeout_seconds=seconds, what="it")
+    except TimeoutError:
+        return False
+    return True
