@@ -145,6 +145,16 @@ def test_a_taken_address_is_named_in_the_error():
     taken.close()
 
 
+def test_another_process_that_shares_the_address_is_noticed():
+    first = Listeners("127.0.0.1:0", 1)
+    assert not first.is_shared_with_others()
+    first.open_all()
+    second = Listeners(first.url.removeprefix("http://"), 1)
+    assert second.is_shared_with_others()
+    first.close_all()
+    assert not second.is_shared_with_others()
+
+
 def test_a_unix_socket_left_by_a_dead_process_is_replaced_and_removed_at_the_end(tmp_path):
     path = tmp_path / "api.sock"
     stale = socket.socket(socket.AF_UNIX)

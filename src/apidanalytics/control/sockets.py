@@ -1,10 +1,11 @@
 """The listening sockets of the data API. The agent owns them, so that they outlive any worker."""
 
+import errno
 import os
 import socket
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from apidanalytics.config import parse_listen
 
@@ -47,6 +48,19 @@ class Listeners:
         for index in range(len(self._sockets)):
             self.get(index)
 
+    def is_shared_with_others(self) -> bool:
+        """Tell, before ``open_all``, whether another process listens on the TCP address, and would get a share."""
+        if isinstance(self._address, Path) or not self._address[1]:
+            return False
+        family, kind, protocol, _, address = _resolve(*self._address)
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                return error.errno == errno.EADDRINUSE
+        return False
+
     def get(self, index: int) -> socket.socket:
         """Return the socket of this worker, opened again if it was closed."""
         if isinstance(self._address, Path):
@@ -78,9 +92,7 @@ class Listeners:
 
 
 def _open_tcp(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    family, kind, protocol, _, address = _resolve(host, port)
     opened = socket.socket(family, kind, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -92,6 +104,10 @@ def _open_tcp(host: str, port: int) -> socket.socket:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from error
     opened.setblocking(False)
     return opened
+
+
+def _resolve(host: str, port: int) -> tuple[int, int, int, str, Any]:
+    return socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
 
 
 def _open_unix(path: Path) -> socket.socket:

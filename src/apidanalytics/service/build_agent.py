@@ -205,6 +205,9 @@ class Service:
     async def _start_workers(self) -> None:
         count = self._settings.workers or os.cpu_count() or 1
         self._listeners = Listeners(self._settings.api_listen, count)
+        if self._listeners.is_shared_with_others():
+            hint = "both serve a share of the connections: workers of an agent that just died, or another service?"
+            log.warning("agent.address_shared", address=self._settings.api_listen, hint=hint)
         self._listeners.open_all()
         supervisor = Supervisor(
             command=worker_command(),
