@@ -1,6 +1,7 @@
 """``apidanalytics run``: the service in the foreground."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,5 +34,15 @@ Send it a batch:
 
 and look at what became of it:
 
-  apidanalytics status
+  {_command()} status
 """)
+
+
+def _command() -> str:
+    """Return how this program is called from where the person is."""
+    if shutil.which("apidanalytics"):
+        return "apidanalytics"
+    beside = Path(sys.executable).with_name("apidanalytics")
+    if not beside.exists():
+        return f"{sys.executable} -m apidanalytics"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
