@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from apidanalytics.ingest import head
+from apidanalytics.ingest import refusals
 from apidanalytics.ingest.limits import HttpLimits
 
 FRAMING_FACTOR: Final = 8
@@ -43,7 +43,7 @@ class BodyMeter:
         fresh_bytes = sum(map(len, parts[self._counted :]))
         self.size += fresh_bytes
         if self.size > self._limits.max_body_bytes:
-            raise head.too_large()
+            raise refusals.too_large()
         if len(parts) - self._joined > MANY_PARTS:
             parts[self._joined :] = [b"".join(parts[self._joined :])]
             self._joined += 1
@@ -62,4 +62,4 @@ class BodyMeter:
         self._stalled_bytes = 0 if fresh_bytes else self._stalled_bytes + piece_bytes
         allowed_bytes = self._limits.max_header_bytes + FRAMING_BYTES
         if self._stalled_bytes > allowed_bytes or self._wire_bytes > FRAMING_FACTOR * self.size + 2 * allowed_bytes:
-            raise head.framing_too_large()
+            raise refusals.framing_too_large()

@@ -57,6 +57,7 @@ class Gate:
         "halted_by",
         "idle_seconds",
         "is_clocked",
+        "lingers",
         "transport",
     )
 
@@ -71,6 +72,8 @@ class Gate:
         """Why no requests are read: any of the reasons above, or-ed; 0 if they are."""
         self.is_clocked = False
         """Whether the deadline is that of a request that is not complete."""
+        self.lingers = True
+        """Whether the client may still be sending when its last answer is written, so that it must be waited for."""
         self.deadline = clock.now + idle_seconds
         """On the monotonic clock; infinite if there is none."""
 
@@ -109,9 +112,10 @@ class Gate:
         self.deadline = self._clock.now + (self._remaining_seconds if self.is_clocked else self.idle_seconds)
         return True
 
-    def end(self) -> None:
+    def end(self, *, lingers: bool = True) -> None:
         """Look at no further request."""
         self.is_clocked = False
+        self.lingers = lingers
         self.halted_by |= ENDING
 
     def linger(self) -> None:

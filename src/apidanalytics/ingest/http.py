@@ -55,8 +55,8 @@ def _phrase(status: int) -> bytes:
         return b""
 
 
-NO_ANSWER: Final = Response(444)
-"""Stands in an exchange for "close the connection instead of answering"; it is never sent."""
+NO_ANSWER: Final = Response(444, b"never sent")
+"""Stands in an exchange for: close the connection instead of answering."""
 
 
 def render_tails(date: str) -> tuple[bytes, bytes, bytes]:

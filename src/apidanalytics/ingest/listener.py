@@ -48,10 +48,9 @@ class Listener:
         self._tls = tls
         self._accepts_per_turn = accepts_per_turn
         self._loop = asyncio.get_event_loop()
-        self._state = ServerState(
-            handler, self._limits, clock, call_soon=self._loop.call_soon, on_close=self._look_after_close
-        )
+        self._state = ServerState(handler, self._limits, clock, call_soon=self._loop.call_soon, on_close=self._let_go)
         self._opening: set[asyncio.Task[None]] = set()
+        self._held = 0
         self._is_watching = False
         self._is_stopped = True
         self._is_starved = False
@@ -92,7 +91,7 @@ class Listener:
     @property
     def connections(self) -> int:
         """Open connections, and those whose TLS handshake is under way."""
-        return len(self._state.connections) + len(self._opening)
+        return self._held
 
     @property
     def requests(self) -> int:
@@ -163,16 +162,18 @@ class Listener:
         except OSError as error:
             self._starve(error)
             return False
+        self._held += 1
         task = self._loop.create_task(self._open(accepted))
         self._opening.add(task)
-        task.add_done_callback(self._look_after_opening)
+        task.add_done_callback(self._opening.discard)
         return True
 
     async def _open(self, accepted: socket.socket) -> None:
         is_tls = self._tls is not None
+        connection = HttpConnection(self._state, is_tls=is_tls)
         try:
             await self._loop.connect_accepted_socket(
-                lambda: HttpConnection(self._state, is_tls=is_tls),
+                lambda: connection,
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._limits.handshake_timeout if is_tls else None,
@@ -180,10 +181,9 @@ class Listener:
             )
         except OSError:
             accepted.close()  # the client went away, or does not speak TLS; its business
-
-    def _look_after_opening(self, task: asyncio.Task[None]) -> None:
-        self._opening.discard(task)
-        self._look_after_close()
+        finally:
+            if not connection.was_made:
+                self._let_go()
 
     def _starve(self, error: OSError) -> None:
         """Accept nothing for a while: trying again at once would only burn the processor."""
@@ -209,7 +209,8 @@ class Listener:
         self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self._state.sweep()
 
-    def _look_after_close(self) -> None:
+    def _let_go(self) -> None:
+        self._held -= 1
         if not self._is_watching:
             self._watch()
         if self._emptied is not None and not self._emptied.done() and not self.connections:

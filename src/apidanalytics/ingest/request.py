@@ -22,15 +22,18 @@ from typing import Final
 import httptools
 
 from apidanalytics.errors import Refusal
-from apidanalytics.ingest import head
+from apidanalytics.ingest import head, refusals
 from apidanalytics.ingest.body import BodyMeter
-from apidanalytics.ingest.http import CLOSE, KEEP, KEEP_SAID, Channel, Exchange
+from apidanalytics.ingest.http import KEEP, Channel, Exchange
 from apidanalytics.ingest.limits import HttpLimits
+from apidanalytics.ingest.spellings import END, Spellings
 
 SMALL_BYTES: Final = 4096
 """Up to so many bytes are fed in one go: they cannot hold enough requests, or header, to do harm."""
 CHUNKED_PIECE_BYTES: Final = 16 * 1024
 """Within a chunked body, whose end is not known beforehand, a piece has at most this size."""
+PARSER_ERRORS: Final = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+"""What the parser raises."""
 SLASH: Final = ord("/")
 QUESTION_MARK: Final = ord("?")
 
@@ -52,20 +55,15 @@ class RequestReader:
         "_arrival_time",
         "_body_parts",
         "_channel",
-        "_ending",
+        "_head",
         "_head_bytes",
         "_headers",
-        "_is_chunked",
-        "_is_judged",
         "_is_unusual",
-        "_length",
         "_limits",
         "_meter",
-        "_names",
         "_parser",
         "_plain_names",
         "_spellings",
-        "_target_parts",
         "deliver",
         "deliver_unusual",
         "expects_continue",
@@ -74,13 +72,15 @@ class RequestReader:
         "on_header",
         "on_headers_complete",
         "on_url",
+        "parse",
         "small_bytes",
+        "target_parts",
     )
 
     def __init__(
         self,
         limits: HttpLimits,
-        spellings: head.Spellings,
+        spellings: Spellings,
         channel: Channel,
         arrival_time: Callable[[], float],
         deliver: Deliver,
@@ -95,33 +95,30 @@ class RequestReader:
         self.deliver_unusual = deliver_unusual
         self.small_bytes = min(SMALL_BYTES, limits.max_header_bytes, limits.max_target_bytes, limits.max_body_bytes)
         """A request that arrives in one piece of this size is within all limits."""
-        self._target_parts: list[bytes] = []
+        self.target_parts: list[bytes] = []
         self._headers: dict[bytes, bytes] = {}
         self._body_parts: list[bytes] = []
         # The parser's callbacks. Of several headers of one name the first counts; llhttp refuses a second length, and
         # any coding after ``chunked``.
-        self.on_url = self._target_parts.append
+        self.on_url = self.target_parts.append
         self.on_header = self._headers.setdefault
-        self.on_headers_complete = partial(self._headers.setdefault, head.END, b"")
+        self.on_headers_complete = partial(self._headers.setdefault, END, b"")
         self.on_body = self._body_parts.append
         self._parser = httptools.HttpRequestParser(self)
+        self.parse = self._parser.feed_data
         self._meter = BodyMeter(limits, self._body_parts)
         self.is_between_requests = True
-        # What follows is about a request that is not complete, or not plain.
-        self._is_unusual = False  # it came in several pieces, or in a large one
-        self._is_judged = False
-        self._head_bytes = 0
-        self._length = 0
-        self._is_chunked = False
-        self._names: head.Names = {}
-        self._ending = KEEP
         self.expects_continue = False
         """Whether the client waits for 100 Continue before it sends the body."""
+        # What follows is about a request that is not complete, or not plain.
+        self._is_unusual = False  # it came in several pieces, or in a large one
+        self._head_bytes = 0  # of an incomplete header
+        self._head: head.Head | None = None  # what its header means
 
     @property
     def method(self) -> bytes:
         """The method of the request being read; empty while it is not known."""
-        return self._parser.get_method() if self._target_parts else b""
+        return self._parser.get_method() if self.target_parts else b""
 
     @property
     def body_bytes(self) -> int:
@@ -131,10 +128,10 @@ class RequestReader:
     @property
     def is_within_body(self) -> bool:
         """Whether the header has been read and the body, or the rest of it, is to come."""
-        return head.END in self._headers
+        return END in self._headers
 
     def feed(self, piece: bytes | memoryview) -> None:
-        """Parse the next bytes, up to ``small_bytes`` of them.
+        """Parse the next bytes, up to ``small_bytes`` of them. (A caller in a hurry does the same by itself.)
 
         Raises:
             Refusal: The request cannot be accepted; the connection must close after the answer.
@@ -142,17 +139,14 @@ class RequestReader:
         """
         self.is_between_requests = False
         try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade as upgrade:
-            end_of_head = upgrade.args[0]
-        except httptools.HttpParserError as error:
-            raise _refusal(error) from None
+            self.parse(piece)
+        except PARSER_ERRORS as error:
+            trouble = error
         else:
-            if self._target_parts or not self.is_between_requests:
-                self.is_between_requests = False
-                self._measure(len(piece))
+            if self.target_parts or not self.is_between_requests:
+                self.look_closer(len(piece))
             return
-        self._read_again_without_upgrade(piece[end_of_head:])  # not above: there, the parser's errors lose their causes
+        self.recover(trouble, piece)
 
     def feed_next(self, data: bytes, start: int) -> int:
         """Parse the next piece of a larger read, from ``start``, and return where it ends.
@@ -167,13 +161,14 @@ class RequestReader:
 
     def _piece_end(self, data: bytes, start: int) -> int:
         """Return up to where ``data`` may be fed: a piece ends where a header does, or a request."""
-        if self.is_within_body and not self._is_chunked:
-            return start + self._length - self.body_bytes
-        if self._is_chunked and start == 0:
-            return 3  # an end that came only in part is completed by at most so many
-        empty_line = data.find(b"\r\n\r\n", start)
+        known = self._head
+        if known is not None and not known.is_chunked:
+            return start + known.length - self.body_bytes
+        if start == 0 and not self.is_between_requests:
+            return 3  # an empty line of which a part came before is complete by then
+        empty_line = data.find(b"\r\n\r\n", max(start - 3, 0))
         end = len(data) if empty_line < 0 else empty_line + 4
-        return min(end, start + CHUNKED_PIECE_BYTES) if self._is_chunked else end
+        return end if known is None else min(end, start + CHUNKED_PIECE_BYTES)
 
     def on_message_complete(self) -> None:
         """Deliver a request; the parser calls this."""
@@ -183,19 +178,20 @@ class RequestReader:
         if names is not None and not self._is_unusual and parser.should_keep_alive():
             ending = KEEP  # HTTP/1.1: no other version keeps a connection without saying so
             deliver = self.deliver
-        elif self._complete_unusual():
-            names = self._names
-            ending = self._ending
-            deliver = self.deliver_unusual
         else:
-            return
-        path = self._target_parts[0]
+            found = self._complete_unusual()
+            if found is None:
+                return
+            names = found.names
+            ending = found.ending
+            deliver = self.deliver_unusual
+        path = self.target_parts[0]
         method = parser.get_method()
         if QUESTION_MARK in path or path[0] != SLASH:
             path = head.path_of(method, path)
         parts = self._body_parts
         exchange = Exchange(self._channel, method, path, headers, b"".join(parts), self._arrival_time(), ending, names)
-        self._target_parts.clear()
+        self.target_parts.clear()
         self._headers.clear()
         parts.clear()
         self.is_between_requests = True
@@ -203,55 +199,71 @@ class RequestReader:
 
     # The uncommon: what does not arrive in one piece, or needs a closer look.
 
-    def _complete_unusual(self) -> bool:
-        """Look closer at a request that is complete; False if it is not, because the parser left out its body."""
-        if not self._is_judged:
-            self._judge()
+    def _complete_unusual(self) -> head.Head | None:
+        """Look closer at a request that is complete; None if it is not, because the parser left out its body."""
+        found = self._head or self._judge()
         if self._parser.should_upgrade():
-            return False
-        if self._is_chunked and sum(map(len, self._body_parts)) > self._limits.max_body_bytes:
-            raise head.too_large()
-        self._target_parts[:] = [b"".join(self._target_parts)]
+            return None
+        if found.is_chunked and sum(map(len, self._body_parts)) > self._limits.max_body_bytes:
+            raise refusals.too_large()
+        self.target_parts[:] = [b"".join(self.target_parts)]
         self._forget_unusual()
-        return True
+        return found
 
-    def _judge(self) -> None:
+    def _judge(self) -> head.Head:
         """Find out from the header how the request goes on."""
+        parser = self._parser
         headers = self._headers
-        self._names = names = self._spellings.names(tuple(headers))
         if self._is_unusual:
-            self._check_head_size()
-        version = self._parser.get_http_version()
-        head.check_version(version, has_host=b"host" in names)
-        self._is_chunked = head.is_chunked(version, headers.get(names.get(b"transfer-encoding", head.NONE)))
-        self.expects_continue = head.expects_continue(version, headers.get(names.get(b"expect", head.NONE)))
-        self._length = int(headers.get(names.get(b"content-length", head.NONE), 0))
-        if self._length > self._limits.max_body_bytes:
-            raise head.too_large()
-        self._ending = CLOSE if not self._parser.should_keep_alive() else KEEP if version == "1.1" else KEEP_SAID
-        self._is_judged = self._is_unusual = True
+            head.check_size(parser.get_method(), sum(map(len, self.target_parts)), headers, self._limits)
+        names = self._spellings.names(tuple(headers))
+        version = parser.get_http_version()
+        return head.judge(version, names, headers, keeps_alive=parser.should_keep_alive(), limits=self._limits)
+
+    def recover(self, trouble: Exception, piece: bytes | memoryview) -> None:
+        """Go on after what ``parse`` raised, if the request can be read in another way.
+
+        Not to be called while that exception is handled: other ones would lose their causes.
+
+        Raises:
+            Refusal: It cannot.
+
+        """
+        if isinstance(trouble, httptools.HttpParserError):
+            raise _refusal(trouble) from None
+        self._read_again_without_upgrade(piece[trouble.args[0] :])
 
     def _read_again_without_upgrade(self, rest: bytes | memoryview) -> None:
         """Read the same request as an ordinary one: Java's client, among others, asks for h2c, with a body."""
         parser = self._parser
-        target = b"".join(self._target_parts)
+        target = b"".join(self.target_parts)
         head.check_method(parser.get_method())
         again = head.render_without_upgrade(parser.get_method(), target, parser.get_http_version(), self._headers)
-        self._forget_request()
+        for collected in (self.target_parts, self._headers, self._body_parts):
+            collected.clear()
+        self._forget_unusual()
         self._is_unusual = True
         self._parser = httptools.HttpRequestParser(self)
+        self.parse = self._parser.feed_data
         self.feed(again)
         self.feed(rest)
 
-    def _measure(self, piece_bytes: int) -> None:
-        """Hold what is there of an incomplete request against the limits."""
+    def look_closer(self, piece_bytes: int) -> None:
+        """Hold what is there of an incomplete request against the limits.
+
+        Raises:
+            Refusal: It is over one.
+
+        """
+        self.is_between_requests = False
         if not self.is_within_body:
             self._measure_head(piece_bytes)
             return
         self._is_unusual = True
-        if not self._is_judged:
-            self._judge()
-        if self._is_chunked:
+        if self._head is None:
+            self._head = self._judge()
+            self.expects_continue = self._head.expects_continue
+        if self._head.is_chunked:
             self._meter.measure_chunked(piece_bytes)
         else:
             self._meter.measure()
@@ -261,27 +273,15 @@ class RequestReader:
         if self._is_unusual or piece_bytes > self.small_bytes:
             self._head_bytes += piece_bytes
         self._is_unusual = True
-        if sum(map(len, self._target_parts)) > self._limits.max_target_bytes:
-            raise head.target_too_long()
+        if sum(map(len, self.target_parts)) > self._limits.max_target_bytes:
+            raise refusals.target_too_long()
         if self._head_bytes > self._limits.max_header_bytes:
-            raise head.header_too_large()
-
-    def _check_head_size(self) -> None:
-        target_bytes = sum(map(len, self._target_parts))
-        if target_bytes > self._limits.max_target_bytes:
-            raise head.target_too_long()
-        if head.size_of(self._parser.get_method(), target_bytes, self._headers) > self._limits.max_header_bytes:
-            raise head.header_too_large()
-
-    def _forget_request(self) -> None:
-        self._target_parts.clear()
-        self._headers.clear()
-        self._body_parts.clear()
-        self._forget_unusual()
+            raise refusals.header_too_large()
 
     def _forget_unusual(self) -> None:
-        self._is_unusual = self._is_judged = self._is_chunked = self.expects_continue = False
-        self._head_bytes = self._length = 0
+        self._is_unusual = self.expects_continue = False
+        self._head = None
+        self._head_bytes = 0
         self._meter.reset()
 
 
@@ -292,4 +292,4 @@ def _refusal(error: httptools.HttpParserError) -> Refusal:
         return cause
     if cause is not None and isinstance(error, httptools.HttpParserCallbackError):
         raise cause  # a defect of ours
-    return head.parser_refusal(str(error))
+    return refusals.from_parser(str(error))

@@ -9,9 +9,9 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.ingest.budget import InflightBudget
-from apidanalytics.ingest.head import Spellings
 from apidanalytics.ingest.http import Handler, render_tails
 from apidanalytics.ingest.limits import HttpLimits
+from apidanalytics.ingest.spellings import Spellings
 
 log = structlog.get_logger()
 

@@ -164,9 +164,9 @@ def test_a_connection_lost_in_line_leaves_no_trace():
     server = Server(answers=False, max_inflight_bytes=10 * KB)
     server.connect().send(post(b"x" * 11 * KB))
     client = server.connect().send(start_of(3 * KB, there=KB))
-    assert client.connection in server.state.budget.line
+    assert client.connection._intake in server.state.budget.line
     client.lose()
-    assert client.connection not in server.state.budget.line
+    assert client.connection._intake not in server.state.budget.line
     assert server.state.budget.used == 11 * KB
 
 

@@ -31,7 +31,8 @@ BAD = (400, "BAD_REQUEST")
 def test_a_handler_gets_method_path_headers_body_and_time():
     server = Server()
     server.connect().send(
-        b"POST /analytics/x%20y?a=1 HTTP/1.1\r\nHost: a\r\nContent-TYPE: text/a \t \r\ncontent-length: 3\r\nEmpty:\r\n\r\nabc"
+        b"POST /analytics/x%20y?a=1 HTTP/1.1\r\nHost: a\r\n"
+        b"Content-TYPE: text/a \t \r\ncontent-length: 3\r\nEmpty:\r\n\r\nabc"
     )
     (exchange,) = server.exchanges
     assert (exchange.method, exchange.path, exchange.body) == (b"POST", b"/analytics/x%20y", b"abc")
@@ -108,6 +109,22 @@ def test_every_byte_may_come_alone():
     client = server.connect().send(*(wire[i : i + 1] for i in range(len(wire))))
     assert [exchange.body for exchange in server.exchanges] == [b"one", b"two", b""]
     assert client.statuses == [200, 200, 200]
+
+
+@pytest.mark.parametrize("cut", range(4))
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 20000\r\n\r\n%s", b"Transfer-Encoding: chunked\r\n\r\n4e20\r\n%s\r\n0\r\n\r\n"]
+)
+def test_an_empty_line_may_be_cut_anywhere_before_a_large_body_and_half_a_request(framing, cut):
+    server = Server()
+    request = b"POST /a HTTP/1.1\r\nHost: a\r\n" + framing % (b"x" * 20_000)
+    wire = request + GET[:-10]
+    place = wire.index(b"\r\n\r\n") + cut
+    client = server.connect().send(wire[:place], wire[place:], GET[-10:])
+    assert client.statuses == [200, 200]
+    place = len(request) - 4 + cut
+    client.send(wire[:place], wire[place:], GET[-10:])
+    assert client.statuses == [200] * 4
 
 
 def test_a_body_of_many_tiny_chunks_is_whole_and_kept_in_few_objects():
