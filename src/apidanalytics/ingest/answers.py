@@ -50,7 +50,7 @@ class Answers:
         state = self._state
         while (answer := exchange.answer) is not None:
             queue.popleft()
-            budget.used -= len(exchange.body)
+            budget.used -= exchange.body_bytes
             if budget.line:
                 budget.settle()
             if answer.body or exchange.ending:
@@ -69,7 +69,7 @@ class Answers:
 
     def forget(self) -> None:
         """Give up all that are not written."""
-        self._budget.used -= sum(len(exchange.body) for exchange in self.queue)
+        self._budget.used -= sum(exchange.body_bytes for exchange in self.queue)
         self.queue.clear()
 
     def _write_unusual(self, exchange: Exchange, answer: Response) -> bool:

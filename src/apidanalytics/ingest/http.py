@@ -97,7 +97,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     headers: Mapping[bytes, bytes]
     """Read them with ``header``."""
     body: bytes
-    """As received: still compressed if the client did so, but no longer chunked."""
+    """As received: still compressed if the client did so, but no longer chunked. A handler that has read it may put
+    ``b""`` here, so that its memory need not wait for the answer."""
     arrived_at: float
     """Unix time at which the whole request had been read."""
     ending: int
@@ -106,6 +107,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     """From lower-case header names to those in ``headers``; None if they are lower-case there."""
     answer: Response | None = None
     """What was responded; None while that is open."""
+    body_bytes: int = 0
+    """Length of the body as received; it counts as in flight until the answer."""
 
     def header(self, name: bytes) -> bytes | None:
         """Return the value of the header of this lower-case name, the first if there are several; None if absent."""
@@ -130,7 +133,7 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
 
     def __repr__(self) -> str:
         state = "open" if self.answer is None else f"answered {self.answer.status}"
-        return f"<Exchange {self.method.decode()} {len(self.body)} bytes, {state}>"
+        return f"<Exchange {self.method.decode()} {self.body_bytes} bytes, {state}>"
 
 
 Handler = Callable[[Exchange], None]

@@ -183,7 +183,8 @@ class Intake:
     def _deliver(self, exchange: Exchange) -> None:
         state = self._state
         state.requests += 1
-        self._budget.used += len(exchange.body)
+        exchange.body_bytes = len(exchange.body)
+        self._budget.used += exchange.body_bytes
         self._queue.append(exchange)
         try:
             state.handler(exchange)

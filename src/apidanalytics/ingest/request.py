@@ -131,7 +131,7 @@ class RequestReader:
         return END in self._headers
 
     def feed(self, piece: bytes | memoryview) -> None:
-        """Parse the next bytes, up to ``small_bytes`` of them. (A caller in a hurry does the same by itself.)
+        """Parse the next bytes, up to ``small_bytes`` of them; a caller in a hurry does the same by itself.
 
         Raises:
             Refusal: The request cannot be accepted; the connection must close after the answer.

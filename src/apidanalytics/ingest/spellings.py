@@ -48,5 +48,5 @@ class Spellings:
             self._all.clear()
             self._plain.clear()
         self._all[sent] = names
-        if sent[-1] == END and b"host" in names and _UNUSUAL.isdisjoint(names):
+        if b"host" in names and _UNUSUAL.isdisjoint(names):
             self._plain[sent] = names

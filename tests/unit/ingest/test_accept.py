@@ -482,3 +482,10 @@ class TestCounters:
         api.acceptor.scopes = None
         api.acceptor.draining = False
         assert repr(api.acceptor) == "<Acceptor without scopes: 1 waiting, 0 large>"
+
+
+def test_the_body_of_a_batch_that_waits_for_the_disk_takes_no_memory(api: Api):
+    exchange = request(GOOD_BODY)
+    api.acceptor(exchange)
+    assert len(api.spool.batches) == 1
+    assert exchange.body == b""

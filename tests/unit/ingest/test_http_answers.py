@@ -76,6 +76,7 @@ def test_an_answer_to_a_client_that_is_gone_is_dropped():
     assert not first.is_gone
     client.lose()
     assert first.is_gone
+    assert server.state.budget.used == 0
     second.respond(OK)
     first.respond(OK)
     assert client.transport.written == b""
@@ -175,6 +176,16 @@ def test_lingering_does_not_take_any_amount():
     client = Server().connect().send(b"GARBAGE\r\n\r\n")
     client.send(*[b"x" * 1_000_000] * 100)
     assert not client.transport.is_reading
+
+
+def test_after_a_flood_the_last_answer_is_still_waited_for():
+    server = Server(answers=False)
+    client = server.connect().send(GET + b"GARBAGE\r\n\r\n")
+    client.send(*[b"x" * 1_000_000] * 68)
+    assert not client.transport.is_reading
+    server.answer_all()
+    assert client.statuses == [200, 400]
+    assert client.transport.is_reading  # to see that the client closes
 
 
 def test_over_tls_the_transport_lingers_by_itself():

@@ -187,5 +187,19 @@ def test_100_continue_waits_for_room():
     assert client.statuses == [100]
 
 
+def test_the_sweep_lets_on_those_whom_no_answer_lets_on():
+    server = Server(answers=False, max_inflight_bytes=10 * KB)
+    server.connect().send(post(b"x" * 11 * KB))
+    server.answers = True
+    waiting = [server.connect().send(GET) for _ in range(3 * CONNECTIONS_AT_ONCE)]
+    server.answers = False
+    server.exchanges[0].respond(OK)
+    server.run()
+    assert server.state.budget.line
+    server.advance(1)
+    assert not server.state.budget.line
+    assert all(client.transport.is_reading for client in waiting)
+
+
 def test_a_budget_shows_its_state():
     assert repr(InflightBudget(10)) == "<InflightBudget 0 of 10 bytes, 0 waiting>"

@@ -113,6 +113,12 @@ def test_what_stands_around_the_chunks_has_a_limit(endless, size):
     assert refusal(client) == BODY_TOO_LARGE
 
 
+def test_a_large_body_earns_no_large_trailers():
+    client = Server().connect().send(CHUNKED, b"186a0\r\n", b"x" * 100_000, b"\r\n0\r\nTrailer: ")
+    client.send(*[b"x" * 1000] * 50)
+    assert refusal(client) == BODY_TOO_LARGE
+
+
 def test_extensions_of_many_chunks_have_a_limit_together():
     client = Server().connect().send(CHUNKED)
     client.send(*[b"1;" + b"x" * 1000 + b"\r\na\r\n"] * 200)
@@ -177,6 +183,15 @@ def test_an_idle_connection_is_closed_without_a_word():
     assert not server.state.connections
 
 
+def test_idleness_begins_anew_after_each_answer():
+    server = Server(keepalive_timeout=300)
+    client = server.connect()
+    for _ in range(5):
+        server.advance(200)
+        client.send(GET)
+    assert client.statuses == [200] * 5
+
+
 def test_a_connection_that_waits_for_its_answer_is_not_idle():
     server = Server(answers=False, keepalive_timeout=5)
     client = server.connect().send(GET)
@@ -224,6 +239,28 @@ def test_the_pause_for_unanswered_requests_does_not_count_as_slowness():
     client.send(b"c")
     server.answer_all()
     assert client.statuses == [200] * 3
+
+
+def test_after_the_pause_the_rest_of_the_time_is_left():
+    server = Server(answers=False, max_unanswered=2, request_timeout=30)
+    client = server.connect().send(GET + GET + post(b"abc")[:-1])
+    server.advance(100)
+    server.answer_all()
+    server.advance(29)
+    assert client.statuses == [200] * 2
+    server.advance(2)
+    assert client.statuses == [200] * 2 + [408]
+
+
+def test_reading_goes_on_when_half_of_the_answers_are_out():
+    server = Server(answers=False, max_unanswered=4)
+    client = server.connect().send(GET * 4)
+    reading = []
+    for exchange in server.exchanges:
+        exchange.respond(OK)
+        server.run()
+        reading.append(client.transport.is_reading)
+    assert reading == [False, True, True, True]
 
 
 def test_a_client_that_does_not_read_its_answers_is_paused_then_given_up():
