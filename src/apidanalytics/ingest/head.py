@@ -1,12 +1,16 @@
 """What the header of a request means for how it is read: pure functions."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from apidanalytics.ingest import refusals
 from apidanalytics.ingest.http import CLOSE, KEEP, KEEP_SAID
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.spellings import Names
+
+_LENGTH: Final = re.compile(rb"\r\n(?i:content-length):[ \t]*([0-9]{1,18})[ \t]*\r\n").search
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,16 @@ class Head:
     """Bytes of the body, if it is not chunked."""
     expects_continue: bool
     """Whether the client waits for 100 Continue before it sends the body."""
+
+
+def is_one_request(data: bytes, max_head_bytes: int, limits: HttpLimits) -> bool:
+    """Return whether ``data`` is surely one request, or the beginning of one, and small enough to be fed in one go.
+
+    That is foresight: what the length of the body really is, the parser says.
+    """
+    end = data.find(b"\r\n\r\n", 0, max_head_bytes)
+    length = None if end < 0 else _LENGTH(data, 0, end + 2)
+    return length is not None and len(data) <= min(end + 4 + int(length[1]), limits.max_body_bytes)
 
 
 def judge(version: str, names: Names, headers: Mapping[bytes, bytes], *, keeps_alive: bool, limits: HttpLimits) -> Head:

@@ -153,6 +153,9 @@ class RequestReader:
 
         At most a few requests are completed by one piece. Raises as ``feed``.
         """
+        if start == 0 and self.is_between_requests and head.is_one_request(data, self.small_bytes, self._limits):
+            self.feed(data)
+            return len(data)
         end = min(self._piece_end(data, start), len(data))
         if end - start > self.small_bytes:
             self._is_unusual = True

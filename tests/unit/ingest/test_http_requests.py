@@ -127,6 +127,15 @@ def test_an_empty_line_may_be_cut_anywhere_before_a_large_body_and_half_a_reques
     assert client.statuses == [200] * 4
 
 
+@pytest.mark.parametrize("size", [4000, 4096, 5000, 100_000])
+def test_a_large_request_may_come_in_one_read_alone_or_with_others_around_it(size):
+    for wire, number in [(post(b"x" * size), 1), (post(b"x" * size) + GET, 2), (GET + post(b"x" * size) * 2, 3)]:
+        server = Server()
+        client = server.connect().send(wire, wire[:-1], wire[-1:], wire[: size // 2], wire[size // 2 :])
+        assert client.statuses == [200] * 3 * number
+        assert {len(exchange.body) for exchange in server.exchanges} <= {0, size}
+
+
 def test_a_body_of_many_tiny_chunks_is_whole_and_kept_in_few_objects():
     server = Server()
     client = server.connect().send(CHUNKED)
