@@ -30,6 +30,8 @@ log = structlog.get_logger()
 HEALTHY_SECONDS: Final = 10.0
 """A worker that lived this long starts with a clean record."""
 LONGEST_PAUSE_SECONDS: Final = 30.0
+ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1"}
+"""One heap in a worker: its threads take turns anyway, and memory that one gave back another can use."""
 SOCKET_GRACE_SECONDS: Final = 1.0
 """How long the socket of a worker that is down stays open while others live."""
 
@@ -172,6 +174,7 @@ class Supervisor:
             *self._command,
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **ALLOCATOR},
             pass_fds=(theirs.fileno(), listener.fileno()),
         )
         theirs.close()

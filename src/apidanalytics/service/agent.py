@@ -134,3 +134,11 @@ class Agent:
                 self._exit_code = EXIT_FAILURE
         for name in list(self._tasks):
             await self.cancel(name)
+
+
+async def wait_until(is_so: Callable[[], bool], seconds: float = float("inf")) -> None:
+    """Wait until this is so, or the time is over. It looks often: for what happens once, at start."""
+    for _ in range(int(min(seconds, 1e9) / 0.05)):
+        if is_so():
+            return
+        await asyncio.sleep(0.05)

@@ -18,17 +18,17 @@ from apidanalytics.control.server import Answer, ControlServer, Request
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.supervisor import Supervisor, worker_command
 from apidanalytics.layout import format_tenant
-from apidanalytics.pack.adopt import Adoption
 from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.source import Published
 from apidanalytics.scopes.watch import WatchedFile
-from apidanalytics.service.agent import Agent, Step
+from apidanalytics.service.agent import Agent, Step, wait_until
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.overview import count_all, running_status
 from apidanalytics.service.packing import Packing
 from apidanalytics.service.parts import (
+    adoption,
     embedded_collection,
     exchanger,
     fallback_header,
@@ -46,7 +46,6 @@ from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
-from apidanalytics.upload.states import State
 from apidanalytics.upload.token import FixedToken, TokenSource
 from apidanalytics.upload.uploader import Uploader
 
@@ -54,6 +53,9 @@ log = structlog.get_logger()
 
 EXAMPLE_SCOPE: Final = "testid"
 """The scope in the example data that the first curl line posts to."""
+
+SERVING_FIRST_SECONDS: Final = 5.0
+"""How long a backlog waits, at start, for the workers to serve."""
 
 OnReady = Callable[[str, str | None], None]
 """Told once the service is ready: its URL, and a scope to try, if the example scopes are served."""
@@ -185,14 +187,9 @@ class Service:
         self.agent.spawn("delivery", self._deliver())
 
     async def _deliver(self) -> None:
-        adoption = Adoption(
-            self._data,
-            self._ledger,
-            lambda file: self._ledger.adopted(file, State.STAGED, self._clock.now()),
-            clock=self._clock,
-            strangers=self._strangers,
-        )
-        await self._packing.in_thread(adoption.run)
+        # Packing a backlog would take the cores from the workers that are starting, and batches come first.
+        await wait_until(self._is_serving, SERVING_FIRST_SECONDS)
+        await self._packing.in_thread(adoption(self._data, self._ledger, self._clock, self._strangers).run)
         self._is_uploading = True
         self.agent.spawn("upload", self._uploader.run())
         await self._packing.run()
@@ -262,8 +259,7 @@ class Service:
 
     async def _greet(self, on_ready: OnReady) -> None:
         """Say once that the service is ready, then rest: a task that ends by itself would stop the agent."""
-        while self._supervisor is None or not self._supervisor.is_serving:  # noqa: ASYNC110 - once per start
-            await asyncio.sleep(0.05)
+        await wait_until(self._is_serving)
         on_ready(self._url(), EXAMPLE_SCOPE if self._embedded else None)
         await asyncio.Event().wait()
 
@@ -285,12 +281,15 @@ class Service:
             counted,
             self._workers(),
             self._uploader.state(),
-            ready=self._supervisor is not None and self._supervisor.is_serving,
+            ready=self._is_serving(),
             api=self._url(),
             data_directory=str(self._data.root),
             started_at=self._started_at,
             scopes=scopes_message(self._published) if self._published is not None else None,
         )
+
+    def _is_serving(self) -> bool:
+        return self._supervisor is not None and self._supervisor.is_serving
 
     def _workers(self) -> list[dict[str, Any]]:
         return self._supervisor.status() if self._supervisor is not None else []

@@ -9,12 +9,17 @@ from apidanalytics.collection.lake import Lake
 from apidanalytics.collection.signature import UrlSigner
 from apidanalytics.config import Settings, parse_listen
 from apidanalytics.control.channel import Message
+from apidanalytics.layout import DataDirectory
 from apidanalytics.model import SpoolHeader
+from apidanalytics.pack.adopt import Adoption
+from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
 from apidanalytics.scopes.source import Published
 from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.exchange import Exchanger, Proxy
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.states import State
 from apidanalytics.upload.token import FixedToken, TokenFile, TokenSource
 from apidanalytics.upload.uploader import UploadSettings
 
@@ -111,4 +116,15 @@ def fallback_header(settings: Settings, number: int, instance_id: str, now: floa
         max_file_bytes=settings.max_file_bytes,
         instance_id=instance_id,
         created_at=now,
+    )
+
+
+def adoption(data: DataDirectory, ledger: Ledger, clock: Clock, strangers: Strangers) -> Adoption:
+    """Return what makes the ledger know the files that nobody has counted yet."""
+    return Adoption(
+        data,
+        ledger,
+        lambda file: ledger.adopted(file, State.STAGED, clock.now()),
+        clock=clock,
+        strangers=strangers,
     )

@@ -79,6 +79,15 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_a_byte_of_it():
     assert Server(max_body_bytes=100).connect().send(post(b"x" * 100)).statuses == [200]
 
 
+@pytest.mark.parametrize(("limit", "size"), [(100, 101), (4500, 4501), (4500, 100_000), (16 * 2**20, 16 * 2**20 + 1)])
+def test_a_body_that_is_too_large_is_refused_although_it_is_all_there(limit, size):
+    server = Server(max_body_bytes=limit)
+    assert refusal(server.connect().send(post(b"x" * size))) == BODY_TOO_LARGE
+    assert refusal(server.connect().send(post(b"x" * size)[:-10])) == BODY_TOO_LARGE
+    assert not server.exchanges
+    assert server.state.budget.used == 0
+
+
 def test_a_body_too_large_for_any_number_is_refused():
     client = Server().connect().send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\n")
     assert refusal(client) == BODY_TOO_LARGE
