@@ -110,7 +110,11 @@ class OpenSpool:
             return None
         os.fsync(self._descriptor)
         target = data.sealed / self._path.name
-        durable.rename(self._path, target)
+        try:
+            durable.rename(self._path, target)
+        except FileNotFoundError:
+            # It moved the time before, under our lock, and only the sync of the directories failed.
+            durable.sync_directories((data.sealed, data.tmp))
         self.close()
         failpoints.hit("spool.after_seal")
         return target

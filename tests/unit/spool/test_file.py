@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from apidanalytics import durable
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import SpoolHeader
 from apidanalytics.spool.file import OpenSpool
@@ -94,3 +95,14 @@ def test_the_files_of_a_spool_are_private(data):
     (path,) = data.tmp.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     assert data.tmp.stat().st_mode & 0o777 == 0o700
+
+
+def test_sealing_goes_on_where_a_failed_sync_of_the_directories_left_it(data, monkeypatch):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool.append([SHARE])
+    monkeypatch.setattr(durable, "sync_directory", fail)
+    with pytest.raises(OSError, match="no sync today"):
+        spool.seal(data)
+    monkeypatch.undo()
+    assert lines_in(spool.seal(data)) == [SHARE.lines]
+    assert list(data.tmp.iterdir()) == []
