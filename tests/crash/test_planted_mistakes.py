@@ -15,6 +15,7 @@ from tests.crash.load import Load, amounts, first_true, is_settled
 from tests.harness import ROOT
 
 PLANTED = Path(__file__).parent / "planted"
+KILLS = 3
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ def play(service, seed, victim):
     with Load(service, seed=seed, connections=12) as load:
         load.wait_acknowledged(1 if victim == "agent" else 1500)
         if victim == "worker":
-            service.kill_worker()
+            # A living worker loses only what it commits between the wrongful packing of its spool and the
+            # next seal, so the load goes on after each kill, and no kill stands alone beside a seal.
+            for _ in range(KILLS):
+                service.kill_worker()
+                load.wait_acknowledged(500)
         elif victim == "agent":
             assert first_true(lambda: service.process.poll() is not None, 20), "the agent does not die there"
             del service.environment[failpoints.VARIABLE]
