@@ -16,6 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
 TESTED_FROM_OUTSIDE = {"cli", "demo"}
 MAX_FILE_LINES = 300
+TABLES = {"config/settings.py"}
+"""One table each: as long as it has rows."""
 
 
 def name_of(path: Path) -> str:
@@ -39,7 +41,7 @@ def function_lengths() -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_is_small_and_says_what_it_is(path):
     source = path.read_text()
-    assert len(source.splitlines()) <= MAX_FILE_LINES
+    assert len(source.splitlines()) <= MAX_FILE_LINES or name_of(path) in TABLES
     assert ast.get_docstring(ast.parse(source))
 
 

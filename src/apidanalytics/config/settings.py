@@ -50,6 +50,9 @@ class Settings:
     max_header_bytes: int = default(
         "apidanalytics_max_header_bytes", kinds.size(256, _MIB), 16 * _KIB, "longest header of a request"
     )
+    max_target_bytes: int = default(
+        "apidanalytics_max_target_bytes", kinds.size(256, _MIB), 8 * _KIB, "longest path and query of a request"
+    )
     max_body_bytes: int = default(
         "apidanalytics_max_body_bytes", kinds.size(), 16 * _MIB, "largest body as received; above it 413"
     )
@@ -67,6 +70,15 @@ class Settings:
     )
     keepalive_timeout: float = default(
         "apidanalytics_keepalive_timeout", kinds.duration(), 300.0, "an idle connection is closed after this"
+    )
+    handshake_timeout: float = default(
+        "apidanalytics_handshake_timeout", kinds.duration(), 10.0, "longest time for a TLS handshake"
+    )
+    max_pipelined_requests: int = default(
+        "apidanalytics_max_pipelined_requests",
+        kinds.integer(1, 10_000, unit="requests"),
+        32,
+        "requests of one connection that may wait for their answers",
     )
     shutdown_timeout: float = default(
         "apidanalytics_shutdown_timeout", kinds.duration(0), 30.0, "longest time to drain when stopping"

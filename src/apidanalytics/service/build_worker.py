@@ -196,11 +196,14 @@ def _accept_options(settings: Settings) -> AcceptOptions:
 def _http_limits(settings: Settings) -> HttpLimits:
     return HttpLimits(
         max_header_bytes=settings.max_header_bytes,
+        max_target_bytes=settings.max_target_bytes,
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
         max_connections=settings.max_connections,
         request_timeout=settings.request_timeout,
+        max_unanswered=settings.max_pipelined_requests,
         keepalive_timeout=settings.keepalive_timeout,
+        handshake_timeout=settings.handshake_timeout,
     )
 
 
