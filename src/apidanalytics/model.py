@@ -108,6 +108,8 @@ class StagedFile:
     """Length of the gzip file."""
     sha256: str
     """Of the gzip file, lower-case hex."""
+    md5: str | None = None
+    """Of the gzip file, lower-case hex: what stores check and report. None in entries of older ledgers."""
 
 
 class Outcome(Enum):

@@ -50,6 +50,7 @@ class Bucket:
             bytes=content.bytes,
             size_bytes=written.size_bytes,
             sha256=written.sha256,
+            md5=written.md5,
         )
 
     def remove_if_empty(self) -> None:

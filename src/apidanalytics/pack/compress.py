@@ -28,6 +28,25 @@ class Written:
 
     size_bytes: int
     sha256: str
+    md5: str
+    """What object stores check an upload by; only of use against accidents."""
+
+
+class _Sums:
+    """Size and checksums of a file, as its bytes go by."""
+
+    def __init__(self) -> None:
+        self._size_bytes = 0
+        self._digests = (hashlib.sha256(), hashlib.md5(usedforsecurity=False))
+
+    def update(self, piece: bytes) -> None:
+        self._size_bytes += len(piece)
+        for digest in self._digests:
+            digest.update(piece)
+
+    def written(self) -> Written:
+        sha256, md5 = (digest.hexdigest() for digest in self._digests)
+        return Written(size_bytes=self._size_bytes, sha256=sha256, md5=md5)
 
 
 def write_gzip(path: Path, pieces: Iterable[bytes]) -> Written:
@@ -35,18 +54,17 @@ def write_gzip(path: Path, pieces: Iterable[bytes]) -> Written:
     # An old half-made file may be a second name of a published one: it must be removed, never written over.
     path.unlink(missing_ok=True)
     compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _GZIP)
-    digest = hashlib.sha256()
-    size = 0
+    sums = _Sums()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         for piece in gather(pieces, PIECE_BYTES):
             block = compressor.compress(piece)
-            digest.update(block)
-            size += file.write(block)
+            sums.update(block)
+            file.write(block)
         block = compressor.flush()
-        digest.update(block)
-        size += file.write(block)
-    return Written(size_bytes=size, sha256=digest.hexdigest())
+        sums.update(block)
+        file.write(block)
+    return sums.written()
 
 
 def gather(pieces: Iterable[bytes], length: int) -> Iterator[bytes]:
@@ -80,10 +98,12 @@ def read_gzip(path: Path) -> Iterator[bytes]:
 
 
 def describe(path: Path) -> Written:
-    """Return size and SHA-256 of a file as it is."""
+    """Return size and checksums of a file as it is."""
+    sums = _Sums()
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return Written(size_bytes=os.fstat(file.fileno()).st_size, sha256=digest.hexdigest())
+        while piece := file.read(_READ_BYTES):
+            sums.update(piece)
+    return sums.written()
 
 
 def same_lines(one: Path, other: Path) -> bool:

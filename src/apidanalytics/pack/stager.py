@@ -83,4 +83,5 @@ class Stager:
             bytes=file.part.bytes - (bytes_after - bytes_before),
             size_bytes=written.size_bytes,
             sha256=written.sha256,
+            md5=written.md5,
         )

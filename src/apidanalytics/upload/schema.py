@@ -1,4 +1,6 @@
-"""The ledger's file: one SQLite database, ``user_version`` 1, in WAL mode, every commit synced.
+"""The ledger's file: one SQLite database, ``user_version`` 2, in WAL mode, every commit synced.
+
+One of an older version is brought to this one when it is opened, in one transaction.
 
 A database that cannot be read is moved to ``damaged/`` with the reason beside it, and a new one begins: what is left
 to do stands in the directories, so only history is lost. One of a newer version is left alone.
@@ -17,7 +19,7 @@ import structlog
 from apidanalytics import durable, layout
 from apidanalytics.errors import NewerFormatError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 RESERVE_BYTES: Final = 1 << 20
 """The log is made this long when the ledger is opened, and is written over from its beginning from then on: so commits
@@ -42,6 +44,7 @@ CREATE TABLE files (
     bytes INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
+    md5 TEXT,
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at REAL NOT NULL DEFAULT 0,
@@ -74,6 +77,9 @@ CREATE TABLE set_aside (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE reserve (room BLOB) STRICT;
 """
+
+_MIGRATIONS: Final = {1: "ALTER TABLE files ADD COLUMN md5 TEXT;"}
+"""By the format that a script starts from; it leads to the next one."""
 
 log = structlog.get_logger()
 
@@ -156,8 +162,9 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    if version == 0:
-        database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    if version < FORMAT:
+        steps = _TABLES if version == 0 else "".join(_MIGRATIONS[older] for older in range(version, FORMAT))
+        database.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {FORMAT}; COMMIT;")
     if path.stat().st_size <= _CHECKED_BYTES or _suspicion(path).exists():
         _check(database)
         _suspicion(path).unlink(missing_ok=True)

@@ -27,7 +27,7 @@ def test_size_and_digest_are_those_of_the_file(tmp_path):
     written = write_gzip(tmp_path / "a.gz", LINES)
     content = (tmp_path / "a.gz").read_bytes()
     assert written.size_bytes == len(content)
-    assert written.sha256 == hashlib.sha256(content).hexdigest()
+    assert (written.sha256, written.md5) == (hashlib.sha256(content).hexdigest(), hashlib.md5(content).hexdigest())
     assert describe(tmp_path / "a.gz") == written
 
 

@@ -1,6 +1,7 @@
 """The ledger remembers what became of every file, and its totals add up."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -261,12 +262,32 @@ def test_packed_spools_are_forgotten_too(ledger):
 def test_a_newer_format_is_left_alone(path):
     opened(path).close()
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(NewerFormatError, match="format 2"):
+    with pytest.raises(NewerFormatError, match="format 3"):
         opened(path)
     assert path.read_bytes() == before
+
+
+def test_a_ledger_of_the_first_format_is_brought_to_this_one_with_all_it_knows(path):
+    opened(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE files DROP COLUMN md5")
+        database.execute("PRAGMA user_version = 1")
+        database.execute(
+            "INSERT INTO files (directory, name, tenant, start_at, records, bytes, size_bytes, sha256, state, staged_at)"
+            " VALUES ('d', 'old', 'acme~prod', 0, 3, 30, 3, '00', 'staged', 1.0)"
+        )
+        database.execute("INSERT INTO totals VALUES ('acme~prod', 'staged', 3, 30, 1)")
+    database.close()
+    with opened(path) as ledger:
+        assert not ledger.is_new
+        ledger.stage([replace(staged("new"), md5="11")], 1.0)
+        assert {known.file.name: known.file.md5 for known in ledger.files(State.STAGED)} == {"old": None, "new": "11"}
+        assert counts(ledger) == {"staged": 6}
+    with opened(path) as ledger:
+        assert len(ledger.files(State.STAGED)) == 2
 
 
 @pytest.mark.parametrize("begin", [0, 4096, 12288])
