@@ -36,6 +36,19 @@ class Developer:
     developer: str = ""
 
 
+class Claim(msgspec.Struct, kw_only=True):
+    """That a batch is the one and only with its ``Idempotency-Key``, as the index of keys has granted it."""
+
+    tenant: str
+    """Tenant name; every tenant has its own keys."""
+    key: str
+    """1 to 255 visible ASCII characters."""
+    ticket: int
+    """63 random bits: tells this claim from an earlier one to the same key, whose time is over."""
+    spool: int = 0
+    """Number of the spool that its batch was last written to; 0 before. Set by the spool's writer."""
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The accepted records of one POST, ready to be made durable."""
 
@@ -47,6 +60,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Number of records, at least one."""
     lines: bytes
     """One record a line, each line (the last too) ended by a line feed."""
+    claim: Claim | None = None
+    """What its ``Idempotency-Key`` was granted; None for a batch without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +77,8 @@ class SpoolHeader:
     instance_id: str
     created_at: float
     """Unix time."""
+    owner: int = 0
+    """48 random bits of the worker that made it; 0: from before spools said so."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

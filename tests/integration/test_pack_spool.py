@@ -166,8 +166,8 @@ def test_a_spool_of_a_newer_format_stays_where_it_is(data, packer):
 
 
 def newer_header(frame):
-    """Return the header frame with format_version 2 and the checksum that belongs to it."""
-    content = bytearray(frame.replace(b'"format_version":1', b'"format_version":2'))
+    """Return the header frame with format_version 3 and the checksum that belongs to it."""
+    content = bytearray(frame.replace(b'"format_version":2', b'"format_version":3'))
     content[20:24] = bytes(4)
     content[20:24] = zlib.crc32(bytes(content[24:]), zlib.crc32(bytes(content[:20]))).to_bytes(4, "little")
     return bytes(content)

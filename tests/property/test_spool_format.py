@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apidanalytics.errors import ApidAnalyticsError
-from apidanalytics.model import SpoolHeader
+from apidanalytics.model import Claim, SpoolHeader
 from apidanalytics.spool.frame import Share, format_group, format_header
 from apidanalytics.spool.segment import SegmentReader, count_records
 
@@ -16,26 +16,38 @@ shares = st.builds(
     records=st.integers(1, 2**31),
     lines=st.binary(max_size=200) | st.binary(min_size=1, max_size=3).map(lambda unit: unit * 3000),
 )
-groups = st.lists(st.lists(shares, max_size=4), max_size=5)
+claims = st.builds(
+    Claim,
+    tenant=st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    key=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255),
+    ticket=st.integers(0, 2**63 - 1),
+)
+groups = st.lists(st.tuples(st.lists(shares, max_size=4), st.lists(claims, max_size=2)), max_size=5)
 
 
 def as_bytes(committed):
-    return format_header(HEADER) + b"".join(format_group(n, group) for n, group in enumerate(committed, 1))
+    return format_header(HEADER) + b"".join(format_group(n, *group) for n, group in enumerate(committed, 1))
 
 
 def read_all(path):
+    """Return all shares and all claims."""
     with SegmentReader.open(path) as reader:
-        return [
+        found = [
             Share(tenant=e.tenant, start_at=e.start_at, records=e.records, lines=reader.read(e))
             for e in reader.entries()
         ]
+        return found, list(reader.claims())
+
+
+def flat(committed):
+    return [s for group, _ in committed for s in group], [c for _, claimed in committed for c in claimed]
 
 
 @given(groups)
 def test_what_is_formatted_is_read_back(tmp_path_factory, committed):
     path = tmp_path_factory.getbasetemp() / "format.spool"
     path.write_bytes(as_bytes(committed))
-    assert read_all(path) == [share for group in committed for share in group]
+    assert read_all(path) == flat(committed)
 
 
 @given(groups, st.data())
@@ -53,9 +65,9 @@ def test_damage_anywhere_never_crashes_and_never_invents(tmp_path_factory, commi
         found = read_all(path)
     except ApidAnalyticsError:
         return
-    left = [share for group in committed for share in group]
-    for share in found:
-        left.remove(share)  # raises when it is there once too often
+    for things, left in zip(found, flat(committed), strict=True):
+        for thing in things:
+            left.remove(thing)  # raises when it is there once too often
 
 
 @given(st.binary(max_size=300))
@@ -63,6 +75,6 @@ def test_any_bytes_are_no_spool_or_an_empty_one(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.spool"
     path.write_bytes(content)
     try:
-        assert read_all(path) == []
+        assert read_all(path) == ([], [])
     except ApidAnalyticsError:
         assert content

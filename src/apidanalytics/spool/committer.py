@@ -16,7 +16,7 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
-from apidanalytics.model import Batch, Outcome, SpoolHeader
+from apidanalytics.model import Batch, Claim, Outcome, SpoolHeader
 from apidanalytics.spool.file import OpenSpool
 from apidanalytics.spool.frame import Share
 from apidanalytics.spool.limits import SpoolLimits
@@ -70,7 +70,7 @@ class Committer:
             self._refused(error, "create")
             return self._report_refusal(batches)
         try:
-            spool.append(_join(batches))
+            spool.append(_join(batches), _claims(batches, spool.header.number))
         except OSError as error:
             self._refused(error, "write")
             return self._undo(spool, batches)
@@ -111,6 +111,7 @@ class Committer:
             max_file_bytes=limits.max_file_bytes,
             instance_id=limits.instance_id,
             created_at=self._clock.now(),
+            owner=limits.owner,
         )
 
     def _refused(self, error: OSError, step: str) -> None:
@@ -187,3 +188,11 @@ def _join(batches: Sequence[Batch]) -> list[Share]:
         )
         for (tenant, start_at), same in joined.items()
     ]
+
+
+def _claims(batches: Sequence[Batch], spool_number: int) -> list[Claim]:
+    """Return the claims of these batches, each marked with the spool it goes to before a byte of it is there."""
+    claims = [batch.claim for batch in batches if batch.claim is not None]
+    for claim in claims:
+        claim.spool = spool_number
+    return claims

@@ -19,7 +19,7 @@ from typing import Self
 
 from apidanalytics import durable, failpoints
 from apidanalytics.layout import DataDirectory, SpoolName
-from apidanalytics.model import SpoolHeader
+from apidanalytics.model import Claim, SpoolHeader
 from apidanalytics.spool.frame import Share, format_group, format_header
 
 
@@ -69,14 +69,14 @@ class OpenSpool:
         failpoints.hit("spool.after_create")
         return cls(descriptor, path, header, len(frame), sync)
 
-    def append(self, shares: Sequence[Share]) -> None:
+    def append(self, shares: Sequence[Share], claims: Sequence[Claim] = ()) -> None:
         """Commit one group: whole and, by what ``sync`` promises, durable when this returns.
 
         Raises:
             OSError: it was not committed. Whether it is on disk is open until ``cut_back`` has returned.
 
         """
-        frame = format_group(self._sequence, shares)
+        frame = format_group(self._sequence, shares, claims)
         failpoints.hit("spool.before_write")
         _write(self._descriptor, frame, self.end)
         failpoints.hit("spool.before_sync")

@@ -6,11 +6,15 @@
     frame  = magic "APSF" | kind u8 | 3 zero bytes | length u32 | sequence u64 | crc u32 | body
     body   of a header (kind 1):  JSON: format_version and the members of model.SpoolHeader
     body   of a group  (kind 2):  entries u32 | table length u32 | table | chunk*
+    body   of a keyed group (3):  claims u32 | claims length u32 | claims | the body of a group
+    claims = ( ticket u64 | tenant length u16 | key length u8 | tenant, UTF-8 | key, ASCII )*
     table  = ( tenant length u16 | start u64 | records u32 | bytes u64 | stored u32 | codec u8 | tenant, UTF-8 )*
     chunk  = the lines of one tenant and start, as they are (codec 0) or as a zlib stream (codec 1)
 
 All integers are little-endian. The CRC-32 covers the frame's head and body, so a flipped bit in a tenant's name is
 seen like one in a record. The sequence counts frames from 0, so a frame that vanished is seen too.
+
+A claim says that a batch in this group was sent with that ``Idempotency-Key``. Format 1 had no keyed groups.
 
 What the end of a file means: a frame that does not check out, with nothing but rubbish behind it, is *torn*: a write
 that a crash interrupted and nobody was told of. A good frame behind a bad one means that committed data was damaged
@@ -25,22 +29,25 @@ from typing import Final
 import msgspec
 from isal import isal_zlib
 
-from apidanalytics.model import Entry, SpoolHeader
+from apidanalytics.model import Claim, Entry, SpoolHeader
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MAGIC: Final = b"APSF"
 HEADER: Final = 1
 """Kind of the first frame."""
 GROUP: Final = 2
-"""Kind of all others."""
+"""Kind of most others."""
+KEYED: Final = 3
+"""Kind of those in which a batch has a claim."""
 COMPRESS_FROM: Final = 4096
 """A share below this many bytes is stored as it is: compressing it costs more than it saves."""
 HEAD: Final = struct.Struct("<4sB3xIQ")
 CRC: Final = struct.Struct("<I")
 HEAD_BYTES: Final = HEAD.size + CRC.size
 COUNTS: Final = struct.Struct("<II")
-"""Entries and table length, at the beginning of a group."""
+"""Entries and table length, at the beginning of a group; claims and their length, at that of a keyed one."""
 _ENTRY: Final = struct.Struct("<HQIQIB")
+_CLAIM: Final = struct.Struct("<QHB")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,7 @@ class HeaderBody(msgspec.Struct):
     max_file_bytes: int
     instance_id: str
     created_at: float
+    owner: int = 0
 
 
 def _frame(kind: int, sequence: int, parts: Sequence[bytes]) -> bytes:
@@ -78,7 +86,7 @@ def format_header(header: SpoolHeader) -> bytes:
     return _frame(HEADER, 0, [msgspec.json.encode({"format_version": FORMAT_VERSION, **asdict(header)})])
 
 
-def format_group(sequence: int, shares: Iterable[Share]) -> bytes:
+def format_group(sequence: int, shares: Iterable[Share], claims: Sequence[Claim] = ()) -> bytes:
     """Return the frame of one group commit; large shares are compressed."""
     table: list[bytes] = []
     chunks: list[bytes] = []
@@ -92,7 +100,29 @@ def format_group(sequence: int, shares: Iterable[Share]) -> bytes:
         )
         chunks.append(chunk)
     rows = b"".join(table)
-    return _frame(GROUP, sequence, [COUNTS.pack(len(table), len(rows)), rows, *chunks])
+    body = [COUNTS.pack(len(table), len(rows)), rows, *chunks]
+    if not claims:
+        return _frame(GROUP, sequence, body)
+    return _frame(KEYED, sequence, [*_format_claims(claims), *body])
+
+
+def _format_claims(claims: Sequence[Claim]) -> tuple[bytes, bytes]:
+    text = bytearray()
+    for claim in claims:
+        tenant = claim.tenant.encode()
+        text += _CLAIM.pack(claim.ticket, len(tenant), len(claim.key)) + tenant + claim.key.encode("ascii")
+    return COUNTS.pack(len(claims), len(text)), bytes(text)
+
+
+def parse_claims(text: bytes) -> Iterator[Claim]:
+    """Yield the claims of a keyed group."""
+    position = 0
+    while position < len(text):
+        ticket, tenant_length, key_length = _CLAIM.unpack_from(text, position)
+        position += _CLAIM.size + tenant_length
+        tenant = text[position - tenant_length : position].decode()
+        yield Claim(tenant=tenant, key=text[position : position + key_length].decode("ascii"), ticket=ticket)
+        position += key_length
 
 
 def parse_table(table: bytes, count: int, offset: int) -> Iterator[Entry]:

@@ -20,3 +20,5 @@ class SpoolLimits:
     max_file_bytes: int
     """Largest staged file, written into the spool's header."""
     instance_id: str
+    owner: int = 0
+    """Random number of this worker, written into the header: claims to idempotency keys name their owner."""

@@ -12,7 +12,7 @@ import msgspec
 from isal import isal_zlib
 
 from apidanalytics.errors import DamagedError, NewerFormatError
-from apidanalytics.model import Damage, Entry, SpoolHeader
+from apidanalytics.model import Claim, Damage, Entry, SpoolHeader
 from apidanalytics.spool.frame import (
     COUNTS,
     CRC,
@@ -21,13 +21,16 @@ from apidanalytics.spool.frame import (
     HEAD,
     HEAD_BYTES,
     HEADER,
+    KEYED,
     MAGIC,
     HeaderBody,
+    parse_claims,
     parse_table,
 )
 
 _PIECE: Final = 1 << 20
 _WINDOW: Final = 1 << 18
+_GROUPS: Final = (GROUP, KEYED)
 _InflateError: Final = cast(type[Exception], isal_zlib.error)
 
 
@@ -49,8 +52,8 @@ class Frame:
 class SegmentReader:
     """Reads one spool, also one that a worker still appends to: it sees whole committed groups only.
 
-    After ``entries()`` has been exhausted, ``damage`` lists the corrupt stretches it passed over and ``torn_bytes``
-    is the length of the unfinished write at the end.
+    After ``entries()`` has been exhausted, ``damage`` lists the corrupt stretches it passed over, ``torn_bytes``
+    is the length of the unfinished write at the end, and ``claims()`` yields the claims of all that it passed.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -60,6 +63,7 @@ class SegmentReader:
         """None when the header frame is corrupt; its frames may still be good."""
         self.damage: list[Damage] = []
         self.torn_bytes = 0
+        self._claims: list[bytes] = []  # as they stand in the file: there may be a million
         self._window = b""
         self._window_offset = 0
 
@@ -101,10 +105,18 @@ class SegmentReader:
     def entries(self) -> Iterator[Entry]:
         """Yield the entries of every committed group in the order of commit."""
         self.damage.clear()
+        self._claims.clear()
         self.torn_bytes = 0
         for frame in self._frames():
-            if frame.kind == GROUP:
+            if frame.kind == KEYED:
+                self._claims.append(self._claims_of(frame))
+            if frame.kind in _GROUPS:
                 yield from self._entries_of(frame)
+
+    def claims(self) -> Iterator[Claim]:
+        """Yield the claims to idempotency keys of all groups that ``entries()`` has passed."""
+        for text in self._claims:
+            yield from parse_claims(text)
 
     def read(self, entry: Entry) -> bytes:
         """Return the lines of an entry that ``entries()`` yielded.
@@ -131,7 +143,7 @@ class SegmentReader:
             frame = Frame(kind, sequence, position + HEAD_BYTES, length)
             if magic != MAGIC or frame.end > self._size:
                 return
-            if kind == GROUP:
+            if kind in _GROUPS:
                 yield from self._entries_of(frame)
             position = frame.end
 
@@ -156,6 +168,7 @@ class SegmentReader:
             max_file_bytes=body.max_file_bytes,
             instance_id=body.instance_id,
             created_at=body.created_at,
+            owner=body.owner,
         )
 
     def _frames(self) -> Iterator[Frame]:
@@ -215,10 +228,17 @@ class SegmentReader:
         return None
 
     def _entries_of(self, frame: Frame) -> Iterator[Entry]:
-        count, table_length = COUNTS.unpack(self._scan(frame.body_offset, COUNTS.size))
-        table_offset = frame.body_offset + COUNTS.size
+        start = frame.body_offset
+        if frame.kind == KEYED:
+            start += COUNTS.size + COUNTS.unpack(self._scan(start, COUNTS.size))[1]
+        count, table_length = COUNTS.unpack(self._scan(start, COUNTS.size))
+        table_offset = start + COUNTS.size
         table = self._scan(table_offset, table_length)
         return parse_table(table, count, table_offset + table_length)
+
+    def _claims_of(self, frame: Frame) -> bytes:
+        _, length = COUNTS.unpack(self._scan(frame.body_offset, COUNTS.size))
+        return self._scan(frame.body_offset + COUNTS.size, length)
 
     def _read(self, offset: int, length: int) -> bytes:
         return os.pread(self._descriptor, length, offset)

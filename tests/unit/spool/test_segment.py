@@ -1,28 +1,39 @@
 """The format of a spool: what was committed is read back, and damage is told from a torn write."""
 
 import pytest
+from isal import isal_zlib
 
 from apidanalytics.errors import DamagedError, NewerFormatError
-from apidanalytics.model import SpoolHeader
+from apidanalytics.model import Claim, SpoolHeader
 from apidanalytics.spool import frame
 from apidanalytics.spool.frame import Share, format_group, format_header
 from apidanalytics.spool.segment import SegmentReader, count_records
 
-HEADER = SpoolHeader(number=77, interval_seconds=120, max_file_bytes=1000, instance_id="i-1", created_at=12.5)
+HEADER = SpoolHeader(number=77, interval_seconds=120, max_file_bytes=1000, instance_id="i-1", created_at=12.5, owner=9)
 SMALL = Share(tenant="acme~prod", start_at=120, records=2, lines=b'{"a":1}\n{"a":2}\n')
 OTHER = Share(tenant="globex~prod", start_at=240, records=1, lines=b'{"b":1}\n')
 LARGE = Share(tenant="acme~prod", start_at=120, records=900, lines=b'{"a":"0123456789"}\n' * 900)
 GROUPS = ([SMALL, OTHER], [LARGE], [OTHER])
+CLAIMS = (
+    (Claim(tenant="acme~prod", key="k-1", ticket=1 << 62), Claim(tenant="globex~prod", key="!", ticket=7)),
+    (),
+    (),
+)
+
+
+def frames(groups=GROUPS):
+    claims = CLAIMS if groups is GROUPS else [()] * len(groups)
+    return [format_group(n, group, keyed) for n, (group, keyed) in enumerate(zip(groups, claims, strict=True), 1)]
 
 
 def spool_bytes(groups=GROUPS):
-    return format_header(HEADER) + b"".join(format_group(n, group) for n, group in enumerate(groups, 1))
+    return format_header(HEADER) + b"".join(frames(groups))
 
 
 def frame_borders(groups=GROUPS):
     borders = [len(format_header(HEADER))]
-    for n, group in enumerate(groups, 1):
-        borders.append(borders[-1] + len(format_group(n, group)))
+    for group in frames(groups):
+        borders.append(borders[-1] + len(group))
     return borders
 
 
@@ -54,6 +65,28 @@ def test_what_was_committed_is_read_back_in_order(write):
     assert read_all(path) == (flat(GROUPS), [], 0)
     with SegmentReader.open(path) as reader:
         assert reader.header == HEADER
+
+
+def test_the_claims_of_every_good_group_are_read_back(write):
+    content = bytearray(spool_bytes())
+    for expected in (list(CLAIMS[0]), []):
+        with SegmentReader.open(write(bytes(content))) as reader:
+            assert [reader.read(entry) for entry in reader.entries()][-1] == OTHER.lines
+            assert list(reader.claims()) == expected
+        content[frame_borders()[1] - 1] ^= 1
+
+
+def test_a_spool_of_format_1_is_read(write, monkeypatch):
+    monkeypatch.setattr(frame, "FORMAT_VERSION", 1)
+    content = format_header(HEADER).replace(b',"owner":9', b"")
+    head = frame.HEAD.pack(frame.MAGIC, frame.HEADER, len(content) - frame.HEAD_BYTES, 0)
+    body = content[frame.HEAD_BYTES :]
+    crc = isal_zlib.crc32(body, isal_zlib.crc32(head))
+    monkeypatch.undo()
+    path = write(head + frame.CRC.pack(crc) + body + format_group(1, GROUPS[0]))
+    assert read_all(path) == (GROUPS[0], [], 0)
+    with SegmentReader.open(path) as reader:
+        assert reader.header.owner == 0
 
 
 def test_large_shares_are_compressed_and_small_ones_are_not(write):
@@ -122,10 +155,10 @@ def test_a_file_that_is_no_spool_is_refused(write):
 
 
 def test_a_newer_format_is_left_alone(write, monkeypatch):
-    monkeypatch.setattr(frame, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(frame, "FORMAT_VERSION", 3)
     path = write(format_header(HEADER))
     monkeypatch.undo()
-    with pytest.raises(NewerFormatError, match="format 2"):
+    with pytest.raises(NewerFormatError, match="format 3"):
         SegmentReader.open(path)
 
 
