@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apidanalytics import __version__
+from apidanalytics.cli import proof
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.errors import ConfigurationError, DataDirectoryLocked
 
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for machines")
     status.set_defaults(run=_status)
 
+    proof.add_commands(commands, _add_configuration)
     _add_worker(commands)
     return parser
 

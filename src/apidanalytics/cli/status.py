@@ -17,7 +17,7 @@ from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.control.server import NotRunningError
 from apidanalytics.service.overview import ask_status, stopped_status
 
-STATES = ("spooled", "staged", "failed", "uploaded", "set_aside")
+STATES = ("spooled", "staged", "failed", "uploaded", "set_aside", "dropped")
 
 
 def run(config_file: Path | None, *, as_json: bool) -> int:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from apidanalytics.layout import DataDirectory
 
-STATES = ("accepted", "spooled", "staged", "failed", "uploaded", "set_aside")
+STATES = ("accepted", "spooled", "staged", "failed", "uploaded", "set_aside", "dropped")
 Counts = dict[str, dict[str, int]]
 
 TRIES = 5

@@ -66,6 +66,7 @@ class SegmentReader:
         self._claims: list[bytes] = []  # as they stand in the file: there may be a million
         self._window = b""
         self._window_offset = 0
+        self._followed = 0
 
     def __repr__(self) -> str:
         return f"<SegmentReader {self._size} bytes, {len(self.damage)} damaged, {self.torn_bytes} torn>"
@@ -134,6 +135,14 @@ class SegmentReader:
         if len(lines) != entry.bytes:
             raise DamagedError(f"chunk at byte {entry.offset} has {len(lines)} bytes instead of {entry.bytes}")
         return lines
+
+    def follow(self) -> Iterator[Entry]:
+        """Yield the entries, checked, that were committed since the last call; the first time all of them."""
+        self._size, self._window = os.fstat(self._descriptor).st_size, b""
+        while (frame := self._good_frame(self._followed)) is not None:
+            self._followed = frame.end
+            if frame.kind == GROUP:
+                yield from self._entries_of(frame)
 
     def skim(self) -> Iterator[Entry]:
         """Yield the entries without checking them: for a status, never for packing."""

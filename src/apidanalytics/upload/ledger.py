@@ -1,6 +1,6 @@
 """The ledger: what became of every file, and per tenant the counts that must add up.
 
-    accepted = spooled + staged + failed + uploaded + set aside        (records, per tenant)
+    accepted = spooled + staged + failed + uploaded + set aside + dropped by policy        (records, per tenant)
 
 The directories are the truth about what is left to do; the ledger is the history, the attempts and the totals. Totals
 are kept in the transaction of each change, so that reading them costs the same on the first day as after a year.
@@ -180,9 +180,9 @@ class Ledger:
     # What uploading tells.
 
     def uploaded(self, etags: Mapping[int, str | None], at: float) -> None:
-        """Note that the store has these files, by number."""
+        """Note that the store has these files, by number; one that was dropped on its way has arrived after all."""
         with self._write() as database:
-            for known in _in_states(database, etags, State.STAGED, State.FAILED):
+            for known in _in_states(database, etags, State.STAGED, State.FAILED, State.DROPPED):
                 rows.move(database, known, State.UPLOADED, at, None)
                 database.execute("UPDATE files SET etag = ? WHERE id = ?", (etags[known.id], known.id))
 
@@ -218,6 +218,14 @@ class Ledger:
                 rows.move(database, known, State.SET_ASIDE, at, reason)
         return bool(found)
 
+    def dropped(self, numbers: Iterable[int], reason: str, at: float) -> list[LedgerFile]:
+        """Note that these files are given up to make room; return those that nobody had settled before."""
+        with self._write() as database:
+            found = _in_states(database, numbers, State.STAGED, State.FAILED)
+            for known in found:
+                rows.move(database, known, State.DROPPED, at, reason)
+        return found
+
     def adopted(self, file: StagedFile, state: State, at: float) -> None:
         """Add a file that was found on disk and that nobody had counted: accepted, and STAGED or FAILED."""
         with self._write() as database:
@@ -226,17 +234,18 @@ class Ledger:
                 rows.add_total(database, file.tenant, State.ACCEPTED, Count(file.records, file.bytes))
 
     def forget(self, before: float) -> int:
-        """Forget files uploaded and spools packed before this Unix time; totals stay. Return how many files."""
+        """Forget what was uploaded, dropped or packed before this Unix time; totals stay. Return how many files."""
         with self._write() as database:
             database.execute("DELETE FROM spools WHERE packed_at < ?", (before,))
         forgotten = 0
-        while found := self._forget_some(before):
-            forgotten += found
+        for state in (State.UPLOADED, State.DROPPED):
+            while found := self._forget_some(state, before):
+                forgotten += found
         return forgotten
 
-    def _forget_some(self, before: float) -> int:
-        # A few at a time: nobody else waits long for the ledger.
-        old = "SELECT id FROM files WHERE state = 'uploaded' AND settled_at < ? LIMIT 1000"
+    def _forget_some(self, state: State, before: float) -> int:
+        # A few at a time: nobody else waits long for the ledger. The state is written out, so that its index is used.
+        old = f"SELECT id FROM files WHERE state = '{state}' AND settled_at < ? LIMIT 1000"  # noqa: S608
         with self._write() as database:
             return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before,)).rowcount  # noqa: S608
 

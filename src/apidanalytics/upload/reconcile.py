@@ -3,7 +3,7 @@
 ===============================  ====================================================================
 the ledger says                  and the file
 ===============================  ====================================================================
-uploaded                         is still there: removed (the process died before it was)
+uploaded, dropped                is still there: removed (the process died before it was)
 staged, failed                   stands in the other directory: the ledger follows (a move was cut off)
 staged, failed                   is in neither: set aside, counted, said aloud
 nothing, or set aside            is there: left to packing, which adopts it (before this runs) or makes it known
@@ -70,7 +70,7 @@ class _Directory:
     def _present(self, name: str, place: State, known: LedgerFile | None, now: float) -> None:
         if known is None or known.state is State.SET_ASIDE:
             self._found.unknown.append(f"{self._directory}/{name}")
-        elif known.state is State.UPLOADED:
+        elif known.state in {State.UPLOADED, State.DROPPED}:
             self._shelves.discard((self._directory, name), place)
             self._found.removed += 1
         elif known.state is not place:

@@ -57,6 +57,7 @@ CREATE TABLE files (
 CREATE INDEX files_staged ON files (start_at, id) WHERE state = 'staged';
 CREATE INDEX files_failed ON files (settled_at, id) WHERE state = 'failed';
 CREATE INDEX files_uploaded ON files (settled_at) WHERE state = 'uploaded';
+CREATE INDEX files_dropped ON files (settled_at) WHERE state = 'dropped';
 CREATE TABLE totals (
     tenant TEXT NOT NULL,
     state TEXT NOT NULL,

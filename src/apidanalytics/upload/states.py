@@ -7,6 +7,7 @@
         revived  |  | gave up
                  |  v
                 FAILED          STAGED or FAILED --cannot be delivered--> SET_ASIDE --found again--> STAGED or FAILED
+                                STAGED or FAILED --no room, by policy--> DROPPED --was on its way, arrived--> UPLOADED
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class State(StrEnum):
     """The object store has it; the local file is gone or about to go."""
     SET_ASIDE = "set_aside"
     """Cannot be delivered: damaged, or no longer there."""
+    DROPPED = "dropped"
+    """Removed undelivered, to make room, because ``apidanalytics_full_policy: drop_oldest`` was chosen."""
 
 
 @dataclass(frozen=True, slots=True)

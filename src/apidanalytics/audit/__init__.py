@@ -1,0 +1,6 @@
+"""Whether the books are right: what was accepted is all there, once. It reads and never changes anything.
+
+``run`` joins the parts of an audit: ``books`` adds up, ``places`` compares the directories with the ledger,
+``lake`` the objects with it, ``content`` reads files to their end. ``contents`` shows what is inside a file or a
+directory, ``tail`` follows what is being accepted.
+"""

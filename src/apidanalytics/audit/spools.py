@@ -1,0 +1,86 @@
+"""The spools that are not packed: what each tenant has in them."""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from apidanalytics.audit.difference import Difference, Kind
+from apidanalytics.errors import DamagedError, NewerFormatError
+from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.model import Entry
+from apidanalytics.service.status import spool_files
+from apidanalytics.spool.segment import SegmentReader, count_records
+
+Amounts = dict[str, tuple[int, int]]
+"""(records, bytes of lines) by tenant."""
+ReadSpool = Callable[[Path], "SpoolContent"]
+
+
+@dataclass(slots=True)
+class SpoolContent:
+    """What a spool holds."""
+
+    amounts: Amounts = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with it, each as the end of a sentence."""
+    torn_bytes: int = 0
+
+    def add(self, entry: Entry) -> None:
+        """Count an entry."""
+        records, size = self.amounts.get(entry.tenant, (0, 0))
+        self.amounts[entry.tenant] = (records + entry.records, size + entry.bytes)
+
+
+def find_spools(data: DataDirectory) -> Iterator[tuple[int, Path]]:
+    """Yield number and path of every spool, open, sealed or recovered; one that moves on meanwhile may come twice."""
+    for path in spool_files(data):
+        try:
+            yield SpoolName.parse(path.name).number, path
+        except ValueError:
+            continue  # not ours; packing reports it
+
+
+def skim(path: Path) -> SpoolContent:
+    """Read a spool's tables and trust them."""
+    return SpoolContent(amounts=count_records(path))
+
+
+def verify(path: Path) -> SpoolContent:
+    """Read all of a spool, with every checksum, and count the lines of every entry."""
+    content = SpoolContent()
+    try:
+        with SegmentReader.open(path) as reader:
+            for entry in reader.entries():
+                content.add(entry)
+                content.problems += _problems(reader, entry)
+            content.torn_bytes = reader.torn_bytes
+            content.problems += [f"at byte {d.offset} ({d.length} bytes): {d.reason}" for d in reader.damage]
+    except FileNotFoundError:
+        return SpoolContent()  # packed and removed meanwhile
+    except (DamagedError, NewerFormatError, OSError, ValueError, struct.error) as error:
+        content.problems.append(str(error))
+    return content
+
+
+def _problems(reader: SegmentReader, entry: Entry) -> Iterator[str]:
+    try:
+        lines = reader.read(entry)
+    except DamagedError as error:
+        yield str(error)
+        return
+    found = lines.count(b"\n")
+    if found != entry.records or not lines.endswith(b"\n"):
+        yield f"at byte {entry.offset}: {found} lines instead of {entry.records}"
+
+
+def differences(data: DataDirectory, path: Path, content: SpoolContent) -> Iterator[Difference]:
+    """Yield what is wrong with one spool."""
+    where = path.relative_to(data.root)
+    for problem in content.problems:
+        yield Difference(
+            kind=Kind.SPOOL_DAMAGED,
+            tenant="",
+            subject=f"{where} {problem}",
+            sentence=f"{where} is damaged {problem}; the records there are lost, all others are still delivered.",
+        )

@@ -1,0 +1,149 @@
+"""``apidanalytics audit``: whether what was accepted is all there, once."""
+
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from apidanalytics import config
+from apidanalytics.audit.books import ACCEPTED, PARTS, Book
+from apidanalytics.audit.run import Report, Scope, audit
+from apidanalytics.cli.exit_code import ExitCode
+from apidanalytics.config import Settings
+from apidanalytics.control.server import NotRunningError, ask
+from apidanalytics.errors import ConfigurationError
+from apidanalytics.upload.states import Count
+
+_AGES: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGE: Final = re.compile(r"([0-9]{1,9})([smhdw])")
+
+
+def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | None, lake_folder: Path | None) -> int:
+    """Audit the data directory and print the result; exit code 1 if anything does not add up."""
+    settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+    if not settings.data.root.is_dir():
+        print(f"There is no data directory at {settings.data.root}.", file=sys.stderr)
+        return ExitCode.NOT_RUNNING
+    scope = Scope(
+        data=settings.data,
+        lake=_lake(settings, lake_folder),
+        instance_id=_instance_id(settings),
+        deep=deep,
+        since=_since(since, time.time()),
+    )
+    is_running = _is_running(settings)
+    report = audit(scope, is_running=is_running)
+    if as_json:
+        print(json.dumps(_document(report, scope, is_running=is_running)))
+    else:
+        _show(report, scope, Console() if sys.stdout.isatty() else Console(width=200))
+    return ExitCode.FAILURE if report.differences else ExitCode.OK
+
+
+def _lake(settings: Settings, given: Path | None) -> Path | None:
+    if given is not None:
+        if not given.is_dir():
+            raise ConfigurationError([f"--lake: {given} should be a directory"])
+        return given
+    own = settings.local_storage_path / "lake"
+    return own if not settings.uap_server_base and own.is_dir() else None
+
+
+def _instance_id(settings: Settings) -> str | None:
+    if settings.apigeesync_apid_instance_id:
+        return settings.apigeesync_apid_instance_id
+    kept = settings.local_storage_path / "instance_id"
+    return kept.read_text().strip() if kept.exists() else None
+
+
+def _is_running(settings: Settings) -> bool:
+    try:
+        ask(settings.data.control, {"command": "ping"})
+    except NotRunningError:
+        return False
+    return True
+
+
+def _since(text: str | None, now: float) -> float:
+    if text is None:
+        return 0.0
+    if age := _AGE.fullmatch(text):
+        return now - int(age[1]) * _AGES[age[2]]
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        problem = f"--since: {text!r} should be an age such as 2h or 7d, or a time such as 2026-01-31T12:00"
+        raise ConfigurationError([problem]) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _total(report: Report) -> Book:
+    total = dict.fromkeys((ACCEPTED, *PARTS), Count())
+    for book in report.books.values():
+        for word, count in book.items():
+            total[word] = Count(
+                total[word].records + count.records, total[word].bytes + count.bytes, total[word].files + count.files
+            )
+    return total
+
+
+def _document(report: Report, scope: Scope, *, is_running: bool) -> dict[str, Any]:
+    return {
+        "at": report.at,
+        "data_directory": str(scope.data.root),
+        "lake": None if scope.lake is None else str(scope.lake),
+        "is_running": is_running,
+        "deep": scope.deep,
+        "holds": not report.differences,
+        "tenants": {tenant: _counts(book) for tenant, book in report.books.items()},
+        "totals": _counts(_total(report)),
+        "differences": [asdict(difference) for difference in report.differences],
+        "checked": asdict(report.checked),
+    }
+
+
+def _counts(book: Book) -> dict[str, dict[str, int]]:
+    return {word: asdict(book[word]) for word in (ACCEPTED, *PARTS)}
+
+
+def _show(report: Report, scope: Scope, console: Console) -> None:
+    console.print(_table(report))
+    checked = report.checked
+    objects = f"{checked.objects:,} objects" if scope.lake else "no objects (the store cannot be read here; see --lake)"
+    how = "read to their end" if scope.deep else "by name and size"
+    console.print(Text(f"Checked {checked.spools:,} spools, {checked.files:,} files and {objects}, {how}."))
+    for difference in report.differences:
+        console.print(Text(f"! {difference.sentence}", style="bold red"))
+    if report.differences:
+        console.print(Text(f"{len(report.differences)} differences.", style="bold red"))
+    else:
+        console.print(Text("All accepted records are accounted for.", style="bold green"))
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title="records (bytes of lines)", title_justify="left", header_style="bold")
+    table.add_column("tenant", overflow="fold")
+    for number, word in enumerate((ACCEPTED, *PARTS)):
+        sign = "" if number == 0 else "= " if number == 1 else "+ "
+        table.add_column(sign + word.replace("_", " "), justify="right")
+    for tenant, book in sorted(report.books.items()):
+        table.add_row(Text(tenant or "(nobody's)"), *_cells(book))
+    if len(report.books) != 1:
+        table.add_section()
+        table.add_row("all", *_cells(_total(report)), style="bold")
+    return table
+
+
+def _cells(book: Book) -> list[str]:
+    counts = [book[word] for word in (ACCEPTED, *PARTS)]
+    return [f"{c.records:,} ({c.bytes:,})" if c.records or c.bytes else "-" for c in counts]

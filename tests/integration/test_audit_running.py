@@ -1,0 +1,70 @@
+"""Audit and tail beside a service at work, and the same directory after it was killed."""
+
+import json
+import subprocess
+import sys
+
+from tests.crash.load import Load
+
+SECRETS = {
+    "client_received_start_timestamp": 1_700_000_000_000,
+    "client_id": "a-whole-api-key",
+    "access_token": "hush-token",
+    "request_uri": "/v1/cats?session=hush-session",
+    "nested": {"Authorization": "Bearer hush-bearer", "plain": "shown"},
+}
+
+
+def tail(service, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "apidanalytics", "tail", "--json", *arguments],
+        env=service.variables(),
+        cwd=service.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_the_books_hold(service, *arguments):
+    result = service.command("audit", "--json", *arguments)
+    assert result.returncode == 0, result.stdout
+    return json.loads(result.stdout)
+
+
+def test_the_books_hold_at_any_moment_of_a_service_at_work_and_after_a_kill(start_service):
+    service = start_service(apidanalytics_collection_interval=1, apidanalytics_workers=2)
+    with Load(service, seed=11) as load:
+        for arguments in ((), ("--deep",), ()):
+            load.wait_acknowledged(800)
+            acknowledged = load.acknowledged
+            report = assert_the_books_hold(service, *arguments)
+            assert report["is_running"]
+            assert report["totals"]["accepted"]["records"] >= acknowledged
+        service.kill_all()
+        load.stop()
+    report = assert_the_books_hold(service, "--deep")
+    assert not report["is_running"]
+    assert report["totals"]["accepted"]["records"] >= load.acknowledged
+    assert service.command("inspect", str(service.directory / "ax")).returncode == 0
+
+
+def test_tail_shows_what_is_accepted_of_a_tenant_without_its_secrets(start_service):
+    service = start_service(apidanalytics_collection_interval=1, apidanalytics_workers=1)
+    service.post("testid", [{**SECRETS, "request_uri": "/before"}])
+    with tail(service, "--tenant", "testorg~testenv", "--records", "3") as following:
+        assert "Following" in following.stderr.readline()
+        service.post("testid", [SECRETS, {**SECRETS, "n": 2}])
+        first = json.loads(following.stdout.readline())
+        service.wait_delivered(3)  # the spool it read from is gone by now
+        service.post("testid", [{**SECRETS, "n": 3}])
+        rest = [json.loads(following.stdout.readline()) for _ in range(2)]
+        assert following.wait(10) == 0
+    assert first["tenant"] == "testorg~testenv"
+    record = first["record"]
+    assert record["client_id"] == "a-wh***"
+    assert record["request_uri"] == "/v1/cats?…"
+    assert record["nested"] == {"Authorization": "***", "plain": "shown"}
+    assert record["access_token"] == "***"
+    assert [one["record"].get("n") for one in rest] == [2, 3]
+    assert "hush" not in json.dumps([first, *rest])
