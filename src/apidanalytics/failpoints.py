@@ -5,7 +5,8 @@ environment, ``APIDANALYTICS_FAILPOINTS="spool.before_sync=kill@3,pack.before_pu
 after ``@`` at which hit it strikes (default: every one). Actions: ``kill`` (SIGKILL to this process), ``error``
 (raise ``OSError(EIO)``), ``full`` (raise ``OSError(ENOSPC)``), ``sleep:<seconds>``.
 
-Every point is listed in ``POINTS``, from the first byte to the delete after upload; the crash tests run through
+Every point is listed in ``POINTS``, from the first byte to the delete after upload, and then those of the scope data
+that follows a feed; the crash tests run through
 that list, so a point that is not listed is an error.
 """
 
@@ -39,6 +40,21 @@ POINTS: Final = (
     "upload.after_delete",
     "recover.before_rename",
     "recover.after_rename",
+    "sync.before_download",
+    "sync.after_download",
+    "sync.before_verify",
+    "sync.before_build",
+    "sync.after_build",
+    "sync.before_publish",
+    "sync.before_state",
+    "sync.after_publish",
+    "sync.before_apply",
+    "sync.before_commit",
+    "sync.after_commit",
+    "sync.before_announce",
+    "sync.after_announce",
+    "sync.before_remove",
+    "sync.after_remove",
 )
 
 VARIABLE: Final = "APIDANALYTICS_FAILPOINTS"

@@ -27,7 +27,7 @@ def make(path: Path, *scripts: str) -> Path:
 def test_a_compiled_file_is_private_and_stands_alone(tmp_path: Path) -> None:
     compile_database(tmp_path / "to.db", write_database(tmp_path / "from.db", seed_rows()))
     assert stat.S_IMODE((tmp_path / "to.db").stat().st_mode) == 0o600
-    assert {path.name for path in tmp_path.iterdir()} == {"from.db", "to.db"}
+    assert {path.name for path in tmp_path.iterdir()} == {"from.db", "to.db", "keys.i64"}
 
 
 def test_the_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:

@@ -112,10 +112,10 @@ def test_a_version_of_another_source_is_not(directory: Path) -> None:
         b"",
         b"\xff",
         b"[]",
-        b'{"format": 1}',
-        b'{"format": 2, "version": "VERSION", "source": "source"}',
-        b'{"format": 1, "version": "../VERSION", "source": "source"}',
-        b'{"format": 1, "version": "0123456789abcdef", "source": "source"}',
+        b'{"format": 2}',
+        b'{"format": 3, "version": "VERSION", "source": "source"}',
+        b'{"format": 2, "version": "../VERSION", "source": "source"}',
+        b'{"format": 2, "version": "0123456789abcdef", "source": "source"}',
     ],
 )
 def test_a_pointer_that_makes_no_sense_points_nowhere(directory: Path, content: bytes) -> None:

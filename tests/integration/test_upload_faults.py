@@ -496,7 +496,7 @@ async def test_a_connection_that_the_store_closed_meanwhile_is_opened_again(worl
 
 
 async def test_everything_goes_through_the_proxy_with_credentials_of_any_characters(world):
-    from apidanalytics.upload.exchange import Proxy
+    from apidanalytics.outgoing.proxy import Proxy
 
     seen = []
 

@@ -10,7 +10,17 @@ _TOGETHER: Final = (("api_tls_cert", "api_tls_key"), ("configfwdproxy_url", "con
 _APART: Final = (
     ("apidanalytics_scopes_file", "apidanalytics_scopes_database"),
     ("apigeesync_bearer_token", "apigeesync_bearer_token_file"),
+    ("apidanalytics_scopes_file", "apigeesync_consumer_key"),
+    ("apidanalytics_scopes_database", "apigeesync_consumer_key"),
 )
+_SYNC: Final = (
+    "apigeesync_snapshot_server_base",
+    "apigeesync_change_server_base",
+    "apigeesync_consumer_key",
+    "apigeesync_consumer_secret",
+)
+_SYNC_TOO: Final = ("apigeesync_proxy_server_base", "apigeesync_cluster_id")
+"""Needed with those, but alone they mean nothing: a configuration of apid may have them."""
 _NEEDS: Final = (("configfwdproxy_user", "configfwdproxy_url"), ("configfwdproxy_passwd", "configfwdproxy_user"))
 _AT_LEAST: Final = (("apidanalytics_max_payload_bytes", "apidanalytics_max_body_bytes"),)
 # Only what the start itself needs. A token or scope data may come later, and until then batches are still kept.
@@ -35,6 +45,7 @@ def contradictions(values: Mapping[str, Any], shown: Mapping[str, str]) -> Itera
     for one, other in _pairs(_NEEDS, values):
         if values[one] is not None and values[other] is None:
             yield f"{one}: {shown[one]} needs {other}: set it too, or neither"
+    yield from _missing_for_sync(values)
     for one, other in _pairs(_AT_LEAST, values):
         if values[one] < values[other]:
             yield f"{one}: {shown[one]} should be at least {other}: {shown[other]}"
@@ -46,6 +57,14 @@ def unreadable(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[
         path = values.get(key)
         if path is not None and (reason := _why_unreadable(path)):
             yield f"{key}: {shown[key]} should be a file that can be read: {reason}"
+
+
+def _missing_for_sync(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what Apigee Sync still needs, once one of the keys is there that nothing else is for."""
+    if any(values.get(key) is not None for key in _SYNC):
+        for key in (*_SYNC, *_SYNC_TOO):
+            if key in values and values[key] is None:
+                yield f"Missing required config value: {key}"
 
 
 def _pairs(rules: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -107,7 +107,7 @@ def size(minimum: int = 1, maximum: int = 2**40) -> Kind[int]:
 
 
 def _either(words: tuple[str, ...]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _wrong(given: str) -> NoReturn:
@@ -174,6 +174,7 @@ HOST: Final = Kind(
     expected="a host name or address alone, without scheme, port, user and path",
     parse=lambda given: given if addresses.parse_host(given) else _wrong(given),
 )
+SELECTOR: Final = text(expected="1 to 255 characters of a-z 0-9 _ -", form=r"[0-9a-z_-]{1,255}")
 INSTANCE_ID: Final = text(expected="1 to 64 characters of A-Z a-z 0-9 . -", form=r"[A-Za-z0-9.-]{1,64}")
 TOKEN: Final = text(expected="printable ASCII characters without spaces", form=r"[!-~]+")
 PRINTABLE: Final = text(expected="printable ASCII characters", form=r"[ -~]+")

@@ -103,6 +103,45 @@ class Settings:
     scopes_database: Path | None = optional(
         "apidanalytics_scopes_database", kinds.PATH, "SQLite database with the scope data"
     )
+    apigeesync_proxy_server_base: str | None = optional(
+        "apigeesync_proxy_server_base", kinds.BASE_URL, "Apigee Sync: server that gives the token"
+    )
+    apigeesync_snapshot_server_base: str | None = optional(
+        "apigeesync_snapshot_server_base", kinds.BASE_URL, "Apigee Sync: server of the snapshots"
+    )
+    apigeesync_change_server_base: str | None = optional(
+        "apigeesync_change_server_base", kinds.BASE_URL, "Apigee Sync: server of the change lists"
+    )
+    apigeesync_consumer_key: str | None = optional(
+        "apigeesync_consumer_key", kinds.PRINTABLE, "Apigee Sync: account of this collector", secret=True
+    )
+    apigeesync_consumer_secret: str | None = optional(
+        "apigeesync_consumer_secret", kinds.PRINTABLE, "Apigee Sync: its password", secret=True
+    )
+    apigeesync_cluster_id: str | None = optional(
+        "apigeesync_cluster_id", kinds.SELECTOR, "Apigee Sync: the cluster this collector belongs to"
+    )
+    apigeesync_instance_name: str | None = optional(
+        "apigeesync_instance_name", kinds.PRINTABLE, "name shown there; not set: the host's"
+    )
+    apigeesync_snapshot_proto: str = default(
+        "apigeesync_snapshot_proto", kinds.choice("sqlite"), "sqlite", "form of the snapshots; only this one"
+    )
+    apigeesync_poll_interval: float = default(
+        "apigeesync_poll_interval", kinds.duration(), 120.0, "longest pause between attempts when Apigee Sync is away"
+    )
+    apigeesync_diagnostic_mode: bool = default(
+        "apigeesync_diagnostic_mode", kinds.BOOLEAN, value=False, help_text="serve the stored snapshot, ask for nothing"
+    )
+    sync_block: float = default(
+        "apidanalytics_sync_block", kinds.duration(1, 3600, whole=True), 45.0, "how long a poll for changes may wait"
+    )
+    sync_limit: int = default(
+        "apidanalytics_sync_limit", kinds.integer(1, 100_000, unit="changes"), 100, "most changes in one answer"
+    )
+    sync_timeout: float = default(
+        "apidanalytics_sync_timeout", kinds.duration(), 60.0, "a call to Apigee Sync without progress is given up after"
+    )
     use_caching: bool = default(
         "apidanalytics_use_caching", kinds.BOOLEAN, value=True, help_text="answer look-ups from memory"
     )

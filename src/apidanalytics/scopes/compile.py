@@ -4,8 +4,9 @@ Measured with 100 tenants and 10,000 keys: asking a database that has no indexes
 30 microseconds. So every source is compiled into it, a user's database too; what is more, a database that somebody
 writes to, locks or breaks never stands in the way of a request.
 
-The layout has the unprefixed tables of ``tables``, UTF-8, text only, NULL as ``''``; each table is a set of rows and
-its own index. Rows that can never be found (a NULL or empty id) are left out. The same data gives the same bytes.
+Beside it goes the file of ``known_keys``. The layout has the unprefixed tables of ``tables``, UTF-8, text only, NULL as
+``''``; each table is a set of rows and its own index. Rows that can never be found (a NULL or empty id) are left out.
+The same data gives the same bytes.
 """
 
 import os
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from apidanalytics.scopes.known_keys import write_keys
 from apidanalytics.scopes.scopes_yaml import ScopeData
 from apidanalytics.scopes.source import SourceError
 from apidanalytics.scopes.tables import LayoutError, Tables, file_uri, find_tables
@@ -77,6 +79,7 @@ def compile_entries(target: Path, data: ScopeData) -> Findings:
         _insert(connection, "app", ((k[0], k[1], k[3], k[1] if k[4] or k[5] else "") for k in keys))
         _insert(connection, "developer", ((k[0], k[1], k[4], k[5]) for k in keys if k[4] or k[5]))
         connection.execute("COMMIT")
+        write_keys(connection, "app_credential_apiproduct_mapper", target)
     return findings
 
 
@@ -100,6 +103,7 @@ def compile_database(target: Path, source: Path) -> Findings:
         for statement in _copies(tables):
             connection.execute(statement)
         connection.execute("COMMIT")
+        write_keys(connection, "app_credential_apiproduct_mapper", target)
     return findings
 
 

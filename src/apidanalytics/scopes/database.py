@@ -2,6 +2,9 @@
 
 Ids are joined within one tenant, on every table, and an empty id is no id: what two tenants call the same stays
 apart. Values come out as text; NULL is an empty string.
+
+A *live* file is one that follows a feed: it has the tables of ``live``. All that is asked of it comes from one moment,
+until ``renew`` moves on to the latest commit.
 """
 
 import os
@@ -12,13 +15,17 @@ from typing import Final, TypeAlias
 
 from apidanalytics.errors import LookupFailedError
 from apidanalytics.model import Developer
+from apidanalytics.scopes import live
+from apidanalytics.scopes.developers import Answer
+from apidanalytics.scopes.known_keys import KnownKeys
+from apidanalytics.scopes.news import Kind, part_hash
 from apidanalytics.scopes.tables import Tables, file_uri, find_tables
 from apidanalytics.scopes.tenants import Row, TenantTable, tabulate
 
 BUSY_SECONDS: Final = 0.1
 """How long a look-up waits for another process that writes: look-ups run on the event loop."""
 
-_Identity: TypeAlias = tuple[int, int, int, int]
+_Identity: TypeAlias = tuple[int, ...]
 
 
 class ScopeDatabase:
@@ -27,10 +34,14 @@ class ScopeDatabase:
     Every method may raise ``LookupFailedError``: the file is missing, damaged, locked, or lacks a table.
     """
 
+    is_live: bool
+    sequence: str = ""
+    """Of the last change list that answers contain; empty: none, or the file is not live."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._identity = _identify(path)
+            self._identity: _Identity = ()
             self._connection = sqlite3.connect(
                 file_uri(path), uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
             )
@@ -57,28 +68,63 @@ class ScopeDatabase:
         """Read the tenant of this org and env: a table of one, or of none."""
         return tabulate(self._ask(f"{self._select_scopes} WHERE org = ? AND env = ?", org, env))
 
-    def developer(self, tenant_id: str, api_key: str) -> Developer | None:
-        """Return who stands behind an API key of this tenant; None when nobody is known.
+    def developer(self, tenant_id: str, api_key: str) -> Answer:
+        """Return who stands behind an API key of this tenant, and what that depends on.
 
-        Of several products the one with the lowest id counts, compared as text. An app without a developer gives
-        its product and its own name only.
+        Of several products the one with the lowest id counts, compared as text; one that does not exist, or whose app
+        does not, is passed over. An app without a developer gives its product and its own name only.
         """
         if not tenant_id or not api_key:
-            return None
+            return Answer(None)
+        parts: list[int] = []
         for row in self._ask(self._select_developer, tenant_id, api_key):
-            product, app, email, name = [(value or b"").decode(errors="replace") for value in row]
-            return Developer(api_product=product, developer_app=app, developer_email=email, developer=name)
-        return None
+            there, *values = row
+            product_id, app_id, developer_id, product, app, email, name = map(_text, values)
+            parts += part_hash(Kind.PRODUCT, product_id), part_hash(Kind.APP, app_id)
+            if there:
+                parts.append(part_hash(Kind.DEVELOPER, developer_id))
+                found = Developer(api_product=product, developer_app=app, developer_email=email, developer=name)
+                return Answer(found, tuple(parts))
+        return Answer(None, tuple(parts))
 
     def changed(self) -> bool:
         """Return whether anybody has written to the file, or replaced it, since it was opened here.
 
-        Costs a few microseconds. A file that has vanished counts as changed.
+        Costs a few microseconds. A file that has vanished counts as changed; commits to a live file do not count,
+        ``renew`` takes them up.
         """
         try:
-            return _identify(self.path) != self._identity or self._read_version() != self._version
+            return self._identify() != self._identity or (not self.is_live and self._read_version() != self._version)
         except (OSError, sqlite3.Error):
             return True
+
+    def renew(self) -> None:
+        """Answer as of the latest commit from now on; only a live file needs it."""
+        if not self.is_live:
+            return
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN")
+            self.sequence = live.read_sequence(self._connection)
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
+
+    def moved_on(self) -> bool:
+        """Take up the latest commit of a live file; return whether a change list came with it.
+
+        It also lets the writer empty its log, which it cannot while somebody reads from it.
+        """
+        former = self.sequence
+        self.renew()
+        return self.sequence != former
+
+    def known_keys(self) -> KnownKeys:
+        """Return what is known of which API keys there are."""
+        try:
+            return KnownKeys.beside(self.path, live.added_keys(self._connection) if self.is_live else ())
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
@@ -86,17 +132,25 @@ class ScopeDatabase:
 
     def _prepare(self) -> None:
         try:
+            self.is_live = live.is_live(self._connection)
+            self._identity = self._identify()
             self._version = self._read_version()
             tables = find_tables(self._connection)
             self._connection.text_factory = bytes
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise _failed(self.path, error) from error
+        self.renew()
         self._select_scopes = _select_scopes(tables)
         self._select_developer = _select_developer(tables)
 
     def _read_version(self) -> int:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         return int(version)
+
+    def _identify(self) -> _Identity:
+        stat = os.stat(self.path)  # noqa: PTH116 - twice as fast as Path.stat, and asked once a second and worker
+        content = () if self.is_live else (stat.st_mtime_ns, stat.st_size)
+        return stat.st_dev, stat.st_ino, *content
 
     def _ask(self, statement: str, *values: str) -> Iterable[Row]:
         try:
@@ -105,11 +159,6 @@ class ScopeDatabase:
             return ()
         except sqlite3.Error as error:
             raise _failed(self.path, error) from error
-
-
-def _identify(path: Path) -> _Identity:
-    stat = os.stat(path)  # noqa: PTH116 - twice as fast as Path.stat, and asked once a second and worker
-    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _failed(path: Path, error: Exception) -> LookupFailedError:
@@ -122,16 +171,22 @@ def _select_scopes(tables: Tables) -> str:
 
 
 def _select_developer(tables: Tables) -> str:
-    # CROSS JOIN keeps SQLite from changing the order: it may well begin with all products times all apps of the tenant.
+    # LEFT JOIN, because an answer depends on what is missing too; it also keeps SQLite from changing the order, which
+    # it may well begin with all products times all apps of the tenant.
     return f"""
-        SELECT CAST(p.name AS TEXT), CAST(a.name AS TEXT), CAST(d.email AS TEXT), CAST(d.username AS TEXT)
+        SELECT p.id IS NOT NULL AND a.id IS NOT NULL, CAST(m.apiprdt_id AS TEXT), CAST(m.app_id AS TEXT),
+            CAST(a.developer_id AS TEXT),
+            CAST(p.name AS TEXT), CAST(a.name AS TEXT), CAST(d.email AS TEXT), CAST(d.username AS TEXT)
         FROM {tables.mapper} AS m
-        CROSS JOIN {tables.api_product} AS p ON p.tenant_id = m.tenant_id AND p.id = m.apiprdt_id
-        CROSS JOIN {tables.app} AS a ON a.tenant_id = m.tenant_id AND a.id = m.app_id
+        LEFT JOIN {tables.api_product} AS p ON p.tenant_id = m.tenant_id AND p.id = m.apiprdt_id
+        LEFT JOIN {tables.app} AS a ON a.tenant_id = m.tenant_id AND a.id = m.app_id
         LEFT JOIN {tables.developer} AS d
             ON d.tenant_id = m.tenant_id AND d.id = a.developer_id AND a.developer_id <> ''
         WHERE m.tenant_id = ? AND m.appcred_id = ? AND m.apiprdt_id <> '' AND m.app_id <> ''
         ORDER BY m.apiprdt_id, m.app_id, coalesce(p.name, ''), coalesce(a.name, ''),
             coalesce(d.username, ''), coalesce(d.email, '')
-        LIMIT 1
     """  # noqa: S608 - the names are ours
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")

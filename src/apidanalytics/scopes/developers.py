@@ -1,22 +1,37 @@
 """What workers remember of the developer data: the answers asked for most recently, in bounded memory."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from apidanalytics.model import Developer
+from apidanalytics.scopes.known_keys import KnownKeys
+from apidanalytics.scopes.news import Kind, hashes_by_tenant
 
 LONGEST_KEY: Final = 128
 """Characters of an API key that is remembered; a longer one (a client may send megabytes) is asked for every time."""
 
 
-class DeveloperCache:
-    """At most ``max_keys`` answers, "nobody" among them, each asked for once while it is remembered."""
+class Answer(NamedTuple):
+    """Who stands behind an API key, and on what that depends."""
 
-    def __init__(self, ask: Callable[[str, str], Developer | None], max_keys: int) -> None:
+    developer: Developer | None
+    """None: nobody is known."""
+    parts: tuple[int, ...] = ()
+    """``news.part_hash`` of everything that was looked at, there or missing."""
+
+
+class DeveloperCache:
+    """At most ``max_keys`` answers, "nobody" among them, each asked for once while it is remembered.
+
+    What ``known`` calls unknown is never asked for, so a flood of unknown keys drives out nothing.
+    """
+
+    def __init__(self, ask: Callable[[str, str], Answer], known: KnownKeys, max_keys: int) -> None:
         self._ask = ask
+        self._known = known
         self._max_keys = max_keys
-        self._answers: OrderedDict[tuple[str, str], Developer | None] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], Answer] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -26,14 +41,30 @@ class DeveloperCache:
         key = (tenant_id, api_key)
         try:
             self._answers.move_to_end(key)
-            return self._answers[key]
+            return self._answers[key][0]
         except KeyError:
             return self._learn(key)
 
+    def forget(self, keys: Iterable[tuple[str, str]], parts: Iterable[tuple[Kind, str, str]]) -> None:
+        """Forget the answers for these keys, and those that depend on one of these parts."""
+        for key in keys:
+            self._known.add(*key)
+            self._answers.pop(key, None)
+        changed = hashes_by_tenant(parts)
+        if changed:
+            nothing: set[int] = set()
+            stale = [
+                key for key, answer in self._answers.items() if not changed.get(key[0], nothing).isdisjoint(answer[1])
+            ]
+            for key in stale:
+                del self._answers[key]
+
     def _learn(self, key: tuple[str, str]) -> Developer | None:
+        if not self._known.may_hold(*key):
+            return None
         answer = self._ask(*key)
         if len(key[1]) <= LONGEST_KEY:
             self._answers[key] = answer
             if len(self._answers) > self._max_keys:
                 self._answers.popitem(last=False)
-        return answer
+        return answer[0]

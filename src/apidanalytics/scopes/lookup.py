@@ -2,8 +2,9 @@
 
 ``CachedScopes`` answers from memory (``apidanalytics_use_caching: true``), ``UncachedScopes`` asks the database every
 time. Both read one published file, and their owner calls ``tick`` about once a second, so that what changes in that
-file counts, and ``switch`` when another one is published. Both happen between two requests: an answer is never
-half old and half new. A file that cannot be read leaves the last good answers in force.
+file counts, ``switch`` when another one is published, and ``renew`` when a change list went into it. All of it happens
+between two requests: an answer is never half old and half new. A file that cannot be read leaves the last good answers
+in force.
 
 Not for several threads at once.
 """
@@ -18,6 +19,8 @@ from apidanalytics.model import Developer, Tenant
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.developers import DeveloperCache
 from apidanalytics.scopes.findings import FindingsLog
+from apidanalytics.scopes.news import News
+from apidanalytics.scopes.tenants import adjust
 from apidanalytics.scopes.trouble import Trouble
 
 
@@ -28,7 +31,7 @@ class _Switchable(Protocol):
 class CachedScopes:
     """Answers from memory: all scopes, and the developer data asked for most recently.
 
-    An unknown scope never reaches the database, an unknown API key reaches it once.
+    An unknown scope never reaches the database, nor does an unknown API key when the file has its ``known_keys``.
     """
 
     def __init__(self, path: Path, *, max_keys: int, refresh_interval: float, clock: Clock) -> None:
@@ -82,13 +85,39 @@ class CachedScopes:
         former.close()
         self._trouble.end()
 
+    def renew(self, news: News) -> None:
+        """Take up what a change list changed in the file, and forget nothing else.
+
+        Raises:
+            LookupFailedError: it cannot be read; what is remembered stays, and the next ``tick`` reads everything.
+
+        """
+        former = self._database.sequence
+        try:
+            self._database.renew()
+            if news.is_all or former != news.after:
+                self.switch(self._database.path)
+                return
+            adjust(self._tenants, news.scopes, self._database.tenant, self._database.tenant_of)
+        except LookupFailedError:
+            self._refresh_at = self._clock.monotonic()
+            raise
+        self._developers.forget(news.keys, news.parts)
+        if news.scopes or news.keys or news.parts:
+            self.generation += 1
+
+    @property
+    def sequence(self) -> str:
+        """Return the sequence of the last change list that answers contain; empty: none."""
+        return self._database.sequence
+
     def changed(self) -> bool:
         """Return whether the file was written to or replaced since it was loaded. A few microseconds."""
         return self._database.changed()
 
     def tick(self) -> bool:
         """Load anew when the file has changed or the refresh interval is over; return whether that was done."""
-        if not self.changed() and self._clock.monotonic() < self._refresh_at:
+        if not _has_moved(self._database) and self._clock.monotonic() < self._refresh_at:
             return False
         return _renew(self, self._database.path, self._trouble)
 
@@ -99,12 +128,12 @@ class CachedScopes:
     def _load(self, path: Path) -> None:
         database = ScopeDatabase(path)
         try:
-            tenants = database.tenants()
+            tenants, known = database.tenants(), database.known_keys()
         except BaseException:
             database.close()
             raise
         self._database, self._tenants = database, tenants
-        self._developers = DeveloperCache(database.developer, self._max_keys)
+        self._developers = DeveloperCache(database.developer, known, self._max_keys)
         self._refresh_at = self._clock.monotonic() + self._refresh_interval
         self.generation += 1
         self._findings.log(tenants.findings)
@@ -157,7 +186,7 @@ class UncachedScopes:
             LookupFailedError: the database cannot be asked.
 
         """
-        return self._database.developer(tenant.tenant_id, api_key)
+        return self._database.developer(tenant.tenant_id, api_key).developer
 
     def switch(self, path: Path) -> None:
         """Ask this file from now on.
@@ -171,17 +200,39 @@ class UncachedScopes:
         former.close()
         self._trouble.end()
 
+    def renew(self, news: News) -> None:  # noqa: ARG002 - whatever it was, nothing is remembered
+        """Ask as of the latest commit from now on.
+
+        Raises:
+            LookupFailedError: it cannot be read.
+
+        """
+        self._database.renew()
+
+    @property
+    def sequence(self) -> str:
+        """Return the sequence of the last change list that answers contain; empty: none."""
+        return self._database.sequence
+
     def changed(self) -> bool:
         """Return whether the file was written to or replaced since it was opened. A few microseconds."""
         return self._database.changed()
 
     def tick(self) -> bool:
         """Open the file anew when it has changed (it may be another one by now); return whether that was done."""
-        return self.changed() and _renew(self, self._database.path, self._trouble)
+        return _has_moved(self._database) and _renew(self, self._database.path, self._trouble)
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
         self._database.close()
+
+
+def _has_moved(database: ScopeDatabase) -> bool:
+    """Return whether the answers may be old: the file was written to or replaced, or news of it were missed."""
+    try:
+        return database.changed() or database.moved_on()
+    except LookupFailedError:
+        return True
 
 
 def _renew(scopes: _Switchable, path: Path, trouble: Trouble) -> bool:

@@ -1,8 +1,8 @@
 """Where scope data comes from: the port, what it publishes, and how it says no.
 
-The agent polls one ``ScopeSource`` and tells the workers which file to read. A scopes file and a database of the
-user's are watched (``watch``); one that follows Apigee Sync fits the same port, with a new version for each snapshot
-and its change lists as transactions inside the file, which the workers notice by themselves.
+The agent polls one ``ScopeSource`` and tells the workers which file to read: a scopes file and a database of the
+user's are watched (``watch``). What follows a feed (Apigee Sync) publishes by itself: a new version for each snapshot,
+and the same version with news for each change list that went into its file.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from apidanalytics.errors import ApidAnalyticsError
+from apidanalytics.scopes.news import News
 
 MAX_PROBLEMS: Final = 20
 """How many problems an error's text lists; the rest is counted."""
@@ -27,6 +28,8 @@ class Published:
     """Number of orgs with an env."""
     api_keys: int
     """Number of API keys, each counted once per tenant id."""
+    news: News | None = None
+    """What the last change list changed in the file; None: the version is new."""
 
 
 class ScopeSource(Protocol):

@@ -1,10 +1,10 @@
 """From rows of ``data_scope`` to the tenants that may send records. Pure: no database, no log, no clock."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from apidanalytics import layout
 from apidanalytics.errors import quote
@@ -12,6 +12,8 @@ from apidanalytics.model import Tenant
 
 Row: TypeAlias = Sequence[bytes | None]
 """``id, scope, org, env`` as UTF-8 bytes; None for NULL."""
+
+K = TypeVar("K")
 
 Scope: TypeAlias = tuple[str, Tenant]
 """A scope uuid and the tenant behind it."""
@@ -65,6 +67,24 @@ def tabulate(rows: Iterable[Row]) -> TenantTable:
     return TenantTable(by_uuid=by_uuid, by_name=by_name, findings=findings)
 
 
+def adjust(
+    table: TenantTable,
+    uuids: Iterable[str],
+    read: Callable[[str], TenantTable],
+    read_name: Callable[[str, str], TenantTable],
+) -> None:
+    """Renew these scopes in the table, and the orgs and envs they had or have now. Asks first, then changes.
+
+    ``read`` gives the table of one scope, ``read_name`` that of one org and env.
+    """
+    by_uuid = {uuid: read(uuid).by_uuid.get(uuid) for uuid in uuids}
+    concerned = [*by_uuid.values(), *(table.by_uuid.get(uuid) for uuid in by_uuid)]
+    names = {(tenant.org, tenant.env) for tenant in concerned if tenant is not None}
+    by_name = {name: read_name(*name).by_name.get(name) for name in names}
+    _put(table.by_uuid, by_uuid)
+    _put(table.by_name, by_name)
+
+
 def sort_out(rows: Iterable[Row]) -> tuple[list[Scope], Findings]:
     """Return the good rows, ordered by (id, org, env, tenant id), and what was wrong with the others."""
     good: list[Scope] = []
@@ -102,6 +122,14 @@ def name_some(names: Sequence[str]) -> str:
     """Return the first few names, cut, for a log line."""
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return ", ".join(quote(name) for name in names[:MAX_NAMED]) + more
+
+
+def _put(target: dict[K, Tenant], values: Mapping[K, Tenant | None]) -> None:
+    for key, tenant in values.items():
+        if tenant is None:
+            target.pop(key, None)
+        else:
+            target[key] = tenant
 
 
 def _ambiguous(scopes: Iterable[Scope]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
 
     <local_storage_path>/scopes/
       <version>/scopes.db      one version; 16 hex digits of its SHA-256, so the same data is the same version
+      <version>/keys.i64       made from it: which API keys there are (``known_keys``)
       next.part/               being made, worth nothing after a crash
       current.json             which version counts, and what it was made from
 
@@ -21,7 +22,7 @@ import msgspec
 
 from apidanalytics import durable
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the versions and of ``current.json``: another one is not taken up at start, but made anew."""
 
 _VERSION: Final = re.compile(r"[0-9a-f]{16}")
@@ -85,7 +86,8 @@ class Versions:
         version = _digest(part / "scopes.db")
         if not self._is_whole(version):
             shutil.rmtree(self._directory / version, ignore_errors=True)
-            durable.sync_file(part / "scopes.db")
+            for path in part.iterdir():
+                durable.sync_file(path)
             durable.sync_directory(part)
             durable.rename(part, self._directory / version)
         return version

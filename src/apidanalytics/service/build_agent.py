@@ -22,7 +22,6 @@ from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.source import Published
-from apidanalytics.scopes.watch import WatchedFile
 from apidanalytics.service.agent import Agent, Step, wait_until
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.overview import count_all, running_status
@@ -33,14 +32,12 @@ from apidanalytics.service.parts import (
     exchanger,
     fallback_header,
     host_and_port,
-    scope_form,
     scopes_message,
     start_message,
     tenant_names,
-    token_source,
     upload_settings,
 )
-from apidanalytics.service.scope_news import ScopeNews
+from apidanalytics.service.scope_steps import ScopeSteps
 from apidanalytics.service.tls import server_tls
 from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.upload.client import CollectionClient
@@ -92,13 +89,26 @@ class Service:
             Step(name="directory", start=self._start_directory, stop=self._stop_directory),
             Step(name="ledger", start=self._start_ledger, stop=self._stop_ledger),
             Step(name="control", start=self._start_control, stop=self._stop_control),
+            Step(
+                name="token",
+                start=lambda: self._scopes.start_token(self._instance_id),
+                stop=lambda _: self._scopes.stop_token(),
+            ),
             Step(name="collection", start=self._start_collection, stop=self._stop_collection),
             Step(name="upload", start=self._start_upload, stop=self._stop_upload),
             Step(name="packing", start=self._start_packing, stop=self._stop_packing),
             Step(name="workers", start=self._start_workers, stop=self._stop_workers),
-            Step(name="scopes", start=self._start_scopes, stop=self._stop_scopes),
+            Step(name="scopes", start=self._start_scopes, stop=lambda _: self._scopes.stop()),
         ]
         self.agent = Agent(steps=steps, shutdown_seconds=settings.shutdown_timeout, clock=self._clock)
+        self._scopes = ScopeSteps(
+            settings,
+            self.agent,
+            embedded=embedded,
+            clock=self._clock,
+            on_published=self._publish,
+            versions_in_use=self._versions_in_use,
+        )
 
     # In the order of the steps.
 
@@ -106,7 +116,7 @@ class Service:
         server_tls(self._settings)  # what is wrong with the certificate is said now, and once
         self._data.create()
         self._lock = DataDirectoryLock.acquire(self._data.lock)
-        self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings.local_storage_path)
+        self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings)
 
     async def _stop_directory(self, _seconds: float) -> None:
         if self._lock is not None:
@@ -119,7 +129,8 @@ class Service:
         await asyncio.to_thread(self._ledger.close)
 
     async def _start_collection(self) -> None:
-        self._base_url, self._token = self._settings.uap_server_base, token_source(self._settings)
+        self._base_url = self._settings.uap_server_base
+        self._token = self._scopes.token()
         if self._base_url:
             return
         self._tenants.update(await asyncio.to_thread(self._ledger.totals))
@@ -232,20 +243,9 @@ class Service:
         return [start] if self._published is None else [start, scopes_message(self._published)]
 
     async def _start_scopes(self) -> None:
-        form = scope_form(self._settings, embedded=self._embedded)
-        if form is None:
-            log.warning("scopes.none", hint="set apidanalytics_scopes_file; without scope data every batch gets 500")
-            return
-        source = await asyncio.to_thread(WatchedFile, form, self._settings.local_storage_path / "scopes", self._clock)
-        news = ScopeNews(source, on_published=self._publish, versions_in_use=self._versions_in_use)
-        await news.look()
-        self.agent.spawn("scopes", news.run())
+        await self._scopes.start()
         if self._on_ready is not None:
             self.agent.spawn("greeting", self._greet(self._on_ready))
-
-    async def _stop_scopes(self, _seconds: float) -> None:
-        await self.agent.cancel("greeting")
-        await self.agent.cancel("scopes")
 
     async def _publish(self, published: Published) -> None:
         if self._endpoint is not None:
@@ -276,7 +276,7 @@ class Service:
         if request.get("command") != "status":
             return {"error": f"unknown command: {request.get('command')}"}
         counted = await asyncio.to_thread(count_all, self._data, self._ledger)
-        return running_status(
+        status = running_status(
             self.agent.state.value,
             counted,
             self._workers(),
@@ -285,8 +285,9 @@ class Service:
             api=self._url(),
             data_directory=str(self._data.root),
             started_at=self._started_at,
-            scopes=scopes_message(self._published) if self._published is not None else None,
+            scopes=self._scopes.status(self._published),
         )
+        return {**status, "problems": [*status["problems"], *self._scopes.problems()]}
 
     def _is_serving(self) -> bool:
         return self._supervisor is not None and self._supervisor.is_serving

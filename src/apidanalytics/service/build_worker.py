@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 import uvloop
 
@@ -21,6 +22,7 @@ from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, Listener
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
+from apidanalytics.scopes.news import News
 from apidanalytics.service.tls import server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.spool.limits import SpoolLimits
@@ -126,10 +128,19 @@ class _ScopeFeed:
         self._scopes: CachedScopes | UncachedScopes | None = None
         self.version: str | None = None
 
-    async def load(self, version: str, path: Path) -> None:
-        """Answer from this version from now on, between two requests."""
+    @property
+    def sequence(self) -> str:
+        """The sequence of the last change list that counts; empty: none."""
+        return "" if self._scopes is None else self._scopes.sequence
+
+    async def load(self, message: Message) -> None:
+        """Answer from this version, or as of this change list, from now on, between two requests."""
+        version, path, news = message["version"], Path(message["path"]), message.get("news")
         if self._scopes is None:
             self._scopes = self._acceptor.scopes = self._open(path)
+        elif version == self.version and news is not None:
+            self._scopes.renew(msgspec.convert(news, News))
+            return
         else:
             self._scopes.switch(path)
         self.version = version
@@ -157,6 +168,7 @@ def _report(acceptor: Acceptor, listener: Listener, writer: SpoolWriter, feed: _
         "ready": feed.version is not None and writer.is_writable and not acceptor.draining,
         "writable": writer.is_writable,
         "scopes": feed.version,
+        "sequence": feed.sequence,
         "connections": listener.connections,
         "requests": listener.requests,
         "records": counters.records,

@@ -1,25 +1,32 @@
 """The instance id of this collector: in every file name, so that two collectors never make the same one."""
 
 import uuid
-from pathlib import Path
 
 from apidanalytics import durable
+from apidanalytics.apigeesync.store import read_state
+from apidanalytics.config import Settings
 
 
-def instance_id(storage: Path) -> str:
-    """Return the UUID kept under ``local_storage_path``, made at the first start.
+def instance_id(settings: Settings) -> str:
+    """Return the UUID kept under ``local_storage_path``, made at the first start, and anew for another cluster.
 
     Raises:
         OSError: it can neither be read nor kept.
 
     """
-    path = storage / "instance_id"
+    path = settings.local_storage_path / "instance_id"
     try:
         kept = path.read_text().strip()
     except FileNotFoundError:
         kept = ""
-    if kept:
+    if kept and not _is_of_another_cluster(settings):
         return kept
     made = str(uuid.uuid4())
     durable.write(path, f"{made}\n".encode())
     return made
+
+
+def _is_of_another_cluster(settings: Settings) -> bool:
+    """Return whether what is stored came from another cluster: to this one, the collector is a new one."""
+    state = read_state(settings.local_storage_path / "apigeesync") if settings.apigeesync_cluster_id else None
+    return state is not None and state.cluster_id != settings.apigeesync_cluster_id

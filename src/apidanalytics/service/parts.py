@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import Callable
 
+import msgspec
+
 from apidanalytics.clock import Clock
 from apidanalytics.collection.embedded import EmbeddedCollection
 from apidanalytics.collection.lake import Lake
@@ -11,13 +13,14 @@ from apidanalytics.config import Settings, parse_listen
 from apidanalytics.control.channel import Message
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import SpoolHeader
+from apidanalytics.outgoing.proxy import Proxy
 from apidanalytics.pack.adopt import Adoption
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
 from apidanalytics.scopes.source import Published
 from apidanalytics.upload.decide import Policy
-from apidanalytics.upload.exchange import Exchanger, Proxy
+from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.states import State
 from apidanalytics.upload.token import FixedToken, TokenFile, TokenSource
@@ -26,7 +29,8 @@ from apidanalytics.upload.uploader import UploadSettings
 
 def scopes_message(published: Published) -> Message:
     """Return the message that tells a worker which scope data to read."""
-    return {"type": "scopes", "version": published.version, "path": str(published.path)}
+    message = {"type": "scopes", "version": published.version, "path": str(published.path)}
+    return message if published.news is None else {**message, "news": msgspec.to_builtins(published.news)}
 
 
 def tenant_names(published: Published) -> set[str]:

@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import structlog
@@ -54,7 +53,7 @@ class Worker:
         server: Server,
         writer: Writer,
         start_draining: Callable[[], None],
-        load_scopes: Callable[[str, Path], Awaitable[None]],
+        load_scopes: Callable[[Message], Awaitable[None]],
         poll_scopes: Callable[[], Awaitable[None]],
         report: Callable[[], Mapping[str, Any]],
     ) -> None:
@@ -88,8 +87,7 @@ class Worker:
     def hear(self, message: Message) -> None:
         """Follow a message of the agent."""
         if message["type"] == "scopes":
-            loading = self._load_scopes(message["version"], Path(message["path"]))
-            self._scopes_task = asyncio.ensure_future(self._load(loading))
+            self._scopes_task = asyncio.ensure_future(self._load(self._load_scopes(message)))
         elif message["type"] == "drain":
             self._end(message["timeout_seconds"])
 

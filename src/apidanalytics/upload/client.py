@@ -72,8 +72,10 @@ class CollectionClient:
         url = f"{self._base_url}/analytics?{self._query(delivery)}"
         try:
             answer, token = await self._ask(url)
-            if isinstance(answer, Answer) and answer.status == _UNAUTHORIZED and await self._token.current() != token:
-                answer, _ = await self._ask(url)  # the token was replaced meanwhile
+            if isinstance(answer, Answer) and answer.status == _UNAUTHORIZED:
+                await self._token.refused(token)
+                if await self._token.current() != token:
+                    answer, _ = await self._ask(url)  # the token was replaced
         except TokenUnavailableError as error:
             return TokenRefused(reason=str(error))
         return read_signed(answer, self._clock.now()) if isinstance(answer, Answer) else answer

@@ -1,12 +1,9 @@
 """One HTTP request and its whole answer; what goes wrong on the way comes back as a value, without any URL in it."""
 
 import asyncio
-import base64
-import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +12,8 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from apidanalytics import __version__
+from apidanalytics.outgoing.proxy import Proxy, addressed
+from apidanalytics.outgoing.trouble import describe, os_reason
 from apidanalytics.upload.answers import Answer
 from apidanalytics.upload.content import PIECE_BYTES, Content
 from apidanalytics.upload.outcome import Party, Unreachable, Unreadable
@@ -27,27 +26,6 @@ CONTINUE_SECONDS: Final = 1.0
 
 CONNECT_SECONDS: Final = 10.0
 """How long one connection attempt may take."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
-    """A forward proxy (``configfwdproxy_*``)."""
-
-    scheme: str
-    host: str
-    port: int
-    user: str = ""
-    password: str = ""
-
-    def __repr__(self) -> str:
-        return f"Proxy({self.scheme}://{self.host}:{self.port})"
-
-    def authorization(self) -> dict[str, str]:
-        """Return the header with the credentials, if there are any."""
-        if not self.user:
-            return {}
-        credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        return {"Proxy-Authorization": f"Basic {credentials}"}
 
 
 class Exchanger:
@@ -101,14 +79,14 @@ class Exchanger:
                 return answer, body.sent == content.size_bytes
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if body is not None and body.error is not None:
-                return Unreadable(reason=f"the file cannot be read: {_os_reason(body.error)}")
+                return Unreadable(reason=f"the file cannot be read: {os_reason(body.error)}")
             return Unreachable(party=party, reason=f"{party}: {self._describe(error)}")
 
     async def _send(self, method: str, url: str, headers: Mapping[str, str], body: "_Body | None") -> Answer:
         assert self._session is not None, "not open"
         target = URL(url, encoded=True)  # as it was signed, byte by byte
         async with self._session.request(
-            method, target, data=body, allow_redirects=False, **self._addressed(target, headers)
+            method, target, data=body, allow_redirects=False, **addressed(self._proxy, target, headers)
         ) as response:
             content = bytearray()
             async for piece in response.content.iter_any():
@@ -119,16 +97,6 @@ class Exchanger:
             named = {name.lower(): value for name, value in response.headers.items()}
             return Answer(status=response.status, headers=named, body=bytes(content))
 
-    def _addressed(self, target: URL, headers: Mapping[str, str]) -> dict[str, Any]:
-        """Return the arguments for headers and proxy. A proxy reads the headers of http, but of https only its own."""
-        if self._proxy is None:
-            return {"headers": headers}
-        proxy = URL.build(scheme=self._proxy.scheme, host=self._proxy.host, port=self._proxy.port)
-        account = self._proxy.authorization()
-        if target.scheme == "http":
-            return {"headers": {**headers, **account}, "proxy": proxy}
-        return {"headers": headers, "proxy": proxy, "proxy_headers": account}
-
     def _postpone(self, guard: asyncio.Timeout) -> None:
         if not guard.expired():
             guard.reschedule(asyncio.get_running_loop().time() + self._timeout_seconds)
@@ -136,7 +104,7 @@ class Exchanger:
     def _describe(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return f"no progress for {self._timeout_seconds:g} s"
-        return _describe(error)
+        return describe(error)
 
 
 def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
@@ -199,25 +167,3 @@ class _Request(aiohttp.ClientRequest):
 def _go_on(waiting: "asyncio.Future[bool]") -> None:
     if not waiting.done():
         waiting.set_result(True)
-
-
-def _describe(error: Exception) -> str:
-    # Never str(error): aiohttp quotes URLs, and a signed URL is a secret.
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return f"the certificate of {error.host}:{error.port} is not trusted"
-        case aiohttp.ClientConnectorError():
-            return f"no connection to {error.host}:{error.port}: {_os_reason(error.os_error)}"
-        case aiohttp.ClientHttpProxyError():
-            return f"the proxy answered {error.status}"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
-            return "the connection ended before the answer was complete"
-        case OSError():
-            return f"the connection broke: {_os_reason(error)}"
-        case _:
-            return type(error).__name__
-
-
-def _os_reason(error: OSError) -> str:
-    # A failed name look-up has numbers of its own, below zero.
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or type(error).__name__

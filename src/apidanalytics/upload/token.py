@@ -23,6 +23,9 @@ class TokenSource(Protocol):
 
         """
 
+    async def refused(self, token: str | None) -> None:
+        """Hear that the endpoint does not take this token; another one may be there afterwards."""
+
 
 class FixedToken:
     """A token that never changes, or none."""
@@ -36,6 +39,9 @@ class FixedToken:
     async def current(self) -> str | None:
         """Return it."""
         return self._token or None
+
+    async def refused(self, token: str | None) -> None:
+        """Do nothing: there is no other one."""
 
 
 class TokenFile:
@@ -63,6 +69,9 @@ class TokenFile:
         if not token:
             raise TokenUnavailableError(f"no token in {self._path}")
         return token
+
+    async def refused(self, token: str | None) -> None:
+        """Do nothing: the file is read again anyway."""
 
     def _read(self) -> str | None:
         with self._path.open(encoding="utf-8") as file:

@@ -8,7 +8,18 @@ import pytest
 
 from apidanalytics.config import SETTINGS, Settings, effective
 
-SECRETS = {"apigeesync_bearer_token": "hidden-token", "configfwdproxy_passwd": "hidden-password"}
+SECRETS = {
+    "apigeesync_bearer_token": "hidden-token",
+    "apigeesync_consumer_key": "hidden-key",
+    "apigeesync_consumer_secret": "hidden-secret",
+    "configfwdproxy_passwd": "hidden-password",
+}
+SYNC = {
+    "apigeesync_proxy_server_base": "https://sync.example",
+    "apigeesync_snapshot_server_base": "https://sync.example",
+    "apigeesync_change_server_base": "https://sync.example",
+    "apigeesync_cluster_id": "c1",
+}
 PROXY = {"configfwdproxy_url": "proxy.example", "configfwdproxy_port": "3128", "configfwdproxy_user": "me"}
 
 
@@ -35,8 +46,8 @@ def test_every_setting_has_its_help_in_one_line():
 
 def test_settings_come_back_from_json_as_they_were(load):
     settings = load(
-        "apidanalytics_commit_linger: 300ms\napidanalytics_scopes_file: scöpes.yaml",
-        overrides={**PROXY, **SECRETS},
+        "apidanalytics_commit_linger: 300ms\napidanalytics_ca_bundle: /dev/null",
+        overrides={**PROXY, **SYNC, **SECRETS},
     )
     assert Settings.from_json(settings.to_json()) == settings
 
@@ -77,7 +88,7 @@ def test_settings_made_by_hand_have_default_origins():
 
 
 def test_no_secret_is_shown(load):
-    settings = load(overrides={**PROXY, **SECRETS})
+    settings = load(overrides={**PROXY, **SYNC, **SECRETS})
     lines = {line.key: line.value for line in effective(settings)}
     for key, secret in SECRETS.items():
         assert lines[key] == "***"

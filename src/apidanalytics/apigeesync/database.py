@@ -1,0 +1,165 @@
+"""The file of one version, open for writing: a change list and its sequence go in as one transaction."""
+
+import sqlite3
+from collections.abc import Iterable
+from functools import partial
+from heapq import merge
+from pathlib import Path
+from typing import Final
+
+from apidanalytics import failpoints
+from apidanalytics.apigeesync.build import FORMAT, read_selectors
+from apidanalytics.apigeesync.concern import Concern
+from apidanalytics.apigeesync.errors import SnapshotNeededError
+from apidanalytics.apigeesync.rows import Effect, Key, Texts, check_fit, effect_of, key_of
+from apidanalytics.apigeesync.sequence import Sequence
+from apidanalytics.apigeesync.tables import KEPT, SCOPES, Table, quoted, read_tables
+from apidanalytics.apigeesync.wire import Change
+from apidanalytics.scopes import live
+from apidanalytics.scopes.known_keys import KnownKeys, hash_text, rewrite_keys
+from apidanalytics.scopes.news import News
+
+MAX_ADDED_KEYS: Final = 50_000
+"""API keys that came since their file was written; with more of them it is written anew."""
+
+
+class VersionFile:
+    """One version of the scope data, for its one writer. Blocking; one call at a time, from any thread."""
+
+    def __init__(self, path: Path, cluster_id: str) -> None:
+        """Open it.
+
+        Raises:
+            sqlite3.Error, ValueError: it is not what it should be.
+
+        """
+        self.path = path
+        self._cluster_id = cluster_id
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<VersionFile {self.path.parent.name} at {self.sequence}>"
+
+    def _prepare(self) -> None:
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        facts = live.read_all(self._connection)
+        if facts.get("format") != FORMAT:
+            raise ValueError("of another format")
+        self.txid = facts["snapshot"]
+        self.taken_at = float(facts["taken_at"])
+        self.contact_at = float(facts.get("contact_at", self.taken_at))
+        text = facts.get(live.SEQUENCE, "")
+        self.sequence = Sequence.parse(text) if text else None
+        self._tables = read_tables(self._connection)
+        self._added = len(live.added_keys(self._connection))
+        self.selectors = read_selectors(self._connection, self._cluster_id)
+
+    def is_sound(self) -> bool:
+        """Return whether the database is whole; takes a second for a million keys."""
+        try:
+            return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+        except sqlite3.Error:
+            return False
+
+    def apply(self, changes: Iterable[Change], last: Sequence, now: float) -> News:
+        """Apply a change list and store its sequence: all of it, or nothing.
+
+        Afterwards ``selectors`` are those that the scopes name then.
+
+        Raises:
+            SnapshotNeededError: a change does not fit to what is here.
+            sqlite3.Error: the file cannot be written; nothing has changed.
+
+        """
+        failpoints.hit("sync.before_apply")
+        before = str(self.sequence or "")
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            concern = self._apply(changes)
+            live.add_keys(self._connection, (hash_text(*key) for key in concern.keys))
+            live.write(self._connection, {live.SEQUENCE: str(last), "contact_at": repr(now)})
+            selectors = read_selectors(self._connection, self._cluster_id) if concern.scopes else self.selectors
+            failpoints.hit("sync.before_commit")
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        failpoints.hit("sync.after_commit")
+        self.sequence, self.selectors = last, selectors
+        self._added += len(concern.keys)
+        return concern.news(before, str(last))
+
+    def tidy(self) -> None:
+        """Bring the log into the file as far as readers allow, and added keys into their file when they are many."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        if self._added <= MAX_ADDED_KEYS:
+            return
+        added = sorted(live.added_keys(self._connection))
+        rewrite_keys(self.path, merge(KnownKeys.beside(self.path), added))
+        self._connection.execute("DELETE FROM apidanalytics_added_keys")
+        self._added = 0
+
+    def counts(self) -> tuple[int, int]:
+        """Return the number of orgs with an env, and of API keys."""
+        statement = f"SELECT count(*) FROM (SELECT DISTINCT org, env FROM {SCOPES})"  # noqa: S608 - ours
+        (tenants,) = self._connection.execute(statement).fetchone()
+        return int(tenants), self._added + len(KnownKeys.beside(self.path))
+
+    def log_bytes(self) -> int:
+        """Return the length of the write-ahead log."""
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def close(self) -> None:
+        """Let go of the file. Safe to call twice."""
+        self._connection.close()
+
+    def _apply(self, changes: Iterable[Change]) -> Concern:
+        concern = Concern()
+        for change in changes:
+            if self._is_old(change):
+                continue
+            table = check_fit(change, self._tables)
+            if table.name in KEPT:
+                effect = effect_of(change, table, partial(self._find, table), self.selectors)
+                self._put(table, effect)
+                concern.add(table.name, effect)
+        return concern
+
+    def _is_old(self, change: Change) -> bool:
+        """Return whether this very change is in already."""
+        if self.sequence is None or not change.sequence:
+            return False
+        try:
+            return Sequence.parse(change.sequence) <= self.sequence
+        except ValueError as error:
+            raise SnapshotNeededError("a change has a sequence that is none") from error
+
+    def _find(self, table: Table, key: Key) -> Texts | None:
+        statement = f"SELECT {quoted(table.kept)} FROM {table.name} WHERE {_where(table)}"  # noqa: S608 - checked names
+        row = self._connection.execute(statement, key).fetchone()
+        return None if row is None else dict(row)
+
+    def _put(self, table: Table, effect: Effect) -> None:
+        before, after = effect.before, effect.after
+        if before is not None and (after is None or key_of(after, table) != key_of(before, table)):
+            self._connection.execute(f"DELETE FROM {table.name} WHERE {_where(table)}", key_of(before, table))  # noqa: S608
+        if after is not None:
+            places = ", ".join("?" * len(table.kept))
+            statement = f"INSERT OR REPLACE INTO {table.name} ({quoted(table.kept)}) VALUES ({places})"  # noqa: S608
+            self._connection.execute(statement, [after[column] for column in table.kept])
+
+
+def _where(table: Table) -> str:
+    return " AND ".join(f"{quoted([column])} = ?" for column in table.key)

@@ -1,0 +1,90 @@
+"""What is known of how well the scope data follows Apigee Sync: for the status, and for one log line a change.
+
+::
+
+    starting --> following <--> behind        no data yet; current; upstream away, serving what is there
+                    |  ^          |
+                    v  |          |
+                  resyncing <-----+           a new snapshot is being fetched, the old one serves
+    offline                                   apigeesync_diagnostic_mode: serving what is there, asking nobody
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import structlog
+
+from apidanalytics.clock import Clock
+
+_log: Final = structlog.get_logger()
+
+
+class State(StrEnum):
+    """How well the scope data follows."""
+
+    STARTING = "starting"
+    FOLLOWING = "following"
+    BEHIND = "behind"
+    RESYNCING = "resyncing"
+    OFFLINE = "offline"
+
+
+@dataclass(kw_only=True)
+class SyncState:
+    """The state with what explains it. Holds no secret."""
+
+    clock: Clock
+    state: State = State.STARTING
+    version: str = ""
+    sequence: str = ""
+    snapshot_at: float | None = None
+    """Unix time of the snapshot that is served."""
+    last_contact_at: float | None = None
+    """Unix time of the last good answer, also one from before the last start."""
+    last_error: str = ""
+    failures: int = field(default=0)
+    """Failed attempts in a row."""
+
+    def reached(self) -> None:
+        """Note a good answer: what is served is current."""
+        self.last_contact_at = self.clock.now()
+        if self.last_error:
+            _log.info("sync.mended", sequence=self.sequence, failures=self.failures)
+        self.last_error, self.failures = "", 0
+        self.state = State.FOLLOWING
+
+    def failed(self, reason: str, pause_seconds: float) -> None:
+        """Note a failed attempt; it is logged when its reason is another one than before."""
+        self.failures += 1
+        if reason != self.last_error:
+            _log.warning(
+                "sync.failed",
+                reason=reason,
+                serving=self.version or None,
+                retry_in_seconds=round(pause_seconds, 1),
+                hint="serving goes on from what is there; tried again with growing pauses",
+            )
+        self.last_error = reason
+        if self.state is not State.STARTING:
+            self.state = State.BEHIND
+
+    def resyncing(self, reason: str) -> None:
+        """Note that a new snapshot is needed, and why."""
+        _log.info("sync.snapshot_needed", reason=reason, serving=self.version or None)
+        if self.version:
+            self.state = State.RESYNCING
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for the status."""
+        contact = self.last_contact_at
+        return {
+            "source": "apigee-sync",
+            "version": self.version or None,
+            "sequence": self.sequence or None,
+            "state": self.state.value,
+            "snapshot_at": self.snapshot_at,
+            "last_contact_at": contact,
+            "age_seconds": None if contact is None else round(max(self.clock.now() - contact, 0.0), 1),
+            "last_error": self.last_error or None,
+        }

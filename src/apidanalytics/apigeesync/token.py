@@ -1,0 +1,93 @@
+"""Keeps a good token at hand: renewed ahead of its end, the old one serving meanwhile; replaced when refused."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from apidanalytics.apigeesync.backoff import pause_seconds
+from apidanalytics.apigeesync.errors import SyncError
+from apidanalytics.apigeesync.token_life import Token
+from apidanalytics.clock import Clock
+
+_log: Final = structlog.get_logger()
+
+CALM_SECONDS: Final = 60.0
+"""A token refused sooner than this after it was got does not make the next one come at once."""
+
+
+class TokenKeeper:
+    """Owns the token. ``run`` fetches it; everybody else asks ``current``, and says so when one was refused."""
+
+    def __init__(
+        self, fetch: Callable[[], Awaitable[Token]], *, clock: Clock, cap_seconds: float, random: Callable[[], float]
+    ) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._cap_seconds = cap_seconds
+        self._random = random
+        self._token: Token | None = None
+        self._refusals = 0
+        self._arrived = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self.last_error = ""
+        """Why the last attempt failed; empty: it did not."""
+
+    def __repr__(self) -> str:
+        return f"<TokenKeeper {self._token} refusals={self._refusals}>"
+
+    def good(self) -> str | None:
+        """Return the token if it is good now."""
+        token = self._token
+        return token.text if token is not None and self._clock.monotonic() < token.ends_at else None
+
+    async def current(self) -> str:
+        """Return a good token, as soon as there is one."""
+        while (token := self.good()) is None:
+            self._arrived.clear()
+            self._wanted.set()
+            await self._arrived.wait()
+        return token
+
+    def refuse(self, text: str) -> None:
+        """Have another token fetched, unless that has happened since this one was sent."""
+        token = self._token
+        if token is None or token.text != text:
+            return
+        is_calm = self._clock.monotonic() - token.obtained_at > CALM_SECONDS
+        self._refusals = 0 if is_calm else self._refusals + 1
+        self._token = None
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Fetch and renew until cancelled."""
+        while True:
+            await asyncio.sleep(pause_seconds(self._refusals, self._cap_seconds, self._random))
+            self._wanted.clear()
+            self._token = token = await self._fetch_at_last()
+            self._arrived.set()
+            try:
+                await asyncio.wait_for(self._wanted.wait(), max(token.renew_at - self._clock.monotonic(), 0.0))
+            except TimeoutError:
+                self._refusals = 0
+
+    async def _fetch_at_last(self) -> Token:
+        failures = 0
+        while True:
+            try:
+                token = await self._fetch()
+            except SyncError as error:
+                failures += 1
+                self._say(str(error))
+                await asyncio.sleep(pause_seconds(failures, self._cap_seconds, self._random))
+            else:
+                self._say("")
+                return token
+
+    def _say(self, reason: str) -> None:
+        if reason and reason != self.last_error:
+            _log.warning("sync.token_failed", reason=reason, hint="the old token serves until it ends; tried again")
+        elif self.last_error and not reason:
+            _log.info("sync.token_mended")
+        self.last_error = reason

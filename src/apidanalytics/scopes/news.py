@@ -1,0 +1,53 @@
+"""What a change list changed, so that a worker renews that and nothing else."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+MAX_ITEMS: Final = 2000
+"""News of more than this is no news: reading everything anew is quicker, and a message stays short."""
+
+
+class Kind(StrEnum):
+    """What an API key's developer data is made of, beside the key itself."""
+
+    PRODUCT = "product"
+    APP = "app"
+    DEVELOPER = "developer"
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True):
+    """From one sequence to the next: what may have another answer now."""
+
+    after: str
+    """The sequence before. Who stands at another one has missed something, and reads everything anew."""
+    sequence: str
+    is_all: bool = False
+    """Anything may have changed."""
+    scopes: tuple[str, ...] = ()
+    """Scope uuids."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """(tenant id, API key)."""
+    parts: tuple[tuple[Kind, str, str], ...] = ()
+    """(kind, tenant id, id)."""
+
+    def shortened(self) -> "News":
+        """Return it as it may be sent to workers: without a list that is too long."""
+        if len(self.scopes) + len(self.keys) + len(self.parts) <= MAX_ITEMS:
+            return self
+        return News(after=self.after, sequence=self.sequence, is_all=True)
+
+
+def part_hash(kind: Kind, identifier: str) -> int:
+    """Return a number for a part, the same within this process only: a cache keeps it instead of the text."""
+    return hash((kind, identifier))
+
+
+def hashes_by_tenant(parts: Iterable[tuple[Kind, str, str]]) -> dict[str, set[int]]:
+    """Return the numbers of these parts by tenant id."""
+    found: dict[str, set[int]] = {}
+    for kind, tenant_id, identifier in parts:
+        found.setdefault(tenant_id, set()).add(part_hash(kind, identifier))
+    return found
