@@ -13,11 +13,13 @@ PYTEST  = $(BIN)/python -m pytest
 LOCK    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
-.PHONY: help demo run test lint fmt bench soak lock clean
+AZURITE = 3.35.0
+
+.PHONY: help demo demo-s3 azurite run test lint fmt bench soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUN) ## traffic of three tenants, a worker killed in the middle, every record counted in the lake
 	@$(BIN)/python -m apidanalytics demo $(ARGS)
@@ -50,9 +52,14 @@ bench: $(DEV) ## speed and memory against two yardsticks (needs wrk); ARGS=--qui
 soak: $(DEV) ## the long runs: hundreds of kills
 	$(PYTEST) -m soak --timeout 0 $(ARGS)
 
+azurite: | $(BIN)/python ## the Azure emulator for the tests (needs npm); without it they are skipped
+	@test -x $(VENV)/azurite/node_modules/.bin/azurite-blob || \
+		npm install --no-save --no-package-lock --no-audit --no-fund --loglevel error \
+		--prefix $(VENV)/azurite azurite@$(AZURITE)
+
 lock: $(DEV) ## pin the requirements anew, in requirements/*.txt
 	$(LOCK) $(ARGS) pyproject.toml --output-file requirements/run.txt >/dev/null
-	$(LOCK) $(ARGS) pyproject.toml requirements/dev.in --constraints requirements/run.txt \
+	$(LOCK) $(ARGS) --all-extras pyproject.toml requirements/dev.in --constraints requirements/run.txt \
 		--output-file requirements/dev.txt >/dev/null
 
 clean: ## remove the set-up and every cache; never ./data

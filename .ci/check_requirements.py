@@ -20,10 +20,16 @@ def wanted_to_run() -> list[Requirement]:
     return [Requirement(text) for text in project["dependencies"]]
 
 
+def wanted_by_extras() -> list[Requirement]:
+    """Return what the extras need, which the tests try all of."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [Requirement(text) for extra in project["optional-dependencies"].values() for text in extra]
+
+
 def wanted_to_develop() -> list[Requirement]:
-    """Return what dev.in names."""
+    """Return what dev.in names, and what the extras need."""
     lines = (ROOT / "requirements/dev.in").read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [Requirement(line) for line in lines if line and not line.startswith("#")] + wanted_by_extras()
 
 
 def read_pins(name: str, problems: list[str]) -> dict[str, str]:

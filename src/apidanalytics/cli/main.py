@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(run=_status)
 
     proof.add_commands(commands, _add_configuration)
+    _add_collection(commands)
     _add_worker(commands)
     return parser
 
@@ -79,6 +80,22 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
         demo.add_arguments(parser)
     parser.set_defaults(run=_demo)
+
+
+def _add_collection(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    collection = commands.add_parser("collection", help="run the service that hands out signed URLs of object stores")
+    collection.add_argument("--config", type=Path, metavar="FILE", default=Path("collection.yaml"), help="%(default)s")
+    collection.add_argument("--check", action="store_true", help="only check the file, and report all its problems")
+    collection.set_defaults(run=_collection)
+    token = collection.add_subparsers(title="commands", metavar="COMMAND").add_parser(
+        "token", help="make a bearer token, and its entry for the file"
+    )
+    token.add_argument("--name", default="collector", help="who will have it (default: %(default)s)")
+    token.add_argument(
+        "--tenant", action="append", metavar="PATTERN", help="<org>~<env>, * allowed; repeatable (default: *~*)"
+    )
+    token.add_argument("--json", action="store_true", help="for machines")
+    token.set_defaults(run=_collection_token)
 
 
 def _add_worker(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -111,6 +128,19 @@ def _status(options: argparse.Namespace) -> int:
     from apidanalytics.cli import status  # noqa: PLC0415
 
     return status.run(options.config, as_json=options.json)
+
+
+def _collection(options: argparse.Namespace) -> int:
+    from apidanalytics.cli import collection  # noqa: PLC0415
+
+    return collection.run(options)
+
+
+def _collection_token(options: argparse.Namespace) -> int:
+    from apidanalytics.cli import collection  # noqa: PLC0415
+
+    options.tenant = options.tenant or ["*~*"]
+    return collection.token(options)
 
 
 def _worker(options: argparse.Namespace) -> int:

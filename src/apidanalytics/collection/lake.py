@@ -5,6 +5,7 @@ key. Who lists the lake never sees a half-made object.
 """
 
 import os
+import secrets
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +17,17 @@ PARTS: Final = ".part"
 """The folder of what is being written."""
 
 
+class ExistsError(Exception):
+    """There is such an object already, and it is to stay."""
+
+
 class Lake:
     """A folder of objects."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._written = 0
+        self._session = secrets.token_hex(4)  # two servers on one folder must not write the same file
 
     def __repr__(self) -> str:
         return f"<Lake {self.root}>"
@@ -33,17 +39,19 @@ class Lake:
         for path in parts.iterdir():
             path.unlink()
 
-    def begin(self, key: str) -> "Writing":
+    def begin(self, key: str, *, create_only: bool = False) -> "Writing":
         """Begin to write an object; from the event loop's thread, and without touching the disk."""
         self._written += 1
-        return Writing(self.root, key, self.root / PARTS / f"{self._written}.part")
+        part = self.root / PARTS / f"{self._session}-{self._written}.part"
+        return Writing(self.root, key, part, create_only=create_only)
 
 
 class Writing:
     """An object being written. Every method blocks; left without ``publish``, nothing of it remains."""
 
-    def __init__(self, root: Path, key: str, part: Path) -> None:
+    def __init__(self, root: Path, key: str, part: Path, *, create_only: bool) -> None:
         self._root = root
+        self._create_only = create_only
         self._target = root / key
         self._part = part
         self._descriptor = -1
@@ -68,6 +76,7 @@ class Writing:
         """Make the object durable under its key; an older one is replaced at once.
 
         Raises:
+            ExistsError: there is one, and this write is create-only.
             OSError: the disk is full or failing, and the key is as it was.
 
         """
@@ -75,7 +84,7 @@ class Writing:
             os.fsync(self._descriptor)
             self._close()
             _make_directories(self._root, self._target.parent)
-            self._part.rename(self._target)
+            self._appear()
             durable.sync_directory(self._target.parent)
 
     def abandon(self) -> None:
@@ -83,6 +92,15 @@ class Writing:
         with self._lock:
             self._close()
             self._part.unlink(missing_ok=True)
+
+    def _appear(self) -> None:
+        if not self._create_only:
+            self._part.rename(self._target)
+            return
+        try:
+            os.link(self._part, self._target)  # unlike a rename, it never replaces
+        except FileExistsError:
+            raise ExistsError from None
 
     def _write(self, piece: bytes) -> None:
         if self._descriptor < 0:

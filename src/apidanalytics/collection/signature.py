@@ -1,12 +1,11 @@
-"""What a signed URL binds: method, key, content type, encryption and the end of its life, by HMAC-SHA256."""
+"""What a signed URL of the local store binds: method, key, content type, encryption, create-only, the end of its life.
+
+By HMAC-SHA256, with a key that only the server has: it makes the URLs, and it checks what comes back with them.
+"""
 
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import quote
-
-PREFIX: Final = "/lake/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +13,11 @@ class Permission:
     """One PUT that is allowed."""
 
     key: str
-    """``<tenant>/date=.../time=.../<file>``, the tenant's name encoded as on disk."""
+    """The object's, not encoded."""
     content_type: str
     encrypt: bool
+    create_only: bool
+    """An object that is there already stays as it is."""
     expires_at: int
     """Unix seconds."""
 
@@ -34,11 +35,11 @@ class UrlSigner:
     def __repr__(self) -> str:
         return "<UrlSigner>"
 
-    def path(self, permission: Permission) -> str:
-        """Return path and query of the URL for a PUT."""
+    def query(self, permission: Permission) -> str:
+        """Return the query of the URL for a PUT."""
         encrypt = "&encrypt=true" if permission.encrypt else ""
-        query = f"expires={permission.expires_at}{encrypt}&signature={self._sign('PUT', permission)}"
-        return f"{PREFIX}{quote(permission.key)}?{query}"
+        create_only = "&create-only=true" if permission.create_only else ""
+        return f"expires={permission.expires_at}{encrypt}{create_only}&signature={self._sign('PUT', permission)}"
 
     def check(self, method: str, permission: Permission, signature: str, now: float) -> None:
         """Check a request against the signature it brings.
@@ -53,5 +54,6 @@ class UrlSigner:
             raise SignatureError("the URL has expired")
 
     def _sign(self, method: str, permission: Permission) -> str:
-        parts = (method, permission.key, permission.content_type, str(permission.encrypt), str(permission.expires_at))
+        flags = f"encrypt={permission.encrypt} create-only={permission.create_only}"
+        parts = (method, permission.key, permission.content_type, flags, str(permission.expires_at))
         return hmac.new(self._key, "\n".join(parts).encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,147 @@
+"""Which tenant goes where: exact names and patterns, and what is decided about a request."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import quote, unquote
+
+from apidanalytics.layout import format_tenant
+
+
+class Pattern:
+    """``<org>~<env>``, with ``*`` for any characters of one of the two.
+
+    What is odd in a name may be written as it is or percent-encoded; within a name, ``~``, ``/`` and ``*`` must be
+    (``%7E``, ``%2F``, ``%2A``).
+    """
+
+    def __init__(self, text: str) -> None:
+        org, _, env = text.partition("~")
+        self.text = text
+        self._encoded = f"{_encoded(org)}~{_encoded(env)}"
+        self._form = re.compile(re.escape(self._encoded).replace(r"\*", "[^~]*"))
+        self.has_wild_org, self.has_wild_env = "*" in org, "*" in env
+
+    def __repr__(self) -> str:
+        return f"<Pattern {self.text}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and other._encoded == self._encoded
+
+    def __hash__(self) -> int:
+        return hash(self._encoded)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is the name of one tenant."""
+        return not (self.has_wild_org or self.has_wild_env)
+
+    @property
+    def tenant(self) -> str:
+        """The encoded name of the one tenant."""
+        return self._encoded
+
+    def matches(self, tenant: str) -> bool:
+        """Say whether it stands for the tenant of this encoded name."""
+        return self._form.fullmatch(tenant) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Where the objects of some tenants go."""
+
+    pattern: Pattern
+    store: str
+    prefix: str
+    """With ``{org}``, ``{env}`` and ``{tenant}`` in it."""
+    expires_seconds: int
+    content_types: Sequence[str]
+
+    def prefix_of(self, tenant: str) -> str:
+        """Return what stands in front of the keys of a tenant, given by its encoded name."""
+        org, _, env = tenant.partition("~")
+        return self.prefix.format(org=org, env=env, tenant=tenant)
+
+
+class Denial(Enum):
+    """Why a tenant gets no URL."""
+
+    NOT_ALLOWED = "this token is not for this tenant"
+    UNKNOWN = "no such tenant"
+    UNUSABLE = "no object key can be made of the name of this tenant"
+    AMBIGUOUS = "tenant can be read in more than one way: name it exactly in the configuration, with ~ as %7E"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The tenant, and its rule."""
+
+    tenant: str
+    """Its encoded name."""
+    rule: Rule
+
+    def key(self, relative_path: str) -> str:
+        """Return the whole key of an object of this tenant."""
+        return f"{self.rule.prefix_of(self.tenant)}/{relative_path}"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether no name in the key begins with a dot: ``..`` would lead out of the prefix."""
+        return not any(name.startswith(".") for name in self.rule.prefix_of(self.tenant).split("/"))
+
+
+class Rules:
+    """All rules, exact ones found at once."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._exact = {rule.pattern.tenant: rule for rule in rules if rule.pattern.is_exact}
+        self._patterns = [rule for rule in rules if not rule.pattern.is_exact]
+
+    def decide(self, readings: Sequence[tuple[str, str]], allows: Callable[[str], bool]) -> Found | Denial:
+        """Say what becomes of a request for a tenant that may be read in these ways.
+
+        A tenant the token is not for is denied before anyone looks whether it is there.
+        """
+        tenants = (format_tenant(org, env) for org, env in readings)
+        allowed = [tenant for tenant in tenants if allows(tenant)]
+        if not allowed:
+            return Denial.NOT_ALLOWED
+        found = self._exactly(allowed) or self._by_pattern(allowed)
+        if len(found) > 1:
+            return Denial.AMBIGUOUS
+        if not found:
+            return Denial.UNKNOWN
+        return found[0] if found[0].is_usable else Denial.UNUSABLE
+
+    def _exactly(self, tenants: Sequence[str]) -> list[Found]:
+        return [Found(tenant=tenant, rule=self._exact[tenant]) for tenant in tenants if tenant in self._exact]
+
+    def _by_pattern(self, tenants: Sequence[str]) -> list[Found]:
+        rules = ((tenant, self._first(tenant)) for tenant in tenants)
+        return [Found(tenant=tenant, rule=rule) for tenant, rule in rules if rule is not None]
+
+    def _first(self, tenant: str) -> Rule | None:
+        return next((rule for rule in self._patterns if rule.pattern.matches(tenant)), None)
+
+
+def prefix_problem(prefix: str, pattern: Pattern) -> str | None:
+    """Say why a prefix is not good for a pattern; None: it is.
+
+    Two tenants must never share a prefix: what ``*`` stands for has to be in it, apart from what stands beside it.
+    """
+    bare = re.sub(r"\{(org|env|tenant)\}", "", prefix)
+    if "{" in bare or "}" in bare:
+        return "only {org}, {env} and {tenant} may stand in braces"
+    needed = ("org", pattern.has_wild_org), ("env", pattern.has_wild_env)
+    for part, is_wild in needed:
+        if is_wild and f"{{{part}}}" not in prefix and "{tenant}" not in prefix:
+            return f"the tenants of {pattern.text} would share it: {{{part}}} or {{tenant}} must be in it"
+    if any(segment.count("{") > 1 for segment in prefix.split("/")):
+        return "more than one of {org}, {env} and {tenant} between two / could read the same for two tenants"
+    return None
+
+
+def _encoded(part: str) -> str:
+    pieces = (quote(unquote(piece), safe="._-").replace("~", "%7E") for piece in part.split("*"))
+    return "*".join(pieces)

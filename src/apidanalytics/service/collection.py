@@ -1,0 +1,197 @@
+"""The collection service as a process: started, reloaded, drained."""
+
+import asyncio
+import signal
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from apidanalytics.clock import SystemClock
+from apidanalytics.collection.local import PREFIX
+from apidanalytics.collection.server import CollectionServer
+from apidanalytics.collection.settings import CollectionSettings, load
+from apidanalytics.errors import ConfigurationError
+from apidanalytics.service.agent import Agent, Step
+from apidanalytics.service.collection_parts import Built, build, refresh
+from apidanalytics.service.notify import notify
+from apidanalytics.service.parts import host_and_port
+from apidanalytics.service.tls import tls_context
+
+LOOK_SECONDS: Final = 1.0
+"""How often the files are looked at for a change; what changed must rest for as long before it is read."""
+REFRESH_SECONDS: Final = 60.0
+"""How often credentials are looked after; botocore fetches new ones a quarter of an hour before the old ones end."""
+RETRY_SECONDS: Final = 5.0
+"""How often while a store has none."""
+
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_NEEDS_RESTART: Final = ("listen", "base_path")
+
+Signature = tuple[tuple[int, int, int], ...]
+OnReady = Callable[[str], None]
+
+log = structlog.get_logger()
+
+
+def run_collection(config_file: Path, settings: CollectionSettings, on_ready: OnReady) -> int:
+    """Run the service until a signal ends it; return its exit code.
+
+    Raises:
+        ConfigurationError: a store cannot be made.
+        OSError: the address is not to be had, or the certificate cannot be used.
+
+    """
+    return uvloop.run(_run(config_file, settings, on_ready))
+
+
+async def _run(config_file: Path, settings: CollectionSettings, on_ready: OnReady) -> int:
+    return await CollectionService(config_file, settings, on_ready).agent.run()
+
+
+class CollectionService:
+    """The parts: each ``_start_x`` makes what its step needs, each ``_stop_x`` ends it."""
+
+    _built: Built
+    _server: CollectionServer
+    _runner: web.AppRunner
+
+    def __init__(self, config_file: Path, settings: CollectionSettings, on_ready: OnReady) -> None:
+        self._config_file = config_file
+        self._settings = settings
+        self._on_ready = on_ready
+        self._clock = SystemClock()
+        self._tls: ssl.SSLContext | None = None
+        self._url = ""
+        self._asked = asyncio.Event()
+        self._missing_credentials = False
+        steps = [
+            Step(name="stores", start=self._start_stores, stop=self._stop_stores),
+            Step(name="server", start=self._start_server, stop=self._stop_server),
+            Step(name="reloading", start=self._start_reloading, stop=self._stop_reloading),
+        ]
+        shutdown_seconds = settings.service["shutdown_timeout"]
+        self.agent = Agent(steps=steps, shutdown_seconds=shutdown_seconds, clock=self._clock)
+
+    async def _start_stores(self) -> None:
+        self._built = await asyncio.to_thread(build, self._settings, None, self._clock)
+        self.agent.spawn("credentials", self._keep_credentials())
+
+    async def _stop_stores(self, _seconds: float) -> None:
+        await self.agent.cancel("credentials")
+
+    async def _start_server(self) -> None:
+        service = self._settings.service
+        self._server = CollectionServer(self._built.in_force, self._clock)
+        self._tls = await asyncio.to_thread(_tls, self._settings)
+        app = self._server.application(service["base_path"] or "")
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=service["shutdown_timeout"])
+        await self._runner.setup()
+        host, port = host_and_port(service["listen"])
+        await web.TCPSite(self._runner, host or None, port, ssl_context=self._tls).start()
+        self._url = self._own_url(self._runner.addresses[0])
+        self._place_local_stores(self._built)
+        if self._tls is None and host not in _LOOPBACK:
+            log.warning("collection.without_tls", listen=service["listen"], hint="tokens and URLs travel in the clear")
+
+    async def _stop_server(self, _seconds: float) -> None:
+        notify("STOPPING=1")
+        self._server.is_stopping = True
+        await self._runner.cleanup()
+
+    async def _start_reloading(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
+        seen = await asyncio.to_thread(_look, self._settings)
+        self.agent.spawn("reloading", self._watch(seen))
+        log.info("collection.ready", url=self._url, stores=sorted(self._built.in_force.stores))
+        notify("READY=1", f"STATUS=serves at {self._url}")
+        self._on_ready(self._url)
+
+    async def _stop_reloading(self, _seconds: float) -> None:
+        await self.agent.cancel("reloading")
+
+    # What runs beside the requests.
+
+    async def _keep_credentials(self) -> None:
+        """Let the stores renew what they sign with, in a thread, so that no request waits for it."""
+        has_all = True
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS if has_all else RETRY_SECONDS)
+            has_all = await asyncio.to_thread(refresh, self._built.in_force.stores)
+
+    async def _watch(self, seen: Signature) -> None:
+        """Reload when asked to, and when a file has changed and rests."""
+        before = seen
+        while True:
+            is_asked = await self._asked_within(LOOK_SECONDS)
+            now = await asyncio.to_thread(_look, self._built.settings)
+            if is_asked or (now != seen and now == before):
+                await self._reload()
+                seen = await asyncio.to_thread(_look, self._built.settings)
+            before = now
+
+    async def _asked_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._asked.wait(), seconds)
+        except TimeoutError:
+            return False
+        self._asked.clear()
+        return True
+
+    async def _reload(self) -> None:
+        """Put what the file says now in force as a whole, or nothing of it."""
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            settings = await asyncio.to_thread(load, self._config_file)
+            built = await asyncio.to_thread(build, settings, self._built, self._clock)
+            await asyncio.to_thread(self._renew_tls, settings)
+        except (ConfigurationError, OSError) as error:
+            problems = error.problems if isinstance(error, ConfigurationError) else [str(error)]
+            log.error("collection.reload_refused", problems=problems, hint="what was in force stays")  # noqa: TRY400 - the reason says it all
+        else:
+            self._place_local_stores(built)
+            self._built, self._server.in_force = built, built.in_force
+            log.info("collection.reloaded", stores=sorted(settings.stores), tokens=len(settings.tokens))
+        notify("READY=1")
+
+    def _renew_tls(self, settings: CollectionSettings) -> None:
+        """Take up a new certificate; connections that are open keep the old one."""
+        for key in _NEEDS_RESTART:
+            if settings.service[key] != self._settings.service[key]:
+                log.warning("collection.needs_restart", key=key)
+        fresh = _tls(settings)
+        if (fresh is None) != (self._tls is None):
+            log.warning("collection.needs_restart", key="tls_cert")
+        elif self._tls is not None:
+            self._tls.load_cert_chain(settings.service["tls_cert"], settings.service["tls_key"])
+
+    def _place_local_stores(self, built: Built) -> None:
+        for name, store, public_url in built.local_stores():
+            store.base_url = f"{public_url or self._url}{PREFIX}{name}/"
+
+    def _own_url(self, bound: tuple[str, int]) -> str:
+        host, port = str(bound[0]), bound[1]
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _tls(settings: CollectionSettings) -> ssl.SSLContext | None:
+    cert, key = settings.service["tls_cert"], settings.service["tls_key"]
+    return tls_context(cert, key) if cert is not None else None
+
+
+def _look(settings: CollectionSettings) -> Signature:
+    return tuple(_stat(path) for path in settings.files)
+
+
+def _stat(path: Path) -> tuple[int, int, int]:
+    try:
+        seen = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (seen.st_ino, seen.st_mtime_ns, seen.st_size)
