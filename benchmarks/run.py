@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import packing, scopes, service, starting, traffic, wrk, yardsticks
+from benchmarks import packing, scopes, service, signing, starting, traffic, wrk, yardsticks
 from benchmarks.packing import Packing
 from benchmarks.results import Cost, together
+from benchmarks.signing import Signing
 from benchmarks.starting import Starting
 
 BATCHES: Final = (1, 10, 100, 500)
@@ -36,7 +37,8 @@ class Plan:
     memory_tenants: int = 10_000
     packing_megabytes: int = 400
     start_megabytes: int = 1_000
-    parts: frozenset[str] = frozenset({"grid", "tenants", "memory", "packing", "starting"})
+    signed_urls: int = 2_000
+    parts: frozenset[str] = frozenset({"grid", "tenants", "memory", "packing", "starting", "signing"})
 
 
 QUICK: Final = Plan(
@@ -48,6 +50,7 @@ QUICK: Final = Plan(
     encodings=(False,),
     packing_megabytes=100,
     start_megabytes=200,
+    signed_urls=500,
 )
 
 
@@ -60,6 +63,7 @@ class Results:
     memory: tuple[Cost, Cost] | None = None
     packing: Packing | None = None
     starting: Starting | None = None
+    signing: list[Signing] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -69,6 +73,7 @@ class Results:
             "memory": [cost.as_json() for cost in self.memory or ()],
             "packing": asdict(self.packing) if self.packing else None,
             "starting": asdict(self.starting) if self.starting else None,
+            "signing": [asdict(signing) for signing in self.signing],
         }
 
 
@@ -93,6 +98,8 @@ class Run:
             results.packing = packing.measure(self._below, self._plan.packing_megabytes)
         if "starting" in self._plan.parts:
             results.starting = starting.measure(self._below, self._plan.start_megabytes)
+        if "signing" in self._plan.parts:
+            results.signing = signing.measure(self._below, self._plan.signed_urls)
         return results
 
     def _grid(self) -> Iterator[Cost]:

@@ -17,6 +17,8 @@ AGENT_MEGABYTES = 120.0
 MANY_TENANTS_MEGABYTES = 100.0
 PACKING_MEGABYTES = 100.0
 START_SECONDS = 2.0
+SIGNING_MICROSECONDS = 1000.0
+"""Highest CPU per signed URL, whatever the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +123,6 @@ def _scenarios(results: Results) -> Iterator[Verdict]:
     if results.starting:
         what = f"start over {results.starting.megabytes:,.0f} MB of unpacked spools, until a batch is accepted"
         yield Verdict(what=what, measured=results.starting.accepts_after_seconds, limit=START_SECONDS, unit="s")
+    for signing in results.signing:
+        what = f"CPU of a signed URL from the collection service, {signing.store}"
+        yield Verdict(what=what, measured=signing.microseconds, limit=SIGNING_MICROSECONDS, unit="µs")

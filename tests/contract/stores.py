@@ -207,9 +207,12 @@ def local() -> Iterator[Real]:
 
 @contextlib.contextmanager
 def served(store: LocalStore) -> Iterator[str]:
+    async def take(request: web.Request) -> web.Response:
+        return await store.put(request, request.match_info["key"])
+
     loop = asyncio.new_event_loop()
-    app = web.Application()
-    app.router.add_put(PREFIX + "{key:.+}", lambda request: store.put(request, request.match_info["key"]))
+    app = web.Application(client_max_size=0)
+    app.router.add_put(PREFIX + "{key:.+}", take)
     runner = web.AppRunner(app)
     loop.run_until_complete(runner.setup())
     loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())

@@ -4,12 +4,14 @@ import argparse
 import json
 import sys
 
+from apidanalytics.clock import SystemClock
 from apidanalytics.collection import keys
 from apidanalytics.collection.settings import load
 from apidanalytics.collection.tokens import hash_token, make_token
 from apidanalytics.config.kinds import Kind
 from apidanalytics.errors import ConfigurationError
 from apidanalytics.service.collection import run_collection
+from apidanalytics.service.collection_parts import check
 from apidanalytics.telemetry import logs
 
 
@@ -17,11 +19,9 @@ def run(options: argparse.Namespace) -> int:
     """Run the service until a signal ends it, or only check its file; return the exit code."""
     settings = load(options.config)
     if options.check:
-        stores = ", ".join(sorted(settings.stores))
-        print(
-            f"The configuration is good: stores {stores}; {len(settings.rules)} tenants or patterns;"
-            f" {len(settings.tokens)} tokens."
-        )
+        check(settings, SystemClock())
+        counts = f"stores: {', '.join(sorted(settings.stores))}; entries of tenants: {len(settings.rules)};"
+        print(f"The configuration is good: {counts} tokens: {len(settings.tokens)}.")
         return 0
     service = settings.service
     logs.configure(level=service["log_level"], form=service["log_format"], process="collection")

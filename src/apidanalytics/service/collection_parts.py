@@ -102,6 +102,24 @@ def make_store(settings: StoreSettings, clock: Clock) -> Store:
     return store
 
 
+def check(settings: CollectionSettings, clock: Clock) -> None:
+    """Try whether the stores could be made, and leave no trace.
+
+    Raises:
+        ConfigurationError: with each one that could not.
+
+    """
+    problems = []
+    for name, wanted in settings.stores.items():
+        try:
+            if wanted.type != "local":
+                make_store(wanted, clock)
+        except (OSError, ValueError) as error:
+            problems.append(f"stores.{name}: {error}")
+    if problems:
+        raise ConfigurationError(problems)
+
+
 def refresh(stores: Mapping[str, Store]) -> bool:
     """Let each store get what it needs; return whether all have it. It blocks."""
     missing = 0
