@@ -32,7 +32,7 @@ class Signing:
 def measure(below: Path, urls: int) -> list[Signing]:
     """Ask for so many URLs of each kind of store, one after the other."""
     with directory(below) as folder:
-        token, entry = make_token(folder, "bench", "*~*")
+        token, entry = make_token("bench", "*~*")
         (folder / "account.json").write_text(service_account()[0])
         configuration = {
             "listen": "127.0.0.1:0",

@@ -41,6 +41,7 @@ FILES_PER_SPOOL: Final = 1_000_000
 
 _SAFE: Final = "._-"
 _TIME: Final = "%Y%m%d%H%M%S"
+_TIME_LENGTH: Final = 14
 _SPOOL_NUMBER: Final = r"(?P<number>[0-9a-f]{12})"
 _RECOVERED: Final = r"[0-9]{14}\.[0-9]{3}"
 _BUCKET: Final = re.compile(
@@ -84,7 +85,11 @@ def parse_instant(text: str) -> int:
         ValueError: there is no such instant.
 
     """
-    return int(datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp())
+    if len(text) != _TIME_LENGTH or not (text.isascii() and text.isdigit()):
+        raise ValueError("not an instant")
+    # strptime takes ten times as long, and this runs for every file and every signed URL.
+    month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(4, _TIME_LENGTH, 2))
+    return int(datetime(int(text[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
 
 
 def format_recovery_time(at: float) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from apidanalytics.collection import tokens
 from tests.harness import ROOT, wait_until
 
 FILE = "ab12_20260102030405.20260102030605_node-1_writer_7.txt.gz"
@@ -38,11 +39,10 @@ def command(*arguments: str, cwd: Path, environment: dict[str, str] | None = Non
     )
 
 
-def make_token(cwd: Path, name: str, *tenants: str) -> tuple[str, dict[str, Any]]:
-    """Return a token and its entry for the file."""
-    options = [word for tenant in tenants for word in ("--tenant", tenant)]
-    made = json.loads(command("token", "--json", "--name", name, *options, cwd=cwd).stdout)
-    return made["token"], made["entry"]
+def make_token(name: str, *tenants: str) -> tuple[str, dict[str, Any]]:
+    """Return a token and its entry for the file, as ``apidanalytics collection token`` prints them."""
+    token = tokens.make_token()
+    return token, {"name": name, "hash": tokens.hash_token(token), "tenants": list(tenants)}
 
 
 def variables(more: dict[str, str] | None) -> dict[str, str]:

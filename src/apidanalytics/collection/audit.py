@@ -16,10 +16,14 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from apidanalytics.clock import Clock
 
@@ -36,14 +40,17 @@ class Rotation:
 
 
 class AuditLog:
-    """Appends entries, those that come while others are being written in one go, by a thread."""
+    """Appends entries by a thread of its own; those that come while others are being written go in one write."""
 
     def __init__(self, path: Path, rotation: Rotation, clock: Clock) -> None:
         self._path = path
         self.rotation = rotation
         self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._is_writing = False
+        self._known: tuple[int, float] = (0, 0.0)
+        """Inode of the current file, and the time of its first entry."""
 
     def __repr__(self) -> str:
         return f"<AuditLog {self._path} waiting={len(self._waiting)}>"
@@ -56,52 +63,54 @@ class AuditLog:
 
         """
         at = format_time(self._clock.now(), milliseconds=True)
-        line = json.dumps({"at": at, **entry}, ensure_ascii=False).encode() + b"\n"
         written = asyncio.get_running_loop().create_future()
-        self._waiting.append((line, written))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_waiting())
+        self._waiting.append((msgspec.json.encode({"at": at, **entry}) + b"\n", written))
+        if not self._is_writing:
+            self._write_waiting()
         await written
 
-    async def _write_waiting(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                await asyncio.to_thread(self._append, [line for line, _ in batch])
-            except OSError as error:
-                for _, written in batch:
-                    if not written.done():
-                        written.set_exception(error)
-            else:
-                for _, written in batch:
-                    if not written.done():
-                        written.set_result(None)
+    def _write_waiting(self) -> None:
+        batch, self._waiting = self._waiting, []
+        self._is_writing = bool(batch)
+        if batch:
+            content = b"".join(line for line, _ in batch)
+            appended = asyncio.get_running_loop().run_in_executor(self._thread, self._append, content)
+            appended.add_done_callback(partial(self._appended, [written for _, written in batch]))
 
-    def _append(self, lines: Sequence[bytes]) -> None:
-        content = b"".join(lines)
-        self._rotate_if_due(len(content))
-        # Opened anew each time: whoever moved the file away meanwhile gets no more lines into it.
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def _appended(self, batch: Sequence["asyncio.Future[None]"], appended: "asyncio.Future[None]") -> None:
+        error = appended.exception()
+        for written in batch:
+            if written.done():
+                continue  # who waited has gone away
+            if error is None:
+                written.set_result(None)
+            else:
+                written.set_exception(error)
+        self._write_waiting()
+
+    # In the thread.
+
+    def _append(self, content: bytes) -> None:
+        """Append to the file that has the name now: whoever moved one away meanwhile gets no more lines into it."""
+        descriptor = self._open()
         try:
-            start = os.fstat(descriptor).st_size
-            try:
-                _write_all(descriptor, content)
-            except OSError:
-                os.ftruncate(descriptor, start)  # no half lines, and none of a URL that nobody got
-                raise
+            seen = os.fstat(descriptor)
+            if seen.st_size and self._is_due(seen, len(content)):
+                self._rotate()
+                os.close(descriptor)
+                descriptor = self._open()
+            _write_all(descriptor, content)
         finally:
             os.close(descriptor)
 
-    def _rotate_if_due(self, more_bytes: int) -> None:
-        try:
-            size = self._path.stat().st_size
-        except FileNotFoundError:
-            return
-        now = self._clock.now()
-        is_old = now - self._began_at() >= self.rotation.max_age_seconds
-        if size and (is_old or size + more_bytes > self.rotation.max_bytes):
-            self._path.rename(self._free_name(now))
-            self._remove_oldest()
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def _is_due(self, seen: os.stat_result, more_bytes: int) -> bool:
+        if self._known[0] != seen.st_ino:
+            self._known = (seen.st_ino, self._began_at())
+        is_old = self._clock.now() - self._known[1] >= self.rotation.max_age_seconds
+        return is_old or seen.st_size + more_bytes > self.rotation.max_bytes
 
     def _began_at(self) -> float:
         """Return the time of the first entry; of a file that does not begin with one, that of its last change."""
@@ -111,6 +120,11 @@ class AuditLog:
             return datetime.fromisoformat(json.loads(first)["at"]).timestamp()
         except (ValueError, KeyError, TypeError):
             return self._path.stat().st_mtime
+
+    def _rotate(self) -> None:
+        self._path.rename(self._free_name(self._clock.now()))
+        self._known = (0, 0.0)  # the next file may get the inode of one that is removed
+        self._remove_oldest()
 
     def _free_name(self, now: float) -> Path:
         name = f"{self._path.name}.{datetime.fromtimestamp(now, UTC):{_SUFFIX}}"
@@ -130,6 +144,11 @@ def format_time(at: float, *, milliseconds: bool = False) -> str:
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
+    start = os.fstat(descriptor).st_size
     view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError:
+        os.ftruncate(descriptor, start)  # no half lines, and none of a URL that nobody got
+        raise

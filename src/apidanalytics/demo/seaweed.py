@@ -107,6 +107,8 @@ class Seaweed:
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
         identities = {"identities": [{"name": "demo", "credentials": [pair], "actions": actions}]}
         _write(self._directory / "identities.json", json.dumps(identities))
+        # One volume at a time instead of seven: the first write waits for them.
+        _write(self._directory / "master.toml", "[master.volume_growth]\ncopy_1 = 1\n")
         # The key that wraps the keys of objects that are to be encrypted.
         _write(self._directory / "security.toml", f'[s3.sse]\nkek = "{secrets.token_hex(32)}"\n')
 
