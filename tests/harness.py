@@ -67,11 +67,13 @@ class ServiceProcess:
         environment: Mapping[str, str] | None = None,
         arguments: tuple[str, ...] = ("run", "--embedded"),
         wrapper: tuple[str, ...] = (),
+        command: tuple[str, ...] = (),
     ) -> None:
+        """``command`` is what is run instead, when the service is not started by hand."""
         self.settings = {key: _as_text(value) for key, value in settings.items()}
         self.environment = dict(environment or {})
         self.directory = Path(self.settings["local_storage_path"])
-        self._command = (*wrapper, sys.executable, "-m", "apidanalytics", *arguments)
+        self._command = command or (*wrapper, sys.executable, "-m", "apidanalytics", *arguments)
         self._log_path = self.directory.with_name(self.directory.name + ".log")
         self._sessions: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None

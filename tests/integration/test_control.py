@@ -118,22 +118,22 @@ async def test_a_worker_that_keeps_dying_is_not_restarted_in_a_rush(supervise):
 
 def test_the_socket_of_a_worker_outlives_it_until_it_is_closed_on_purpose():
     listeners = Listeners("127.0.0.1:0", 1)
-    listener = listeners.get(0)
+    listener = listeners.get(0)[0]
     address = listener.getsockname()
     socket.create_connection(address).close()
-    assert listeners.get(0) is listener
+    assert listeners.get(0)[0] is listener
     listeners.close(0)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address)
-    assert listeners.get(0).getsockname() == address, "opened again on the same port"
+    assert listeners.get(0)[0].getsockname() == address, "opened again on the same port"
     listeners.close_all()
 
 
 def test_all_workers_listen_on_the_port_that_the_first_one_was_given():
     listeners = Listeners("127.0.0.1:0", 3)
     listeners.open_all()
-    assert len({listeners.get(index).getsockname() for index in range(3)}) == 1
-    assert listeners.url == f"http://127.0.0.1:{listeners.get(0).getsockname()[1]}"
+    assert len({listeners.get(index)[0].getsockname() for index in range(3)}) == 1
+    assert listeners.url == f"http://127.0.0.1:{listeners.get(0)[0].getsockname()[1]}"
     listeners.close_all()
 
 
@@ -163,7 +163,7 @@ def test_a_unix_socket_left_by_a_dead_process_is_replaced_and_removed_at_the_end
     listeners = Listeners(f"unix:{path}", 2)
     listeners.open_all()
     assert listeners.is_shared
-    assert listeners.get(0) is listeners.get(1)
+    assert listeners.get(0)[0] is listeners.get(1)[0]
     listeners.close_all()
     assert not path.exists()
 

@@ -65,12 +65,20 @@ def _parser() -> argparse.ArgumentParser:
 
     proof.add_commands(commands, _add_configuration)
     _add_collection(commands)
+    _add_change(commands, "reload", "apply changed settings without refusing a connection")
+    _add_change(commands, "upgrade", "go on with the program that is installed now, without refusing a connection")
     _add_worker(commands)
     return parser
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="default: apid_config.yaml, or APID_CONFIG_FILE")
+
+
+def _add_change(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", kind: str, help_text: str) -> None:
+    change = commands.add_parser(kind, help=help_text)
+    _add_configuration(change)
+    change.set_defaults(run=lambda options: _change(options, kind))
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +110,7 @@ def _add_worker(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command by which the agent starts a worker; nobody types it, so no help lists it."""
     worker = commands.add_parser("worker")
     worker.add_argument("--control-fd", type=int, required=True)
-    worker.add_argument("--listen-fd", type=int, required=True)
+    worker.add_argument("--listen-fd", type=int, action="append", required=True)
     worker.set_defaults(run=_worker)
 
 
@@ -141,6 +149,12 @@ def _collection_token(options: argparse.Namespace) -> int:
 
     options.tenant = options.tenant or ["*~*"]
     return collection.token(options)
+
+
+def _change(options: argparse.Namespace, kind: str) -> int:
+    from apidanalytics.cli import change  # noqa: PLC0415
+
+    return change.run(options.config, kind)
 
 
 def _worker(options: argparse.Namespace) -> int:

@@ -3,22 +3,29 @@
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 from apidanalytics import config
+from apidanalytics.service.changing import Launch
 from apidanalytics.service.run import run_agent
-from apidanalytics.telemetry import logs
 
 
 def run(config_file: Path | None, *, embedded: bool) -> int:
     """Run until a signal ends it; return the exit code."""
-    settings = config.load(config_file=config_file, environ=os.environ, embedded=embedded)
-    logs.configure(level=settings.log_level, form=settings.log_format, process="agent")
+    load = partial(config.load, config_file=config_file, environ=os.environ, embedded=embedded)
+    launch = Launch(settings=load(), load=load, check_command=_check(config_file, embedded=embedded), embedded=embedded)
     try:
-        return run_agent(settings, embedded=embedded, on_ready=_greet if sys.stdout.isatty() else None)
+        return run_agent(launch, _greet if sys.stdout.isatty() else None)
     except OSError as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 1
+
+
+def _check(config_file: Path | None, *, embedded: bool) -> list[str]:
+    """Return the command that has the program on disk check the configuration this one was started with."""
+    named = [] if config_file is None else ["--config", str(config_file)]
+    return [sys.executable, "-m", "apidanalytics", "check-config", "--json", *named, *["--embedded"][: int(embedded)]]
 
 
 def _greet(url: str, example_scope: str | None) -> None:

@@ -42,6 +42,9 @@ def _show(status: dict[str, Any], console: Console) -> None:
     if status["workers"]:
         console.print(_workers(status["workers"]))
     console.print(_tenants(status["tenants"], status["totals"]))
+    if status.get("draining"):
+        pids = ", ".join(str(worker["pid"]) for worker in status["draining"])
+        console.print(Text(f"Workers of before the last change, draining: {pids}", style="yellow"))
     for problem in status.get("problems", []):
         console.print(Text(f"! {problem}", style="bold red"))
 

@@ -4,6 +4,7 @@ Its end is also a message: a worker that sees it knows that the agent is gone, a
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, Self, cast
@@ -37,6 +38,15 @@ class Channel(asyncio.Protocol):
         """Send a message; nothing happens when the other side is gone."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(msgspec.json.encode(message) + b"\n")
+
+    def detach(self) -> socket.socket | None:
+        """Let go of this end and return it, so that the other one notices nothing; None when it is closed."""
+        if self._transport is None or self._transport.is_closing():
+            return None
+        end = socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
+        self._on_lost = lambda: None
+        self._transport.close()
+        return end
 
     def close(self) -> None:
         """Close this end; the other one notices."""

@@ -34,6 +34,16 @@ class DataDirectoryLock:
         os.pwrite(descriptor, f"pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n".encode(), 0)
         return cls(descriptor)
 
+    @classmethod
+    def adopt(cls, descriptor: int) -> Self:
+        """Go on with a lock that the program before this one took; the kernel never let go of it."""
+        os.set_inheritable(descriptor, False)
+        return cls(descriptor)
+
+    def fileno(self) -> int:
+        """Return the descriptor that carries the lock."""
+        return self._descriptor
+
     def release(self) -> None:
         """Let go; a second time does nothing."""
         if self._descriptor >= 0:

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,29 +15,36 @@ BACKLOG: Final = 4096
 
 
 class Listeners:
-    """One socket per worker on the same TCP address, or one unix socket that all share.
+    """One socket per worker on the same TCP address, or one or more sockets that all workers share.
 
     With SO_REUSEPORT the kernel spreads new connections over the sockets, and those that wait in the queue of a
-    worker that died are served by its successor, which inherits the socket.
+    worker that died are served by its successor, which inherits the socket. Shared are a unix socket and those that
+    systemd opened. Sockets of an agent before this one are taken over, never closed: connections may wait in them.
     """
 
-    def __init__(self, address: str, count: int) -> None:
+    def __init__(
+        self, address: str, count: int, inherited: Sequence[socket.socket] = (), *, is_activated: bool = False
+    ) -> None:
+        """Take over ``inherited``: they listen on this address, or, ``is_activated``, wherever systemd opened them."""
         self._address = parse_listen(address)
-        self._sockets: list[socket.socket | None] = [None] * count
-        self._unix: socket.socket | None = None
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether all workers accept from one socket."""
-        return isinstance(self._address, Path)
+        self.is_shared = is_activated or isinstance(self._address, Path)
+        """Whether all workers accept from the same sockets."""
+        self._is_activated = is_activated
+        self._shared: list[socket.socket] = list(inherited) if self.is_shared else []
+        self._of: list[list[socket.socket]] = [[] for _ in range(count)]
+        if not self.is_shared:
+            for index, opened in enumerate(inherited):
+                self._of[index % count].append(opened)
+                self._address = opened.getsockname()[:2]
 
     @property
     def url(self) -> str:
         """The address as clients write it (without the scheme's s)."""
+        if self._is_activated:
+            return _url_of(self._shared[0])
         if isinstance(self._address, Path):
             return f"unix:{self._address}"
-        host, port = self._address
-        return f"http://{f'[{host}]' if ':' in host else host or '0.0.0.0'}:{port}"  # noqa: S104 - a name to show
+        return _url(*self._address)
 
     def open_all(self) -> None:
         """Open every socket.
@@ -45,12 +53,12 @@ class Listeners:
             OSError: the address is taken or not ours.
 
         """
-        for index in range(len(self._sockets)):
+        for index in range(len(self._of)):
             self.get(index)
 
     def is_shared_with_others(self) -> bool:
         """Tell, before ``open_all``, whether another process listens on the TCP address, and would get a share."""
-        if isinstance(self._address, Path) or not self._address[1]:
+        if self.is_shared or isinstance(self._address, Path) or not self._address[1] or any(self._of):
             return False
         family, kind, protocol, _, address = _resolve(*self._address)
         with socket.socket(family, kind, protocol) as probe:
@@ -61,34 +69,47 @@ class Listeners:
                 return error.errno == errno.EADDRINUSE
         return False
 
-    def get(self, index: int) -> socket.socket:
-        """Return the socket of this worker, opened again if it was closed."""
-        if isinstance(self._address, Path):
-            if self._unix is None:
-                self._unix = _open_unix(self._address)
-            return self._unix
-        opened = self._sockets[index]
-        if opened is None:
-            opened = _open_tcp(*self._address)
+    def get(self, index: int) -> Sequence[socket.socket]:
+        """Return the sockets of this worker, opened again if they were closed."""
+        if self.is_shared:
+            if not self._shared and isinstance(self._address, Path):
+                self._shared = [_open_unix(self._address)]
+            return self._shared
+        assert isinstance(self._address, tuple)
+        opened = self._of[index]
+        if not opened:
+            opened.append(_open_tcp(*self._address))
             # Port 0 means any free one: the first socket chooses for all.
-            self._address = (self._address[0], opened.getsockname()[1])
-            self._sockets[index] = opened
+            self._address = (self._address[0], opened[0].getsockname()[1])
         return opened
 
     def close(self, index: int) -> None:
-        """Close the socket of a worker that stays down, so that no connection waits for it; not a shared one."""
-        opened, self._sockets[index] = self._sockets[index], None
-        if opened is not None:
+        """Close the sockets of a worker that stays down, so that no connection waits for it; not shared ones."""
+        for opened in self._of[index]:
             opened.close()
+        self._of[index] = []
 
     def close_all(self) -> None:
-        """Close every socket and remove the name of a unix one."""
-        for index in range(len(self._sockets)):
-            self.close(index)
-        if self._unix is not None and isinstance(self._address, Path):
-            self._unix.close()
-            self._unix = None
+        """Close every socket and remove the name of a unix one of ours."""
+        for opened in self.detach():
+            opened.close()
+        if isinstance(self._address, Path) and not self._is_activated:
             self._address.unlink(missing_ok=True)
+
+    def detach(self) -> list[socket.socket]:
+        """Let go of every socket, and return them: they listen on."""
+        sockets = self._shared + [opened for group in self._of for opened in group]
+        self._shared, self._of = [], [[] for _ in self._of]
+        return sockets
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host or '0.0.0.0'}:{port}"  # noqa: S104 - a name to show
+
+
+def _url_of(opened: socket.socket) -> str:
+    name = opened.getsockname()
+    return f"unix:{name}" if opened.family == socket.AF_UNIX else _url(*name[:2])
 
 
 def _open_tcp(host: str, port: int) -> socket.socket:

@@ -23,6 +23,8 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.control.channel import Channel, Message
+from apidanalytics.control.child import Child
+from apidanalytics.control.handover import FormerWorker
 from apidanalytics.control.sockets import Listeners
 
 log = structlog.get_logger()
@@ -58,7 +60,7 @@ def restart_pause(early_deaths: int) -> float:
 class _Worker:
     index: int
     state: WorkerState = WorkerState.DOWN
-    process: asyncio.subprocess.Process | None = None
+    process: Child | None = None
     channel: Channel | None = None
     restarts: int = 0
     early_deaths: int = 0
@@ -136,6 +138,11 @@ class Supervisor:
         """Whether any worker accepts batches."""
         return any(w.state is WorkerState.RUNNING and (w.report or {}).get("ready", False) for w in self._workers)
 
+    @property
+    def all_serve(self) -> bool:
+        """Whether every worker runs and accepts batches."""
+        return all(w.state is WorkerState.RUNNING and (w.report or {}).get("ready", False) for w in self._workers)
+
     async def stop(self, timeout_seconds: float) -> None:
         """Drain every worker; kill those that are not gone in time."""
         self._stopping = True
@@ -152,11 +159,26 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def detach(self) -> list[FormerWorker]:
+        """Let go of every worker that lives, and return them: they serve on, for their next agent to drain."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        living = [(worker.process, worker.channel) for worker in self._workers]
+        detached = [
+            FormerWorker(child=process, pipe=pipe)
+            for process, channel in living
+            if process is not None and channel is not None and (pipe := channel.detach()) is not None
+        ]
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return detached
+
     def kill(self) -> None:
         """End every worker at once. What it has acknowledged is in its spool."""
         self._stopping = True
         for worker in self._workers:
-            _kill(worker)
+            if worker.process is not None:
+                worker.process.kill()
 
     async def _keep(self, worker: _Worker) -> None:
         while not self._stopping:
@@ -168,14 +190,14 @@ class Supervisor:
     async def _live(self, worker: _Worker) -> int:
         """Run one process of this worker to its end; return its exit status."""
         ours, theirs = socket.socketpair()
-        listener = self._listeners.get(worker.index)
-        arguments = ["--control-fd", str(theirs.fileno()), "--listen-fd", str(listener.fileno())]
-        worker.process = await asyncio.create_subprocess_exec(
-            *self._command,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **ALLOCATOR},
-            pass_fds=(theirs.fileno(), listener.fileno()),
+        listening = [opened.fileno() for opened in self._listeners.get(worker.index)]
+        arguments = ["--control-fd", str(theirs.fileno())]
+        for descriptor in listening:
+            arguments += ["--listen-fd", str(descriptor)]
+        worker.process = Child.spawn(
+            [*self._command, *arguments],
+            environment={**os.environ, **ALLOCATOR},
+            descriptors=(theirs.fileno(), *listening),
         )
         theirs.close()
         worker.state = WorkerState.STARTING
@@ -188,8 +210,9 @@ class Supervisor:
         finally:
             worker.state = WorkerState.DOWN
             worker.report = None
-            worker.channel.close()
-            worker.channel = None
+            if worker.channel is not None:
+                worker.channel.close()
+                worker.channel = None
 
     async def _wait_down(self, worker: _Worker, pause: float) -> None:
         log.warning("worker.waiting", worker=worker.index, seconds=pause, hint="it keeps dying; see its log above")
@@ -238,15 +261,8 @@ class Supervisor:
                     continue
                 log.warning("worker.hung", worker=worker.index, silent_seconds=round(now - worker.heard_at, 1))
                 worker.heard_at = now
-                _kill(worker)
-
-
-def _kill(worker: _Worker) -> None:
-    if worker.process is not None and worker.process.returncode is None:
-        try:
-            os.kill(worker.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # it ended by itself just now
+                if worker.process is not None:
+                    worker.process.kill()
 
 
 def _describe(status: int) -> str:

@@ -2,12 +2,13 @@
 
 Every step's stop may be called twice and has the deadline to keep. A background task that ends by itself stops the
 service. The first SIGTERM or SIGINT drains; a second one ends everything at once, and loses nothing that was
-acknowledged.
+acknowledged. Handing over, to other settings or another program, ends it too, but lets the workers serve on.
 """
 
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from apidanalytics.clock import Clock
+from apidanalytics.service.notify import notify
 
 log = structlog.get_logger()
 
@@ -48,8 +50,9 @@ class Step:
 class Agent:
     """Starts the steps, waits, stops them in reverse."""
 
-    def __init__(self, *, steps: Sequence[Step], shutdown_seconds: float, clock: Clock) -> None:
-        self._steps = steps
+    def __init__(self, *, shutdown_seconds: float, clock: Clock, is_successor: bool = False) -> None:
+        self.steps: Sequence[Step] = ()
+        """To be set before ``run``."""
         self._shutdown_seconds = shutdown_seconds
         self._clock = clock
         self._started: list[Step] = []
@@ -57,6 +60,8 @@ class Agent:
         self._stop = asyncio.Event()
         self._exit_code = EXIT_OK
         self.state = AgentState.STARTING
+        self.hands_over = is_successor
+        """Whether the stops leave the workers serving. So does a successor that cannot start: another one will."""
         self.on_force: Callable[[], None] = lambda: None
         """Called when a second signal asks for an end at once."""
 
@@ -82,20 +87,19 @@ class Agent:
             await asyncio.gather(task, return_exceptions=True)
 
     async def run(self) -> int:
-        """Live: start, serve, stop. Return the exit code.
+        """Live: start, serve, stop. Return the exit code; ``hands_over`` says whether life goes on.
 
         Raises:
             ApidAnalyticsError | OSError: a step could not start; those before it have been stopped again.
 
         """
-        loop = asyncio.get_running_loop()
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signal_number, self._signalled, signal_number)
         try:
-            for step in self._steps:
+            for step in self.steps:
                 await step.start()
                 self._started.append(step)
             self.state = AgentState.RUNNING
+            self.hands_over = False
+            notify("READY=1")
             await self._stop.wait()
         finally:
             await self._shut_down()
@@ -106,13 +110,23 @@ class Agent:
         self._exit_code = max(self._exit_code, exit_code)
         self._stop.set()
 
-    def _signalled(self, number: signal.Signals) -> None:
+    def hand_over(self) -> None:
+        """Begin to end, and leave everything that serves to a successor; nothing, when it stops anyway."""
+        if not self._stop.is_set():
+            self.hands_over = True
+            self._stop.set()
+
+    def signalled(self, number: signal.Signals) -> bool:
+        """Follow a signal that asks for the end; False: it hands over, and the signal is for its successor."""
+        if self.hands_over and self._stop.is_set():
+            return False
         if self._stop.is_set():
             log.warning("agent.forced", signal=number.name, hint="ending at once; the next start recovers")
             self.on_force()
             os._exit(EXIT_FAILURE)
         log.info("agent.draining", signal=number.name, seconds=self._shutdown_seconds)
         self.stop()
+        return True
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if self._stop.is_set() or task.cancelled():
@@ -123,6 +137,10 @@ class Agent:
 
     async def _shut_down(self) -> None:
         self.state = AgentState.DRAINING
+        if self.hands_over:
+            notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        else:
+            notify("STOPPING=1")
         self._stop.set()
         deadline = self._clock.monotonic() + self._shutdown_seconds
         while self._started:

@@ -1,11 +1,10 @@
 """The agent: every part but ingest, joined, and started and stopped as a list."""
 
 import asyncio
-import os
 import random
 import secrets
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -13,16 +12,17 @@ from apidanalytics.clock import SystemClock
 from apidanalytics.collection.embedded import EmbeddedCollection
 from apidanalytics.config import Settings
 from apidanalytics.control.channel import Message
+from apidanalytics.control.handover import Handover
 from apidanalytics.control.lock import DataDirectoryLock
 from apidanalytics.control.server import Answer, ControlServer, Request
-from apidanalytics.control.sockets import Listeners
-from apidanalytics.control.supervisor import Supervisor, worker_command
 from apidanalytics.layout import format_tenant
 from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.source import Published
-from apidanalytics.service.agent import Agent, Step, wait_until
+from apidanalytics.service.agent import Agent, AgentState, Step, wait_until
+from apidanalytics.service.changing import Changing, Kind
+from apidanalytics.service.crew import Crew
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.overview import count_all, running_status
 from apidanalytics.service.packing import Packing
@@ -33,7 +33,6 @@ from apidanalytics.service.parts import (
     fallback_header,
     host_and_port,
     scopes_message,
-    start_message,
     tenant_names,
     upload_settings,
 )
@@ -72,20 +71,32 @@ class Service:
     _uploader: Uploader
     _is_uploading = False
     _packing: Packing
-    _listeners: Listeners
-    _supervisor: Supervisor | None = None
     _instance_id: str
 
-    def __init__(self, settings: Settings, *, embedded: bool, on_ready: OnReady | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        embedded: bool,
+        on_ready: OnReady | None,
+        handover: Handover,
+        changing: Changing,
+    ) -> None:
         self._settings = settings
         self._data = settings.data
         self._embedded = embedded
         self._on_ready = on_ready
         self._clock = SystemClock()
         self._started_at = self._clock.now()
+        self._handover = handover
+        self._changing = changing
         self._strangers = Strangers()
         self._tenants: set[str] = set()
-        steps = [
+        self.agent = Agent(
+            shutdown_seconds=settings.shutdown_timeout, clock=self._clock, is_successor=handover.lock is not None
+        )
+        self._crew = Crew(settings, self.agent, handover, self._clock)
+        self.agent.steps = [
             Step(name="directory", start=self._start_directory, stop=self._stop_directory),
             Step(name="ledger", start=self._start_ledger, stop=self._stop_ledger),
             Step(name="control", start=self._start_control, stop=self._stop_control),
@@ -97,10 +108,9 @@ class Service:
             Step(name="collection", start=self._start_collection, stop=self._stop_collection),
             Step(name="upload", start=self._start_upload, stop=self._stop_upload),
             Step(name="packing", start=self._start_packing, stop=self._stop_packing),
-            Step(name="workers", start=self._start_workers, stop=self._stop_workers),
+            Step(name="workers", start=self._start_workers, stop=self._crew.stop),
             Step(name="scopes", start=self._start_scopes, stop=lambda _: self._scopes.stop()),
         ]
-        self.agent = Agent(steps=steps, shutdown_seconds=settings.shutdown_timeout, clock=self._clock)
         self._scopes = ScopeSteps(
             settings,
             self.agent,
@@ -115,11 +125,12 @@ class Service:
     async def _start_directory(self) -> None:
         server_tls(self._settings)  # what is wrong with the certificate is said now, and once
         self._data.create()
-        self._lock = DataDirectoryLock.acquire(self._data.lock)
+        self._lock = self._handover.lock or DataDirectoryLock.acquire(self._data.lock)
         self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings)
 
     async def _stop_directory(self, _seconds: float) -> None:
-        if self._lock is not None:
+        self._handover.lock = self._lock
+        if self._lock is not None and not self.agent.hands_over:
             self._lock.release()
 
     async def _start_ledger(self) -> None:
@@ -170,7 +181,8 @@ class Service:
             await self._exchanger.aclose()
             return
         try:
-            await asyncio.wait_for(self._uploader.drain_pass(), seconds)
+            if not self.agent.hands_over:
+                await asyncio.wait_for(self._uploader.drain_pass(), seconds)
         except TimeoutError:
             log.info("agent.upload_unfinished", hint="what is left is uploaded after the next start")
         await self._uploader.stop(1.0)
@@ -199,7 +211,7 @@ class Service:
 
     async def _deliver(self) -> None:
         # Packing a backlog would take the cores from the workers that are starting, and batches come first.
-        await wait_until(self._is_serving, SERVING_FIRST_SECONDS)
+        await wait_until(lambda: self._crew.is_serving, SERVING_FIRST_SECONDS)
         await self._packing.in_thread(adoption(self._data, self._ledger, self._clock, self._strangers).run)
         self._is_uploading = True
         self.agent.spawn("upload", self._uploader.run())
@@ -207,40 +219,16 @@ class Service:
 
     async def _stop_packing(self, _seconds: float) -> None:
         await self.agent.cancel("delivery")
-        await self._packing.run_pass()
+        if not self.agent.hands_over:
+            await self._packing.run_pass()
         await self._packing.aclose()
 
     async def _start_workers(self) -> None:
-        count = self._settings.workers or os.cpu_count() or 1
-        self._listeners = Listeners(self._settings.api_listen, count)
-        if self._listeners.is_shared_with_others():
-            hint = "both serve a share of the connections: workers of an agent that just died, or another service?"
-            log.warning("agent.address_shared", address=self._settings.api_listen, hint=hint)
-        self._listeners.open_all()
-        supervisor = Supervisor(
-            command=worker_command(),
-            listeners=self._listeners,
-            count=count,
-            timeout_seconds=self._settings.worker_timeout,
-            clock=self._clock,
-            greeting=self._greeting,
-            on_message=lambda _: self._packing.wake(),
-            on_death=self._packing.wake,
-        )
-        self._supervisor = supervisor
-        self.agent.on_force = supervisor.kill
-        supervisor.start()
-        for task in supervisor.tasks:
-            self.agent.watch(task)
+        self._crew.greeting = self._greeting
+        await self._crew.start(self._instance_id, self._packing.wake)
 
-    async def _stop_workers(self, seconds: float) -> None:
-        if self._supervisor is not None:
-            await self._supervisor.stop(seconds)
-        self._listeners.close_all()
-
-    def _greeting(self, index: int) -> list[Message]:
-        start = start_message(self._settings, index, self._instance_id)
-        return [start] if self._published is None else [start, scopes_message(self._published)]
+    def _greeting(self) -> list[Message]:
+        return [] if self._published is None else [scopes_message(self._published)]
 
     async def _start_scopes(self) -> None:
         await self._scopes.start()
@@ -251,16 +239,15 @@ class Service:
         if self._endpoint is not None:
             self._tenants |= await asyncio.to_thread(tenant_names, published)
         self._published = published
-        if self._supervisor is not None:
-            self._supervisor.broadcast(scopes_message(published))
+        self._crew.broadcast(scopes_message(published))
 
     def _versions_in_use(self) -> frozenset[str]:
-        return frozenset(worker["scopes"] for worker in self._workers() if worker.get("scopes"))
+        return frozenset(worker["scopes"] for worker in self._crew.status() if worker.get("scopes"))
 
     async def _greet(self, on_ready: OnReady) -> None:
         """Say once that the service is ready, then rest: a task that ends by itself would stop the agent."""
-        await wait_until(self._is_serving)
-        on_ready(self._url(), EXAMPLE_SCOPE if self._embedded else None)
+        await wait_until(lambda: self._crew.is_serving)
+        on_ready(self._crew.url, EXAMPLE_SCOPE if self._embedded else None)
         await asyncio.Event().wait()
 
     # What commands ask.
@@ -273,28 +260,25 @@ class Service:
         await self._control.stop()
 
     async def _answer(self, request: Request) -> Answer:
+        if self.agent.state is AgentState.STARTING:
+            return {"error": "the service is starting, and cannot say more yet"}
+        if request.get("command") in set(Kind):
+            return await self._changing.ask(self.agent, Kind(request["command"]))
         if request.get("command") != "status":
             return {"error": f"unknown command: {request.get('command')}"}
         counted = await asyncio.to_thread(count_all, self._data, self._ledger)
         status = running_status(
             self.agent.state.value,
             counted,
-            self._workers(),
+            self._crew.status(),
             self._uploader.state(),
-            ready=self._is_serving(),
-            api=self._url(),
+            ready=self._crew.is_serving,
+            api=self._crew.url,
             data_directory=str(self._data.root),
             started_at=self._started_at,
+            generation=self._handover.generation,
+            last_change=self._handover.last_change,
+            draining=self._crew.draining(),
             scopes=self._scopes.status(self._published),
         )
         return {**status, "problems": [*status["problems"], *self._scopes.problems()]}
-
-    def _is_serving(self) -> bool:
-        return self._supervisor is not None and self._supervisor.is_serving
-
-    def _workers(self) -> list[dict[str, Any]]:
-        return self._supervisor.status() if self._supervisor is not None else []
-
-    def _url(self) -> str:
-        url = self._listeners.url
-        return url if self._settings.api_tls_cert is None else url.replace("http:", "https:")

@@ -6,7 +6,7 @@ import os
 import resource
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,12 +36,12 @@ GREETING_SECONDS: Final = 30.0
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
-def run_worker(control_fd: int, listen_fd: int) -> int:
+def run_worker(control_fd: int, listen_fds: Sequence[int]) -> int:
     """Run one worker on these inherited descriptors; return its exit code."""
     control = socket.socket(fileno=control_fd)
     agent = _made_by(control)
     end_with_the_agent(lambda: os.getppid() != agent)
-    uvloop.run(_serve(control, socket.socket(fileno=listen_fd)))
+    uvloop.run(_serve(control, [socket.socket(fileno=number) for number in listen_fds]))
     return 0
 
 
@@ -51,7 +51,7 @@ def _made_by(control: socket.socket) -> int:
     return int(_CREDENTIALS.unpack(credentials)[0])
 
 
-async def _serve(control: socket.socket, listening: socket.socket) -> None:
+async def _serve(control: socket.socket, listening: Sequence[socket.socket]) -> None:
     greeting: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
     inbox: list[Message] = []
     worker: Worker | None = None
@@ -87,7 +87,7 @@ async def _serve(control: socket.socket, listening: socket.socket) -> None:
     await worker.run(channel)
 
 
-def _build(start: Message, listening: socket.socket, channel: Channel) -> Worker:
+def _build(start: Message, listening: Sequence[socket.socket], channel: Channel) -> Worker:
     settings = Settings.from_json(start["settings"].encode())
     logs.configure(level=settings.log_level, form=settings.log_format, process=f"worker-{start['index']}")
     clock = SystemClock()
@@ -100,12 +100,12 @@ def _build(start: Message, listening: socket.socket, channel: Channel) -> Worker
     )
     acceptor = Acceptor(spool=writer, timers=loop, options=_accept_options(settings))
     listener = Listener(
-        [listening],
+        listening,
         acceptor,
         clock=clock,
         limits=_http_limits(settings),
         tls=server_tls(settings),
-        accepts_per_turn=ACCEPTS_PER_TURN_SHARED if listening.family == socket.AF_UNIX else ACCEPTS_PER_TURN,
+        accepts_per_turn=ACCEPTS_PER_TURN_SHARED if start["shares_sockets"] else ACCEPTS_PER_TURN,
     )
     feed = _ScopeFeed(settings, acceptor, clock)
     return Worker(

@@ -65,9 +65,15 @@ def token_source(settings: Settings) -> TokenSource:
     return FixedToken(settings.apigeesync_bearer_token)
 
 
-def start_message(settings: Settings, index: int, instance_id: str) -> Message:
+def start_message(settings: Settings, index: int, instance_id: str, *, shares_sockets: bool) -> Message:
     """Return the first message to a new worker. It holds secrets: it is for the pipe only."""
-    return {"type": "start", "index": index, "instance_id": instance_id, "settings": settings.to_json().decode()}
+    return {
+        "type": "start",
+        "index": index,
+        "instance_id": instance_id,
+        "shares_sockets": shares_sockets,
+        "settings": settings.to_json().decode(),
+    }
 
 
 def exchanger(settings: Settings) -> Exchanger:

@@ -1,12 +1,28 @@
-"""Runs the service: the agent in this process, which starts the workers."""
+"""Runs the service: one agent after the other in this process, until one of them ends for good.
 
+Each takes over what the one before it handed over (``control/handover.py``), so between two of them nothing is
+refused and nothing is lost. A reload is the next agent with other settings; an upgrade is the next agent in another
+program, which replaces this one and keeps its process.
+"""
+
+import os
+import sys
+from functools import partial
+
+import structlog
 import uvloop
 
 from apidanalytics.config import Settings
+from apidanalytics.control.handover import Handover
 from apidanalytics.service.build_agent import OnReady, Service
+from apidanalytics.service.changing import CANNOT_START, Changing, Kind, Launch
+from apidanalytics.service.signals import Signals
+from apidanalytics.telemetry import logs
+
+log = structlog.get_logger()
 
 
-def run_agent(settings: Settings, *, embedded: bool, on_ready: OnReady | None = None) -> int:
+def run_agent(launch: Launch, on_ready: OnReady | None = None) -> int:
     """Run the service until a signal ends it; return its exit code.
 
     Raises:
@@ -14,9 +30,65 @@ def run_agent(settings: Settings, *, embedded: bool, on_ready: OnReady | None = 
         OSError: an address or a directory cannot be used.
 
     """
-    return uvloop.run(_run(settings, embedded, on_ready))
+    return uvloop.run(_Lives(launch, on_ready).run())
 
 
-async def _run(settings: Settings, embedded: bool, on_ready: OnReady | None) -> int:
-    service = Service(settings, embedded=embedded, on_ready=on_ready)
-    return await service.agent.run()
+class _Lives:
+    """The agents of this process, one after the other."""
+
+    def __init__(self, launch: Launch, on_ready: OnReady | None) -> None:
+        self._launch = launch
+        self._on_ready = on_ready
+        self._handover = Handover.of_this_process(os.environ)
+        self._signals = Signals()
+
+    async def run(self) -> int:
+        self._signals.install()
+        settings, before = self._launch.settings, None
+        while True:
+            changing = Changing(self._launch, settings, self._handover.generation)
+            try:
+                code = await self._live(settings, changing)
+            except CANNOT_START as error:
+                if before is None:
+                    self._handover.abandon()
+                    raise
+                self._report_failure(error)
+                settings, before = before, None
+                continue
+            if changing.kind is None:
+                return code
+            self._handover.last_change = changing.last_change
+            before, settings = settings, changing.next_settings
+            if changing.kind is Kind.UPGRADE and not self._signals.waiting:
+                self._replace_program()
+
+    async def _live(self, settings: Settings, changing: Changing) -> int:
+        """Be one agent, from its start to its end."""
+        logs.configure(level=settings.log_level, form=settings.log_format, process="agent")
+        on_ready = self._on_ready if self._handover.generation == 0 else None
+        service = Service(
+            settings, embedded=self._launch.embedded, on_ready=on_ready, handover=self._handover, changing=changing
+        )
+        self._handover.generation += 1
+        self._signals.attach(partial(changing.hear, service.agent))
+        try:
+            return await service.agent.run()
+        finally:
+            self._signals.detach()
+
+    def _report_failure(self, error: Exception) -> None:
+        log.error("agent.reload_failed", error=str(error), hint="going on with the settings of before")
+        if self._handover.last_change is not None:
+            self._handover.last_change["error"] = str(error)
+
+    def _replace_program(self) -> None:
+        """Become the program as it is on disk now. Returns only when that cannot be started."""
+        environment = dict(os.environ)
+        self._handover.leave(environment)
+        self._signals.hold()
+        try:
+            os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - the command that started this process
+        except OSError as error:
+            self._signals.install()
+            self._report_failure(error)

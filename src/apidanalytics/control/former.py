@@ -1,0 +1,94 @@
+"""The workers of the agent before this one: they serve until the new ones do, then they are drained."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import structlog
+
+from apidanalytics.control.channel import Channel
+from apidanalytics.control.handover import FormerWorker
+
+log = structlog.get_logger()
+
+LOOK_SECONDS: Final = 0.05
+PATIENCE_SECONDS: Final = 15.0
+"""After this long without new workers that serve, the log says so. The former ones serve on."""
+GRACE_SECONDS: Final = 2.0
+"""What a worker gets beyond its time to drain before it is killed."""
+
+
+class FormerWorkers:
+    """Owns them until they are gone."""
+
+    def __init__(self, workers: Sequence[FormerWorker]) -> None:
+        self._workers = list(workers)
+        self._channels: list[Channel] = []
+
+    def __repr__(self) -> str:
+        return f"<FormerWorkers {[worker.child.pid for worker in self._workers]}>"
+
+    def __bool__(self) -> bool:
+        return bool(self._workers)
+
+    async def start(self) -> None:
+        """Listen to them, so that what they say does not pile up; nothing of it counts any more."""
+        for worker in self._workers:
+            self._channels.append(await Channel.open(worker.pipe, lambda _: None, lambda: None))
+
+    async def hand_over(self, succeeded: Callable[[], bool], drain_seconds: float) -> None:
+        """Wait until the new workers serve, drain these, and wait until they are gone; kill what is not in time."""
+        await self._wait_for(succeeded)
+        await self.drain(drain_seconds)
+
+    async def drain(self, seconds: float) -> None:
+        """Drain them now."""
+        for channel in self._channels:
+            channel.send({"type": "drain", "timeout_seconds": seconds})
+        if not self._workers:
+            return
+        ended = [asyncio.ensure_future(worker.child.wait()) for worker in self._workers]
+        _, late = await asyncio.wait(ended, timeout=seconds + GRACE_SECONDS)
+        self.kill()
+        if late:
+            hint = "their connections did not end in time; what they acknowledged is in their spools"
+            log.warning("worker.former_killed", workers=len(late), hint=hint)
+            await asyncio.wait(late)
+        self._forget()
+
+    def kill(self) -> None:
+        """End them at once. What they acknowledged is in their spools."""
+        for worker in self._workers:
+            worker.child.kill()
+
+    def detach(self) -> list[FormerWorker]:
+        """Let go of those that live, and return them."""
+        pipes = [channel.detach() for channel in self._channels]
+        living = [
+            FormerWorker(child=worker.child, pipe=pipe)
+            for worker, pipe in zip(self._workers, pipes, strict=True)
+            if pipe is not None
+        ]
+        self._workers, self._channels = [], []
+        return living
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return what is known of each."""
+        return [{"pid": worker.child.pid, "state": "draining"} for worker in self._workers]
+
+    async def _wait_for(self, succeeded: Callable[[], bool]) -> None:
+        looks = 0
+        while not succeeded():
+            await asyncio.sleep(LOOK_SECONDS)
+            looks += 1
+            if looks == PATIENCE_SECONDS / LOOK_SECONDS:
+                log.error(
+                    "worker.no_successor",
+                    seconds=PATIENCE_SECONDS,
+                    hint="the new workers do not serve yet, see the log above; those of before serve on meanwhile",
+                )
+
+    def _forget(self) -> None:
+        for channel in self._channels:
+            channel.close()
+        self._workers, self._channels = [], []
