@@ -37,7 +37,7 @@ class Plan:
     memory_tenants: int = 10_000
     packing_megabytes: int = 400
     start_megabytes: int = 1_000
-    signed_urls: int = 2_000
+    signed_urls: int = 5_000
     parts: frozenset[str] = frozenset({"grid", "tenants", "memory", "packing", "starting", "signing"})
 
 
@@ -50,7 +50,7 @@ QUICK: Final = Plan(
     encodings=(False,),
     packing_megabytes=100,
     start_megabytes=200,
-    signed_urls=500,
+    signed_urls=1_500,
 )
 
 

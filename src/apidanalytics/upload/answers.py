@@ -27,6 +27,9 @@ _VISIBLE: Final = re.compile(r"[!-~]+")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t -~]*")
 _STORE_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_THERE_ALREADY: Final = frozenset({"BlobAlreadyExists", "UnauthorizedBlobOverwrite"})
+"""How Azure answers a create-only PUT of what is there, with 409 or 403 where others say 412."""
+
 _OURS: Final = frozenset(
     {
         "authorization",
@@ -76,7 +79,8 @@ def read_signed(answer: Answer, now: float) -> SignedUrl | Trouble:
 
 def read_put(answer: Answer, now: float, *, sent_all: bool) -> Outcome:
     """Return what the store's answer means; ``sent_all`` tells whether it had the whole file by then."""
-    if answer.status == HTTPStatus.PRECONDITION_FAILED:
+    is_there = answer.headers.get("x-ms-error-code") in _THERE_ALREADY
+    if is_there or answer.status == HTTPStatus.PRECONDITION_FAILED:
         return Delivered(etag=answer.headers.get("etag"))
     if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         if not sent_all:

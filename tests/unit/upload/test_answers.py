@@ -32,6 +32,12 @@ def test_the_url_is_taken_as_it_is():
     assert signed(body=answer(url=URL, other=1)) == SignedUrl(url=URL)
 
 
+@pytest.mark.parametrize(("status", "code"), [(409, "BlobAlreadyExists"), (403, "UnauthorizedBlobOverwrite")])
+def test_azure_says_otherwise_that_a_create_only_put_is_there_already(status, code):
+    assert put(status, x_ms_error_code=code, sent_all=False) == Delivered(etag=None)
+    assert put(status, x_ms_error_code="AuthenticationFailed") != Delivered(etag=None)
+
+
 def test_headers_are_sent_along_but_for_those_that_are_not_the_endpoints_business():
     headers = {
         "x-ms-blob-type": "BlockBlob",
