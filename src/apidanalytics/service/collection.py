@@ -18,9 +18,10 @@ from apidanalytics.collection.server import CollectionServer
 from apidanalytics.collection.settings import CollectionSettings, load
 from apidanalytics.errors import ConfigurationError
 from apidanalytics.service.agent import Agent, Step
-from apidanalytics.service.collection_parts import Built, build, refresh
+from apidanalytics.service.collection_parts import Built, build, refresh, rotation
 from apidanalytics.service.notify import notify
 from apidanalytics.service.parts import host_and_port
+from apidanalytics.service.signals import ENDING
 from apidanalytics.service.tls import tls_context
 
 LOOK_SECONDS: Final = 1.0
@@ -51,7 +52,12 @@ def run_collection(config_file: Path, settings: CollectionSettings, on_ready: On
 
 
 async def _run(config_file: Path, settings: CollectionSettings, on_ready: OnReady) -> int:
-    return await CollectionService(config_file, settings, on_ready).agent.run()
+    service = CollectionService(config_file, settings, on_ready)
+    loop = asyncio.get_running_loop()
+    for number in ENDING:
+        loop.add_signal_handler(number, service.agent.signalled, number)
+    loop.add_signal_handler(signal.SIGHUP, service.ask_for_reload)
+    return await service.agent.run()
 
 
 class CollectionService:
@@ -69,14 +75,16 @@ class CollectionService:
         self._tls: ssl.SSLContext | None = None
         self._url = ""
         self._asked = asyncio.Event()
-        self._missing_credentials = False
-        steps = [
+        self.agent = Agent(shutdown_seconds=settings.service["shutdown_timeout"], clock=self._clock)
+        self.agent.steps = [
             Step(name="stores", start=self._start_stores, stop=self._stop_stores),
             Step(name="server", start=self._start_server, stop=self._stop_server),
             Step(name="reloading", start=self._start_reloading, stop=self._stop_reloading),
         ]
-        shutdown_seconds = settings.service["shutdown_timeout"]
-        self.agent = Agent(steps=steps, shutdown_seconds=shutdown_seconds, clock=self._clock)
+
+    def ask_for_reload(self) -> None:
+        """Read the file again soon."""
+        self._asked.set()
 
     async def _start_stores(self) -> None:
         self._built = await asyncio.to_thread(build, self._settings, None, self._clock)
@@ -100,16 +108,13 @@ class CollectionService:
             log.warning("collection.without_tls", listen=service["listen"], hint="tokens and URLs travel in the clear")
 
     async def _stop_server(self, _seconds: float) -> None:
-        notify("STOPPING=1")
         self._server.is_stopping = True
         await self._runner.cleanup()
 
     async def _start_reloading(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
         seen = await asyncio.to_thread(_look, self._settings)
         self.agent.spawn("reloading", self._watch(seen))
         log.info("collection.ready", url=self._url, stores=sorted(self._built.in_force.stores))
-        notify("READY=1", f"STATUS=serves at {self._url}")
         self._on_ready(self._url)
 
     async def _stop_reloading(self, _seconds: float) -> None:
@@ -155,6 +160,7 @@ class CollectionService:
             log.error("collection.reload_refused", problems=problems, hint="what was in force stays")  # noqa: TRY400 - the reason says it all
         else:
             self._place_local_stores(built)
+            built.in_force.audit.rotation = rotation(settings.service)
             self._built, self._server.in_force = built, built.in_force
             log.info("collection.reloaded", stores=sorted(settings.stores), tokens=len(settings.tokens))
         notify("READY=1")

@@ -1,7 +1,6 @@
 """The parts of the collection service that follow from its file alone."""
 
 import importlib
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -155,12 +154,15 @@ def _signing_key(path: Path) -> bytes:
 
 
 def _audit_log(service: Mapping[str, Any], old: Built | None, clock: Clock) -> AuditLog:
-    rotation = Rotation(
+    if old is not None and old.settings.service["audit_log"] == service["audit_log"]:
+        return old.in_force.audit
+    return AuditLog(service["audit_log"], rotation(service), clock)
+
+
+def rotation(service: Mapping[str, Any]) -> Rotation:
+    """Return when the audit log is rotated."""
+    return Rotation(
         max_bytes=service["audit_max_size"],
         max_age_seconds=service["audit_max_age"],
         keep=service["audit_keep"],
     )
-    if old is not None and os.fspath(old.settings.service["audit_log"]) == os.fspath(service["audit_log"]):
-        old.in_force.audit.rotation = rotation
-        return old.in_force.audit
-    return AuditLog(service["audit_log"], rotation, clock)
