@@ -1,13 +1,13 @@
 """From a snapshot as it came to the file that workers read and change lists go into.
 
-The file has the kept tables under their prefixed names, clustered by key, text only, NULL as ``''``; the description
-of all tables; and the tables of ``scopes.live``. It is in WAL mode, so that readers and the one writer do not wait
+It stays the file that it is: copying a million keys into a layout of our own took 20 s, and the primary keys of the
+server's tables serve look-ups as they are. What is missing is added: an index where no key serves, tables that the
+server does not have, and those of ``scopes.live``. It is in WAL mode, so that readers and the one writer do not wait
 for each other.
 """
 
-import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,12 @@ from typing import Final
 from apidanalytics import failpoints
 from apidanalytics.apigeesync.errors import SyncError
 from apidanalytics.apigeesync.tables import (
+    APP,
     CLUSTER,
+    DEVELOPER,
     KEPT,
-    LOOKED_UP_BY,
     MAPPER,
-    MAY_BE_MISSING,
+    PRODUCT,
     SCOPES,
     Table,
     quoted,
@@ -30,11 +31,19 @@ from apidanalytics.apigeesync.tables import (
 from apidanalytics.apigeesync.wire import read_txid
 from apidanalytics.scopes import live
 from apidanalytics.scopes.known_keys import write_keys
-from apidanalytics.scopes.tables import file_uri
 
 FORMAT: Final = "1"
 """Of the file; another one is not taken up at start, but a new snapshot is asked for."""
 CACHE_KIB: Final = 16384
+
+_SERVED_BY: Final = {
+    SCOPES: (("id",),),
+    MAPPER: (("tenant_id", "appcred_id"),),
+    PRODUCT: (("id",), ("tenant_id", "id")),
+    APP: (("id",), ("tenant_id", "id")),
+    DEVELOPER: (("id",), ("tenant_id", "id")),
+}
+"""Look-ups are quick with an index that begins with one of these, in any order; the last one is made if none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +51,16 @@ class Snapshot:
     """What is known of a snapshot that was checked."""
 
     txid: str
+    selectors: tuple[str, ...]
+    """Those that its scopes name."""
     tables: dict[str, Table]
 
 
-def check(path: Path, header_txid: str) -> Snapshot:
+def check(path: Path, header_txid: str, *, cluster_id: str, is_verified: bool) -> Snapshot:
     """Look whether a downloaded file is a whole snapshot, and return what it says of itself.
+
+    ``is_verified``: its SHA-256 is that of the ETag. Then only its structure is checked, not that every index
+    fits to its table: that takes half a minute for a million keys, and would find the server's faults only.
 
     Raises:
         SyncError: it is none.
@@ -55,29 +69,19 @@ def check(path: Path, header_txid: str) -> Snapshot:
     failpoints.hit("sync.before_verify")
     try:
         with closing(_open(path)) as connection:
-            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            (verdict,) = connection.execute(f"PRAGMA {'quick' if is_verified else 'integrity'}_check(1)").fetchone()
             if verdict != "ok":
                 raise SyncError("snapshot: the database is damaged")
             (clusters,) = connection.execute(f"SELECT count(*) FROM {CLUSTER}").fetchone()  # noqa: S608 - ours
             if clusters != 1:
                 raise SyncError(f"snapshot: {clusters} rows of {CLUSTER} instead of one")
-            return Snapshot(txid=_txid(connection, header_txid), tables=read_tables(connection))
+            return Snapshot(
+                txid=_txid(connection, header_txid),
+                selectors=tuple(read_selectors(connection, cluster_id)),
+                tables=read_tables(connection),
+            )
     except sqlite3.Error as error:
         raise SyncError(f"snapshot: not a database with the tables of one ({error})") from error
-
-
-def selectors_in(path: Path, cluster_id: str) -> list[str]:
-    """Return the selectors that a snapshot's scopes name, sorted, and the cluster's own last.
-
-    Raises:
-        SyncError: they cannot be read.
-
-    """
-    try:
-        with closing(_open(path)) as connection:
-            return read_selectors(connection, cluster_id)
-    except sqlite3.Error as error:
-        raise SyncError("snapshot: its scopes cannot be read") from error
 
 
 def read_selectors(connection: sqlite3.Connection, cluster_id: str) -> list[str]:
@@ -90,8 +94,10 @@ def read_selectors(connection: sqlite3.Connection, cluster_id: str) -> list[str]
     return [*sorted(found - {"", cluster_id}), cluster_id]
 
 
-def build(source: Path, snapshot: Snapshot, target: Path, facts: dict[str, str]) -> None:
-    """Write the file of this snapshot, and the file of its API keys beside it. Neither is synced.
+def prepare(path: Path, snapshot: Snapshot, facts: dict[str, str]) -> None:
+    """Make the file of a checked snapshot one that can be served, and write the file of its API keys beside it.
+
+    Neither is synced.
 
     Raises:
         SyncError: the snapshot lacks something that is needed.
@@ -99,58 +105,46 @@ def build(source: Path, snapshot: Snapshot, target: Path, facts: dict[str, str])
 
     """
     failpoints.hit("sync.before_build")
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    with closing(_open(target, writable=True)) as connection:
-        connection.execute("ATTACH ? AS source", (file_uri(source),))
-        connection.executescript(f"PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF; BEGIN; {live.SCHEMA}")
+    with closing(_open(path)) as connection:
+        connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; BEGIN; {live.SCHEMA}")
         try:
-            for statement in _statements(snapshot.tables):
+            for statement in _additions(connection, snapshot.tables):
                 connection.execute(statement)
         except ValueError as error:
             raise SyncError(f"snapshot: {error}") from error
         live.write(connection, {"format": FORMAT, "snapshot": snapshot.txid, **facts})
         connection.execute("COMMIT")
-        connection.execute("DETACH source")
-        write_keys(connection, MAPPER, target)
-        connection.execute("PRAGMA main.journal_mode = WAL")
+        write_keys(connection, MAPPER, path)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     failpoints.hit("sync.after_build")
 
 
-def _statements(tables: dict[str, Table]) -> Iterator[str]:
-    yield "CREATE TABLE _transicator_tables AS SELECT * FROM source._transicator_tables"
-    for name in KEPT:
+def _additions(connection: sqlite3.Connection, tables: dict[str, Table]) -> Iterator[str]:
+    for name, wanted in KEPT.items():
         table = tables.get(name)
         if table is None and name == SCOPES:
             raise SyncError(f"snapshot: table {SCOPES} is missing")
-        yield from _make(table or stand_in(name), is_there=table is not None)
-    yield f"CREATE INDEX data_scope_org_env ON {SCOPES} (org, env)"
+        if table is None:
+            table = stand_in(name)
+            columns = ", ".join(f"{quoted([column])} TEXT" for column in table.columns)
+            yield f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({quoted(table.key)}))"
+        missing = [column for column in wanted if column not in table.columns]
+        if missing:
+            raise SyncError(f"snapshot: table {name} lacks {', '.join(missing)}")
+        if not any(_has_index(connection, name, columns) for columns in _SERVED_BY[name]):
+            yield f"CREATE INDEX apidanalytics_{name} ON {name} ({quoted(_SERVED_BY[name][-1])})"
+    yield f"CREATE INDEX apidanalytics_org_env ON {SCOPES} (org, env)"
 
 
-def _make(table: Table, *, is_there: bool) -> Iterator[str]:
-    missing = [column for column in KEPT[table.name] if column not in table.columns and column not in MAY_BE_MISSING]
-    if missing:
-        raise SyncError(f"snapshot: table {table.name} lacks {', '.join(missing)}")
-    columns, key = quoted(table.kept), quoted(table.file_key)
-    more = "".join(f", \"{name}\" TEXT DEFAULT ''" for name in KEPT[table.name] if name not in table.columns)
-    declared = ", ".join(f"{quoted([column])} TEXT" for column in table.kept)
-    yield f"CREATE TABLE main.{table.name} ({declared}{more}, PRIMARY KEY ({key})) WITHOUT ROWID"
-    if is_there:
-        texts = ", ".join(f"coalesce(CAST({quoted([column])} AS TEXT), '')" for column in table.kept)
-        yield (
-            f"INSERT OR REPLACE INTO main.{table.name} ({columns}) "  # noqa: S608 - checked names
-            f"SELECT {texts} FROM source.{table.name} ORDER BY {key}"
+def _has_index(connection: sqlite3.Connection, table: str, columns: Collection[str]) -> bool:
+    """Return whether an index of this table begins with these columns, in any order."""
+    for (index,) in connection.execute("SELECT name FROM pragma_index_list(?) WHERE NOT partial", (table,)).fetchall():
+        rows = connection.execute("SELECT name FROM pragma_index_info(?) ORDER BY seqno", (index,)).fetchmany(
+            len(columns)
         )
-    if not _serves_lookups(table):
-        looked_up = quoted(LOOKED_UP_BY[table.name])
-        yield f"CREATE INDEX main.{table.name}_looked_up ON {table.name} ({looked_up})"
-
-
-def _serves_lookups(table: Table) -> bool:
-    """Return whether look-ups find their rows by the key alone."""
-    looked_up = LOOKED_UP_BY[table.name]
-    if table.name == MAPPER:
-        return table.file_key[:2] == looked_up[:2]
-    return set(table.file_key) <= set(looked_up)
+        if {str(row[0]).lower() for row in rows} == set(columns):
+            return True
+    return False
 
 
 def _txid(connection: sqlite3.Connection, header_txid: str) -> str:
@@ -161,9 +155,8 @@ def _txid(connection: sqlite3.Connection, header_txid: str) -> str:
         raise SyncError(f"snapshot: {error}") from error
 
 
-def _open(path: Path, *, writable: bool = False) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode=rw" if writable else file_uri(path)
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     connection.row_factory = sqlite3.Row
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     return connection

@@ -44,6 +44,8 @@ class Downloaded:
     path: Path
     txid: str
     """What the header called it; may be empty, or anything."""
+    is_verified: bool
+    """Its SHA-256 is that of the ETag; False: there was none."""
 
 
 class TokenCall:
@@ -108,8 +110,8 @@ class DataClient:
             raise TokenRefusedError("snapshot: the token is not taken")
         if answer.status != 200:
             raise SyncError(f"snapshot: {_refusal(answer)}")
-        _check_etag(answer)
-        return Downloaded(path=target, txid=answer.headers.get("transicator-snapshot-txid", ""))
+        txid = answer.headers.get("transicator-snapshot-txid", "")
+        return Downloaded(path=target, txid=txid, is_verified=_check_etag(answer))
 
     async def changes(self, selectors: Many[str], *, since: Sequence | None, snapshot: str) -> ChangeList:
         """Return what changed since, waiting for it if there is a ``since``.
@@ -174,11 +176,12 @@ def _read(answer: Answer) -> ChangeList:
         raise SyncError(f"changes: {error}") from error
 
 
-def _check_etag(answer: Answer) -> None:
-    """Hold the file against the SHA-256 in the ETag, when there is one."""
+def _check_etag(answer: Answer) -> bool:
+    """Hold the file against the SHA-256 in the ETag; return whether there is one."""
     etag = answer.headers.get("etag", "").removeprefix("W/").strip('"').lower()
     if len(etag) == 64 and etag != answer.sha256:
         raise SyncError("snapshot: what came is not what its ETag says")
+    return etag == answer.sha256
 
 
 def _refusal(answer: Answer) -> str:

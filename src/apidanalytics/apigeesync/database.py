@@ -1,7 +1,9 @@
 """The file of one version, open for writing: a change list and its sequence go in as one transaction."""
 
 import sqlite3
+import threading
 from collections.abc import Iterable
+from contextlib import closing
 from functools import partial
 from heapq import merge
 from pathlib import Path
@@ -14,17 +16,19 @@ from apidanalytics.apigeesync.errors import SnapshotNeededError
 from apidanalytics.apigeesync.rows import Effect, Key, Texts, check_fit, effect_of, key_of
 from apidanalytics.apigeesync.sequence import Sequence
 from apidanalytics.apigeesync.tables import KEPT, SCOPES, Table, quoted, read_tables
+from apidanalytics.apigeesync.values import canonical
 from apidanalytics.apigeesync.wire import Change
 from apidanalytics.scopes import live
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text, rewrite_keys
 from apidanalytics.scopes.news import News
+from apidanalytics.scopes.tables import file_uri
 
 MAX_ADDED_KEYS: Final = 50_000
 """API keys that came since their file was written; with more of them it is written anew."""
 
 
 class VersionFile:
-    """One version of the scope data, for its one writer. Blocking; one call at a time, from any thread."""
+    """One version of the scope data, for its one writer. Blocking, from any thread; one call waits for another."""
 
     def __init__(self, path: Path, cluster_id: str) -> None:
         """Open it.
@@ -35,6 +39,7 @@ class VersionFile:
         """
         self.path = path
         self._cluster_id = cluster_id
+        self._one_at_a_time = threading.Lock()  # a call may outlive the task that waited for it
         self._connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
         )
@@ -63,10 +68,13 @@ class VersionFile:
         self.selectors = read_selectors(self._connection, self._cluster_id)
 
     def is_sound(self) -> bool:
-        """Return whether the database is whole; takes a second for a million keys."""
+        """Return whether the database is whole; it takes seconds for a million keys, and others may go on meanwhile."""
         try:
-            return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
-        except sqlite3.Error:
+            with closing(sqlite3.connect(file_uri(self.path), uri=True)) as connection:
+                return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+        except sqlite3.OperationalError:
+            return True  # it is locked, or gone: that says nothing of its content
+        except sqlite3.DatabaseError:
             return False
 
     def apply(self, changes: Iterable[Change], last: Sequence, now: float) -> News:
@@ -80,6 +88,10 @@ class VersionFile:
 
         """
         failpoints.hit("sync.before_apply")
+        with self._one_at_a_time:
+            return self._transact(changes, last, now)
+
+    def _transact(self, changes: Iterable[Change], last: Sequence, now: float) -> News:
         before = str(self.sequence or "")
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -100,13 +112,14 @@ class VersionFile:
 
     def tidy(self) -> None:
         """Bring the log into the file as far as readers allow, and added keys into their file when they are many."""
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        if self._added <= MAX_ADDED_KEYS:
-            return
-        added = sorted(live.added_keys(self._connection))
-        rewrite_keys(self.path, merge(KnownKeys.beside(self.path), added))
-        self._connection.execute("DELETE FROM apidanalytics_added_keys")
-        self._added = 0
+        with self._one_at_a_time:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            if self._added <= MAX_ADDED_KEYS:
+                return
+            added = sorted(live.added_keys(self._connection))
+            rewrite_keys(self.path, merge(KnownKeys.beside(self.path), added))
+            self._connection.execute("DELETE FROM apidanalytics_added_keys")
+            self._added = 0
 
     def counts(self) -> tuple[int, int]:
         """Return the number of orgs with an env, and of API keys."""
@@ -122,8 +135,9 @@ class VersionFile:
             return 0
 
     def close(self) -> None:
-        """Let go of the file. Safe to call twice."""
-        self._connection.close()
+        """Let go of the file, once what is under way is done. Safe to call twice."""
+        with self._one_at_a_time:
+            self._connection.close()
 
     def _apply(self, changes: Iterable[Change]) -> Concern:
         concern = Concern()
@@ -147,18 +161,21 @@ class VersionFile:
             raise SnapshotNeededError("a change has a sequence that is none") from error
 
     def _find(self, table: Table, key: Key) -> Texts | None:
-        statement = f"SELECT {quoted(table.kept)} FROM {table.name} WHERE {_where(table)}"  # noqa: S608 - checked names
+        statement = f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {_where(table)}"  # noqa: S608 - checked
         row = self._connection.execute(statement, key).fetchone()
-        return None if row is None else dict(row)
+        if row is None:
+            return None
+        return {name: canonical(value, table.columns[name]) for name, value in zip(table.columns, row, strict=True)}
 
     def _put(self, table: Table, effect: Effect) -> None:
-        before, after = effect.before, effect.after
-        if before is not None and (after is None or key_of(after, table) != key_of(before, table)):
-            self._connection.execute(f"DELETE FROM {table.name} WHERE {_where(table)}", key_of(before, table))  # noqa: S608
-        if after is not None:
-            places = ", ".join("?" * len(table.kept))
-            statement = f"INSERT OR REPLACE INTO {table.name} ({quoted(table.kept)}) VALUES ({places})"  # noqa: S608
-            self._connection.execute(statement, [after[column] for column in table.kept])
+        if effect.before == effect.after:
+            return
+        for row in filter(None, (effect.before, effect.after)):
+            self._connection.execute(f"DELETE FROM {table.name} WHERE {_where(table)}", key_of(row, table))  # noqa: S608
+        if (after := effect.after) is not None:
+            places = ", ".join("?" * len(after))
+            statement = f"INSERT OR REPLACE INTO {table.name} ({quoted(after)}) VALUES ({places})"  # noqa: S608
+            self._connection.execute(statement, list(after.values()))
 
 
 def _where(table: Table) -> str:

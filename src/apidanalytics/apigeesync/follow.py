@@ -6,14 +6,14 @@ does, what is served stays served.
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
 
 from apidanalytics import failpoints
 from apidanalytics.apigeesync.backoff import pause_seconds, resync_seconds
-from apidanalytics.apigeesync.build import check, selectors_in
+from apidanalytics.apigeesync.build import Snapshot
 from apidanalytics.apigeesync.client import DataClient, Downloaded
 from apidanalytics.apigeesync.database import VersionFile
 from apidanalytics.apigeesync.errors import SnapshotNeededError, SyncError
@@ -65,6 +65,7 @@ class Follower:
         self._resyncs = 0
         self._built_at = float("-inf")
         self._quick = 0
+        self._examination: asyncio.Task[None] | None = None
         self.state = SyncState(clock=clock)
 
     def __repr__(self) -> str:
@@ -80,6 +81,7 @@ class Follower:
             self._needed = "the stored one is old and no changes followed it"
         self.state.last_contact_at = file.contact_at
         await self._serve(file)
+        self._examination = asyncio.create_task(self._examine(file))
 
     async def run(self) -> None:
         """Follow until cancelled; ``take_up`` comes first."""
@@ -97,6 +99,9 @@ class Follower:
 
     async def aclose(self) -> None:
         """Let go of the file."""
+        if self._examination is not None:
+            self._examination.cancel()
+            await asyncio.gather(self._examination, return_exceptions=True)
         if self._file is not None:
             await asyncio.to_thread(self._file.close)
 
@@ -104,9 +109,8 @@ class Follower:
         self.state.resyncing(self._needed)
         if self._needed != SCOPES_CHANGED:
             await asyncio.sleep(resync_seconds(self._resyncs, self._cap_seconds, self._random))
-        downloaded = await self._download()
-        failpoints.hit("sync.after_download")
-        file = await asyncio.to_thread(self._store.adopt, downloaded, self._clock.now())
+        downloaded, snapshot, taken_at = await self._download()
+        file = await asyncio.to_thread(self._store.adopt, downloaded, snapshot, taken_at)
         former, self._needed = self._file, ""
         self._resyncs, self._built_at = self._resyncs + 1, self._clock.monotonic()
         await self._serve(file)
@@ -114,19 +118,21 @@ class Follower:
         if former is not None:
             await asyncio.to_thread(former.close)
 
-    async def _download(self) -> Downloaded:
-        """Get a snapshot that was asked for with just those selectors that its own scopes name."""
-        cluster_id = self._store.cluster_id
-        selectors = self._file.selectors if self._file is not None else [cluster_id]
+    async def _download(self) -> tuple[Downloaded, Snapshot, float]:
+        """Get a snapshot that was asked for with all those selectors that its own scopes name."""
+        selectors: Sequence[str] = self._file.selectors if self._file is not None else [self._store.cluster_id]
+        is_boot = self._file is None
         for _ in range(SELECTOR_ROUNDS):
-            part = await asyncio.to_thread(self._store.clear_part)
-            downloaded = await self._client.snapshot(selectors, part / "snapshot.db")
-            await asyncio.to_thread(check, downloaded.path, downloaded.txid)
-            asked, selectors = selectors, await asyncio.to_thread(selectors_in, downloaded.path, cluster_id)
-            # The first one, asked for with the cluster's own id, has the scopes only: it is never served.
-            if set(selectors) <= set(asked):
+            target = await asyncio.to_thread(self._store.clear_part)
+            downloaded = await self._client.snapshot(selectors, target)
+            taken_at = self._clock.now()
+            failpoints.hit("sync.after_download")
+            snapshot = await asyncio.to_thread(self._store.check, downloaded)
+            # The very first one, asked for with the cluster's own id, has the scopes only: it is never served.
+            if not is_boot and set(snapshot.selectors) <= set(selectors):
                 break
-        return downloaded
+            selectors, is_boot = snapshot.selectors, False
+        return downloaded, snapshot, taken_at
 
     async def _poll(self, file: VersionFile) -> None:
         asked_at = self._clock.monotonic()
@@ -164,6 +170,11 @@ class Follower:
         while file.log_bytes() > MAX_LOG_BYTES:
             await asyncio.sleep(QUICK_SECONDS)
             await asyncio.to_thread(file.tidy)
+
+    async def _examine(self, file: VersionFile) -> None:
+        """Look whether what was taken up is whole, while it serves already; otherwise a new snapshot replaces it."""
+        if not await asyncio.to_thread(file.is_sound) and self._file is file:
+            self._needed = "the stored one is damaged"
 
     async def _serve(self, file: VersionFile) -> None:
         self._file = file

@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import aiohttp
 from yarl import URL
@@ -95,10 +96,10 @@ class Http:
                 body = await response.content.read(MAX_ERROR_BYTES)
                 return Answer(status=response.status, headers=_lower(response), body=body)
             digest = hashlib.sha256()
-            with await asyncio.to_thread(target.open, "wb") as file:
+            with await asyncio.to_thread(_private, target) as file:
                 async for piece in response.content.iter_chunked(PIECE_BYTES):
                     digest.update(piece)
-                    await _write(file, piece)
+                    await asyncio.to_thread(file.write, piece)
             return Answer(status=200, headers=_lower(response), sha256=digest.hexdigest())
 
     @asynccontextmanager
@@ -126,8 +127,8 @@ class Http:
             raise SyncError(describe(error)) from error
 
 
-async def _write(file: object, piece: bytes) -> None:
-    await asyncio.to_thread(file.write, piece)  # type: ignore[attr-defined]
+def _private(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from apidanalytics.apigeesync.errors import SnapshotNeededError
-from apidanalytics.apigeesync.tables import CLUSTER, SELECTOR, Table
+from apidanalytics.apigeesync.tables import CLUSTER, KEPT, SELECTOR, Table
 from apidanalytics.apigeesync.values import UNCHANGED_TOAST, canonical
 from apidanalytics.apigeesync.wire import Change, Operation, Row
 
 Texts: TypeAlias = dict[str, str]
-"""The kept columns of a row."""
+"""All columns of a row, each in its one form (``values``)."""
 Key: TypeAlias = tuple[str, ...]
 
 
@@ -84,12 +84,10 @@ def _key(row: Row | None, table: Table) -> Key | None:
 
 def _merged(before: Texts | None, row: Row, table: Table) -> Texts:
     given = {column.lower(): value.value for column, value in row.items()}
-    after = dict.fromkeys(table.kept, "") if before is None else dict(before)
-    for column in table.kept:
-        value = given.get(column, UNCHANGED_TOAST)
-        if value == UNCHANGED_TOAST:
-            if before is None and column in given:
-                raise SnapshotNeededError(f"a change of {table.name} leaves out what is not known here")
-        else:
+    after = dict.fromkeys(table.columns, "") if before is None else dict(before)
+    for column, value in given.items():
+        if value != UNCHANGED_TOAST:
             after[column] = canonical(value, table.columns[column])
+        elif before is None and column in KEPT.get(table.name, ()):
+            raise SnapshotNeededError(f"a change of {table.name} leaves out what is not known here")
     return after

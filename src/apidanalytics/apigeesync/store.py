@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from apidanalytics import durable, failpoints
-from apidanalytics.apigeesync.build import build, check
+from apidanalytics.apigeesync.build import Snapshot, check, prepare
 from apidanalytics.apigeesync.client import Downloaded
 from apidanalytics.apigeesync.database import VersionFile
 
@@ -65,56 +65,58 @@ class VersionStore:
         return self._directory / "next.part"
 
     def clear_part(self) -> Path:
-        """Return an empty directory to download into."""
+        """Return where to download to, in a directory that is empty."""
         shutil.rmtree(self.part, ignore_errors=True)
         self.part.mkdir(mode=0o700)
-        return self.part
+        return self.part / FILE_NAME
 
     def path(self, version: str) -> Path:
         """Return where the file of a version is."""
         return self._directory / version / FILE_NAME
 
     def open_current(self) -> VersionFile | None:
-        """Return the version that counts, if it is there and whole."""
+        """Return the version that counts, if it is there and can be opened."""
         if not self.current:
             return None
         try:
-            file = VersionFile(self.path(self.current), self.cluster_id)
+            return VersionFile(self.path(self.current), self.cluster_id)
         except (sqlite3.Error, ValueError, KeyError) as error:
-            self._give_up(f"{type(error).__name__}: {error}")
+            hint = "a new snapshot is asked for; until it is there, batches get 500"
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("sync.version_unusable", version=self.current, reason=reason, hint=hint)
             return None
-        if file.is_sound():
-            return file
-        file.close()
-        self._give_up("the database is damaged")
-        return None
 
-    def adopt(self, downloaded: Downloaded, taken_at: float) -> VersionFile:
-        """Check a snapshot, make a version of it, put it in its place, durably, and make it the one that counts.
+    def check(self, downloaded: Downloaded) -> Snapshot:
+        """Return what a downloaded snapshot says of itself.
+
+        Raises:
+            SyncError: it is not what it should be.
+
+        """
+        return check(downloaded.path, downloaded.txid, cluster_id=self.cluster_id, is_verified=downloaded.is_verified)
+
+    def adopt(self, downloaded: Downloaded, snapshot: Snapshot, taken_at: float) -> VersionFile:
+        """Make a version of a checked snapshot, put it in its place, durably, and make it the one that counts.
 
         Raises:
             SyncError: the snapshot is not what it should be.
             OSError, sqlite3.Error: it cannot be written. Nothing has changed in either case.
 
         """
-        snapshot = check(downloaded.path, downloaded.txid)
-        made = self.part / "made"
-        made.mkdir(mode=0o700)
-        build(downloaded.path, snapshot, made / FILE_NAME, {"taken_at": repr(taken_at)})
+        prepare(downloaded.path, snapshot, {"taken_at": repr(taken_at)})
         version = f"{self._next_number()}_{snapshot.txid[:MAX_TXID]}"
-        for path in made.iterdir():
+        for path in self.part.iterdir():
             durable.sync_file(path)
-        durable.sync_directory(made)
+        durable.sync_directory(self.part)
         failpoints.hit("sync.before_publish")
         with self._publishing:  # or it would look like one that nobody reads
-            durable.rename(made, self._directory / version)
+            durable.rename(self.part, self._directory / version)
             failpoints.hit("sync.before_state")
             file = VersionFile(self.path(version), self.cluster_id)
             state = _State(format=FORMAT, cluster_id=self.cluster_id, version=version)
             durable.write(self._directory / "state.json", msgspec.json.encode(state))
             self.current, self.is_new = version, False
         failpoints.hit("sync.after_publish")
-        shutil.rmtree(self.part, ignore_errors=True)
         return file
 
     def remove_old(self, in_use: Collection[str]) -> None:
@@ -129,10 +131,6 @@ class VersionStore:
     def _next_number(self) -> int:
         names = [path.name for path in self._directory.iterdir()]
         return 1 + max((int(match[1]) for name in names if (match := _VERSION.fullmatch(name))), default=0)
-
-    def _give_up(self, reason: str) -> None:
-        hint = "a new snapshot is asked for; until it is there, batches get 500"
-        _log.warning("sync.version_unusable", version=self.current, reason=reason, hint=hint)
 
 
 def read_state(directory: Path) -> _State | None:

@@ -1,7 +1,6 @@
-"""The tables of a snapshot: all that it knows of, and the few that are kept, with the columns that are kept of them.
+"""The tables of a snapshot: all that it knows of, and the few that look-ups read and changes go into.
 
-A snapshot has many tables, consumer secrets and passwords among them. What look-ups need is copied into a file of our
-own, with the keys by which changes find their rows; the rest never stays on disk.
+A snapshot has many more tables; they stay as they came, and changes of them are only held against its description.
 """
 
 import re
@@ -21,18 +20,17 @@ APP: Final = "kms_app"
 DEVELOPER: Final = "kms_developer"
 
 KEPT: Final[Mapping[str, tuple[str, ...]]] = {
-    SCOPES: (*COLUMNS["data_scope"], "apid_cluster_id", "org_scope", "env_scope"),
+    SCOPES: (*COLUMNS["data_scope"], "apid_cluster_id"),
     MAPPER: COLUMNS["app_credential_apiproduct_mapper"],
     PRODUCT: COLUMNS["api_product"],
     APP: COLUMNS["app"],
     DEVELOPER: COLUMNS["developer"],
 }
-"""The tables that are kept, and what look-ups and the choice of selectors read of them."""
+"""The tables that changes go into, and the columns that are read of them."""
 
-MAY_BE_MISSING: Final = frozenset({"apid_cluster_id", "org_scope", "env_scope"})
-LOOKED_UP_BY: Final[Mapping[str, tuple[str, ...]]] = {
+USUAL_KEY: Final[Mapping[str, tuple[str, ...]]] = {
     SCOPES: ("id",),
-    MAPPER: ("tenant_id", "appcred_id", "apiprdt_id", "app_id"),
+    MAPPER: ("tenant_id", "appcred_id", "app_id", "apiprdt_id"),
     PRODUCT: ("tenant_id", "id"),
     APP: ("tenant_id", "id"),
     DEVELOPER: ("tenant_id", "id"),
@@ -51,20 +49,6 @@ class Table:
     """Every column with its PostgreSQL type."""
     key: tuple[str, ...]
     """Primary key; empty: it has none."""
-
-    @property
-    def kept(self) -> tuple[str, ...]:
-        """Columns that are kept: those that are read, the key, the selector. Nothing of most tables."""
-        if self.name not in KEPT:
-            return ()
-        wanted = dict.fromkeys((*KEPT[self.name], *self.key, SELECTOR))
-        return tuple(column for column in wanted if column in self.columns)
-
-    @property
-    def file_key(self) -> tuple[str, ...]:
-        """The key, in the order in which look-ups search it. A table without one is a set of rows."""
-        first = [column for column in LOOKED_UP_BY[self.name] if column in self.key or not self.key]
-        return tuple(dict.fromkeys((*first, *self.key)))
 
 
 def read_tables(connection: sqlite3.Connection, schema: str = "main") -> dict[str, Table]:
@@ -89,7 +73,7 @@ def read_tables(connection: sqlite3.Connection, schema: str = "main") -> dict[st
 
 def stand_in(name: str) -> Table:
     """Return the table for one that the snapshot does not have: empty, in its usual form."""
-    return Table(name=name, columns=dict.fromkeys((*KEPT[name], SELECTOR), _TEXT), key=LOOKED_UP_BY[name])
+    return Table(name=name, columns=dict.fromkeys((*KEPT[name], SELECTOR), _TEXT), key=USUAL_KEY[name])
 
 
 def quoted(columns: Iterable[str]) -> str:

@@ -64,8 +64,8 @@ class TokenKeeper:
         """Fetch and renew until cancelled."""
         while True:
             await asyncio.sleep(pause_seconds(self._refusals, self._cap_seconds, self._random))
-            self._wanted.clear()
             self._token = token = await self._fetch_at_last()
+            self._wanted.clear()  # who wanted one while it was being fetched has it now
             self._arrived.set()
             try:
                 await asyncio.wait_for(self._wanted.wait(), max(token.renew_at - self._clock.monotonic(), 0.0))

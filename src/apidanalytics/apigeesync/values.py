@@ -21,7 +21,7 @@ _INSTANT: Final = re.compile(
 )
 
 
-def canonical(value: str | float | bool | None, oid: int) -> str:
+def canonical(value: str | float | bool | bytes | None, oid: int) -> str:
     """Return a value of this PostgreSQL type in its one form. What is not understood stays as it is."""
     if value is None:
         return ""
@@ -35,7 +35,9 @@ def canonical(value: str | float | bool | None, oid: int) -> str:
     return _instant(text) if oid in _INSTANTS else text
 
 
-def _plain(value: str | float | bool) -> str:
+def _plain(value: str | float | bool | bytes) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else repr(value)

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_collection(commands)
     _add_change(commands, "reload", "apply changed settings without refusing a connection")
     _add_change(commands, "upgrade", "go on with the program that is installed now, without refusing a connection")
+    _add_scopes(commands)
     _add_worker(commands)
     return parser
 
@@ -114,6 +115,17 @@ def _add_worker(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     worker.set_defaults(run=_worker)
 
 
+def _add_scopes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    scopes = commands.add_parser("scopes", help="show which scopes are known, and who a scope or an API key is")
+    _add_configuration(scopes)
+    scopes.add_argument("--json", action="store_true", help="for machines")
+    scopes.set_defaults(run=_scopes, names=())
+    below = scopes.add_subparsers(metavar="COMMAND")
+    below.add_parser("list", help="every scope, and which version and source they come from (the default)")
+    check = below.add_parser("check", help="who this is")
+    check.add_argument("names", nargs="+", metavar="NAME", help="a scope uuid, an org and an env, or an API key")
+
+
 def _run(options: argparse.Namespace) -> int:
     from apidanalytics.cli import run  # noqa: PLC0415
 
@@ -155,6 +167,12 @@ def _change(options: argparse.Namespace, kind: str) -> int:
     from apidanalytics.cli import change  # noqa: PLC0415
 
     return change.run(options.config, kind)
+
+
+def _scopes(options: argparse.Namespace) -> int:
+    from apidanalytics.cli import scopes  # noqa: PLC0415
+
+    return scopes.run(options.config, options.names, as_json=options.json)
 
 
 def _worker(options: argparse.Namespace) -> int:

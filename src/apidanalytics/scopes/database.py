@@ -87,6 +87,10 @@ class ScopeDatabase:
                 return Answer(found, tuple(parts))
         return Answer(None, tuple(parts))
 
+    def tenant_ids_of(self, api_key: str) -> list[str]:
+        """Return every tenant id that has this API key, sorted. It reads the whole table: for a person who asks."""
+        return sorted(_text(row[0]) for row in self._ask(self._select_tenant_ids, api_key))
+
     def changed(self) -> bool:
         """Return whether anybody has written to the file, or replaced it, since it was opened here.
 
@@ -142,6 +146,7 @@ class ScopeDatabase:
         self.renew()
         self._select_scopes = _select_scopes(tables)
         self._select_developer = _select_developer(tables)
+        self._select_tenant_ids = f"SELECT DISTINCT CAST(tenant_id AS TEXT) FROM {tables.mapper} WHERE appcred_id = ?"  # noqa: S608
 
     def _read_version(self) -> int:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()

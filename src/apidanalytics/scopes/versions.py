@@ -34,6 +34,17 @@ class _Current(msgspec.Struct, kw_only=True):
     source: str
 
 
+def read_current(directory: Path) -> tuple[str, str, Path] | None:
+    """Return the version that counts, what it was made from, and where it is: for a reader, who changes nothing."""
+    try:
+        current = msgspec.json.decode((directory / "current.json").read_bytes(), type=_Current)
+    except (OSError, msgspec.DecodeError):
+        return None
+    if not _VERSION.fullmatch(current.version):
+        return None
+    return current.version, current.source, directory / current.version / "scopes.db"
+
+
 class Versions:
     """Owns the directory; there is one owner at a time."""
 

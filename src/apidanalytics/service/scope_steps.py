@@ -81,7 +81,7 @@ class ScopeSteps:
 
     def status(self, published: Published | None) -> dict[str, Any] | None:
         """Return what the status says of the version that is published; None: nothing is configured, nothing there."""
-        path = None if published is None else str(published.path)
+        path = None if published is None else str(published.path.absolute())
         if self._sync is not None:
             return {**self._sync.status(), "path": path}
         if published is None:

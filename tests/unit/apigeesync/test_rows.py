@@ -15,7 +15,7 @@ APP = Table(
     columns=dict.fromkeys(("id", "tenant_id", "name", "developer_id", "callback_url", SELECTOR), 25),
     key=("tenant_id", "id"),
 )
-ROW = {"id": "a", "tenant_id": "t", "name": "n", "developer_id": "d", SELECTOR: "s"}
+ROW = {"id": "a", "tenant_id": "t", "name": "n", "developer_id": "d", "callback_url": "u", SELECTOR: "s"}
 
 
 def finding(*rows: Texts) -> Callable[[Key], Texts | None]:
@@ -33,9 +33,10 @@ def effect(what: Change, *rows: Texts) -> Effect:
     return effect_of(what, APP, finding(*rows), {"s", "s2"})
 
 
-def test_an_insert_makes_a_row_of_the_columns_that_are_kept() -> None:
-    inserted = change(Operation.INSERT, {**ROW, "callback_url": "dropped"})
-    assert effect(inserted) == Effect(before=None, after=ROW)
+def test_an_insert_makes_a_row_and_what_it_does_not_name_is_empty() -> None:
+    assert effect(change(Operation.INSERT, ROW)) == Effect(before=None, after=ROW)
+    some = {"id": "a", "tenant_id": "t", SELECTOR: "s"}
+    assert effect(change(Operation.INSERT, some)).after == {**dict.fromkeys(ROW, ""), **some}
 
 
 def test_an_insert_of_a_row_that_is_there_replaces_it() -> None:
@@ -66,9 +67,9 @@ def test_an_unchanged_long_value_of_a_row_that_is_not_here_needs_a_snapshot() ->
         effect(change(Operation.UPDATE, {**ROW, "name": UNCHANGED_TOAST}, ROW))
 
 
-def test_an_unchanged_long_value_of_a_column_that_is_not_kept_means_nothing() -> None:
+def test_an_unchanged_long_value_that_nothing_reads_may_be_missing() -> None:
     updated = change(Operation.UPDATE, {**ROW, "callback_url": UNCHANGED_TOAST}, ROW)
-    assert effect(updated).after == ROW
+    assert effect(updated).after == {**ROW, "callback_url": ""}
 
 
 def test_a_row_that_moves_to_a_selector_of_others_goes_and_to_one_of_ours_stays() -> None:
