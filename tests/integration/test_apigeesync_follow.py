@@ -97,7 +97,7 @@ async def stand_in() -> AsyncIterator[StandIn]:
 
 async def test_a_first_start_takes_two_snapshots_and_then_follows(stand_in: StandIn, tmp_path: Path) -> None:
     async with following(stand_in, tmp_path) as site:
-        await site.until(lambda scopes: scopes.tenant("testid") == TESTORG)
+        await site.until(lambda scopes: scopes.tenant("testid") == TESTORG and scopes.sequence)
         accounts.add_scope(stand_in.database, "other", "testorg", "prod", "tenantid")
         await site.until(lambda scopes: scopes.tenant("other"))
         assert site.follower.state.state is State.FOLLOWING
