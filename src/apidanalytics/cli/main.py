@@ -157,10 +157,10 @@ def _collection(options: argparse.Namespace) -> int:
 
 
 def _collection_token(options: argparse.Namespace) -> int:
-    from apidanalytics.cli import collection  # noqa: PLC0415
+    from apidanalytics.cli import collection_token  # noqa: PLC0415
 
     options.tenant = options.tenant or ["*~*"]
-    return collection.token(options)
+    return collection_token.run(options)
 
 
 def _change(options: argparse.Namespace, kind: str) -> int:

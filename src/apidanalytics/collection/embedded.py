@@ -20,6 +20,7 @@ from apidanalytics import layout
 from apidanalytics.clock import Clock
 from apidanalytics.collection import answers
 from apidanalytics.collection.asked import read_asked
+from apidanalytics.collection.http_log import HTTP_LOG
 from apidanalytics.collection.lake import Lake
 from apidanalytics.collection.local import PREFIX, LocalStore
 from apidanalytics.collection.ports import Put
@@ -59,7 +60,7 @@ class EmbeddedCollection:
         app = web.Application(client_max_size=0)
         app.router.add_get("/analytics", self._sign)
         app.router.add_put(PREFIX + "{key:.+}", self._put, expect_handler=self._expect)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+        self._runner = web.AppRunner(app, access_log=None, logger=HTTP_LOG, shutdown_timeout=5)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         bound = self._runner.addresses[0]

@@ -7,6 +7,9 @@ from typing import Final
 from apidanalytics import layout
 from apidanalytics.layout import FileName
 
+_NOT_UTF8: Final = "\N{REPLACEMENT CHARACTER}"
+"""What a query's parser makes of bytes that are not UTF-8."""
+
 _PATH: Final = re.compile(r"(?P<date>date=[0-9-]{10})/(?P<time>time=[0-9-]{5,8})/(?P<file>[^/]+)")
 
 
@@ -38,6 +41,8 @@ def parse_tenant_parameter(text: str) -> Iterator[tuple[str, str]]:
         ValueError: it means nothing.
 
     """
+    if _NOT_UTF8 in text:
+        raise ValueError("tenant is not UTF-8")  # two of them would read the same
     parts = text.split("~")
     readings = [("~".join(parts[:at]), "~".join(parts[at:])) for at in range(1, len(parts))]
     found = [(org, env) for org, env in readings if org and env]

@@ -13,14 +13,15 @@ import uvloop
 from aiohttp import web
 
 from apidanalytics.clock import SystemClock
+from apidanalytics.collection.http_log import HTTP_LOG
 from apidanalytics.collection.local import PREFIX
 from apidanalytics.collection.server import CollectionServer
 from apidanalytics.collection.settings import CollectionSettings, load
+from apidanalytics.config import parse_listen
 from apidanalytics.errors import ConfigurationError
 from apidanalytics.service.agent import Agent, Step
 from apidanalytics.service.collection_parts import Built, build, refresh, rotation
 from apidanalytics.service.notify import notify
-from apidanalytics.service.parts import host_and_port
 from apidanalytics.service.signals import ENDING
 from apidanalytics.service.tls import tls_context
 
@@ -98,9 +99,13 @@ class CollectionService:
         self._server = CollectionServer(self._built.in_force, self._clock)
         self._tls = await asyncio.to_thread(_tls, self._settings)
         app = self._server.application(service["base_path"] or "")
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=service["shutdown_timeout"])
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=HTTP_LOG, shutdown_timeout=service["shutdown_timeout"]
+        )
         await self._runner.setup()
-        host, port = host_and_port(service["listen"])
+        address = parse_listen(service["listen"])
+        assert isinstance(address, tuple)  # the key takes no unix socket
+        host, port = address
         await web.TCPSite(self._runner, host or None, port, ssl_context=self._tls).start()
         self._url = self._own_url(self._runner.addresses[0])
         self._place_local_stores(self._built)

@@ -1,5 +1,7 @@
 """Which parameters are taken: the tenant, and exactly one form of path."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +72,39 @@ def test_any_text_is_taken_or_refused(text):
     assert ".." not in path.split("/")
 
 
+_FORM = re.compile(
+    r"date=(\d{4})-(\d\d)-(\d\d)/time=(\d\d)-(\d\d)(?:-(\d\d))?/"
+    r"[0-9a-f]{1,4}_(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.\d{14}_[A-Za-z0-9.-]{1,64}_writer_\d+"
+    r"(_recovered_\d{14}\.\d{3})*\.txt\.gz",
+    re.ASCII,
+)
+"""The form once more, written down independently."""
+
+
+@given(
+    path=st.sampled_from([f"date=2026-01-02/time=03-04/{FILE}", f"date=2026-01-02/time=03-04-05/{RECOVERED}"]),
+    at=st.integers(0, 120),
+    length=st.integers(0, 3),
+    instead=st.sampled_from(
+        ["", "..", "/", "//", "\\", "%2e", "~", " ", "\n", "\0", "0", "9", "a", "A", "é", "=", "-", "_"]
+    )
+    | st.text(max_size=3),
+)
+def test_a_path_that_was_changed_anywhere_is_taken_only_if_it_is_one_of_ours_again(path, at, length, instead):
+    changed = path[:at] + instead + path[at + length :]
+    try:
+        taken = parse_relative_path(changed)
+    except ValueError as error:
+        assert "relative_file_path" in str(error)  # noqa: PT017 - either outcome is fine
+        return
+    assert taken == changed
+    found = _FORM.fullmatch(changed)
+    assert found is not None
+    partition, name = found.groups()[:6], found.groups()[6:12]
+    assert partition[:5] == name[:5]
+    assert partition[5] in {None, name[5]}
+
+
 @pytest.mark.parametrize(
     ("text", "readings"),
     [
@@ -83,7 +118,7 @@ def test_a_tenant_is_an_org_and_an_env(text, readings):
     assert list(parse_tenant_parameter(text)) == readings
 
 
-@pytest.mark.parametrize("text", ["", "acme", "~", "~prod", "acme~"])
+@pytest.mark.parametrize("text", ["", "acme", "~", "~prod", "acme~", "a\ufffd~prod"])
 def test_what_is_no_tenant_is_refused(text):
     with pytest.raises(ValueError, match="tenant"):
         parse_tenant_parameter(text)
