@@ -170,7 +170,7 @@ _LOCAL: Final = (
     Key(
         name="public_url",
         kind=kinds.BASE_URL,
-        help="How uploaders reach this service; without it, at the address where it listens.",
+        help="How uploaders reach this service; without it, at the address where it listens, if that is one.",
     ),
     _CREATE_ONLY,
 )

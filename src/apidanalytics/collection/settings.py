@@ -13,6 +13,7 @@ from apidanalytics.collection.tenants import Pattern, Rule, prefix_problem
 from apidanalytics.collection.tokens import Token
 from apidanalytics.errors import ConfigurationError, quote
 
+_EVERY_INTERFACE: Final = ("", "0.0.0.0", "[::]")  # noqa: S104 - to know them when they are given
 _LISTS: Final = ("stores", "tenants", "tokens")
 
 
@@ -75,6 +76,7 @@ class _Reading:
         rules = [rule for number, node in self._entries("tenants") if (rule := self._rule(node, number))]
         tokens = [token for number, node in self._entries("tokens") if (token := self._token(node, number))]
         self._check_names(rules, tokens)
+        self._check_public_urls(service, stores)
         self._files += [service[name] for name in ("tls_cert", "tls_key") if service.get(name)]
         return CollectionSettings(service=service, stores=stores, rules=rules, tokens=tokens, files=tuple(self._files))
 
@@ -158,6 +160,14 @@ class _Reading:
         for twice in _twice([token.hash for token in tokens]):
             name = next(token.name for token in tokens if token.hash == twice)
             self._add("tokens", f"the hash of {name!r} is there twice: keep one")
+
+    def _check_public_urls(self, service: Mapping[str, Any], stores: Mapping[str, StoreSettings]) -> None:
+        """Report a folder whose PUTs nobody could address: every interface is no place to send them to."""
+        if service.get("listen", "").rpartition(":")[0] not in _EVERY_INTERFACE:
+            return
+        for name, store in stores.items():
+            if store.type == "local" and store.values.get("public_url", "") is None:
+                self._add(f"stores.{name}.public_url", f"is required, since listen is {service['listen']}")
 
     # -- one table
 

@@ -138,6 +138,13 @@ def test_two_tenants_never_have_one_place(read, extra, what):
     assert what in problem
 
 
+@pytest.mark.parametrize("listen", ["0.0.0.0:9080", ":9080", '"[::]:9080"'])
+def test_a_folder_needs_a_public_url_where_the_service_listens_everywhere(read, listen):
+    (problem,) = problems(read, f"listen: {listen}\n{GOOD}")
+    assert problem.startswith("stores.folder.public_url: is required")
+    read(f"listen: {listen}\n{GOOD}".replace("path: lake", "path: lake, public_url: 'http://collect'"))
+
+
 def test_a_hash_is_there_once(read):
     (problem,) = problems(read, GOOD + f'  - {{name: two, hash: "{HASH}", tenants: ["b~c"]}}\n')
     assert "tokens: the hash of 'one' is there twice" in problem
