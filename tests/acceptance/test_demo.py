@@ -51,6 +51,18 @@ def services_below(directory: Path) -> list[int]:
     return sessions
 
 
+def test_the_promise_is_kept_over_a_real_s3_server_too(start, data_directory):
+    process = start("--s3", "--seconds", "2", "--rate", "1500")
+    page, _ = process.communicate(timeout=110)
+    assert process.returncode == 0, page
+    objects = re.search(r"all (\d+) objects of the bucket are read back", page)
+    (played,) = data_directory.glob("data/demo-*")
+    entries = (played / "collection-audit.log").read_text().splitlines()
+    assert 0 < int(objects[1]) <= len(entries)
+    assert all('"encrypt":true' in entry for entry in entries)
+    assert "Every one of" in page
+
+
 def test_the_promise_is_kept_and_shown(start, data_directory):
     process = start("--seconds", "5")
     page, _ = process.communicate(timeout=100)

@@ -179,6 +179,7 @@ STORES: Final[Mapping[str, tuple[Key, ...]]] = MappingProxyType(
 )
 """By the store's ``type``, the keys beside it."""
 
+STORE_NAME: Final = Key(name="name", kind=NAME, required=True, help="Of the store, as the tenants name it.")
 STORE_TYPE: Final = Key(name="type", kind=choice(*STORES), required=True, help="What kind of store it is.")
 
 TENANTS: Final = (

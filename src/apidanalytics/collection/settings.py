@@ -86,7 +86,8 @@ class _Reading:
             self._add("stores", "should be a mapping of names to stores, with at least one", node)
             return
         for name, store in node.members.items():
-            yield name, self._store(f"stores.{name}", store)
+            if self._read_one(keys.STORE_NAME, Value(store.line, name), "stores") is not None:
+                yield name, self._store(f"stores.{name}", store)
 
     def _store(self, where: str, node: Node) -> StoreSettings | None:
         if not isinstance(node, Section):

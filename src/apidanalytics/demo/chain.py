@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -32,6 +33,7 @@ class S3Chain:
         self._store = Seaweed(directory / "seaweedfs")
         self._listen = free_address()
         self._process: subprocess.Popen[bytes] | None = None
+        self._fetching = threading.Lock()  # a look that was given up may still go on in its thread
         self.log = directory / "collection.log"
 
     def __enter__(self) -> Self:
@@ -67,17 +69,19 @@ class S3Chain:
 
     def read_back(self, lake: Path) -> int:
         """Read every object of the bucket into a folder that is empty before; return how many there are."""
-        shutil.rmtree(lake, ignore_errors=True)
-        keys = list(self._objects())
-        for key in keys:
-            self._fetch(key, lake)
+        with self._fetching:
+            shutil.rmtree(lake, ignore_errors=True)
+            keys = list(self._objects())
+            for key in keys:
+                self._fetch(key, lake)
         return len(keys)
 
     def fetch_new(self, lake: Path) -> None:
         """Read the objects that are not in the folder yet: for a look in between."""
-        for key in self._objects():
-            if not (lake / key).exists():
-                self._fetch(key, lake)
+        with self._fetching:
+            for key in self._objects():
+                if not (lake / key).exists():
+                    self._fetch(key, lake)
 
     def _objects(self) -> Iterator[str]:
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):

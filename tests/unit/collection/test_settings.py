@@ -145,6 +145,11 @@ def test_a_folder_needs_a_public_url_where_the_service_listens_everywhere(read, 
     read(f"listen: {listen}\n{GOOD}".replace("path: lake", "path: lake, public_url: 'http://collect'"))
 
 
+def test_the_name_of_a_store_can_stand_in_a_url(read):
+    (problem,) = problems(read, GOOD.replace("  folder:", "  a/b: {type: local, path: x}\n  folder:"))
+    assert problem.startswith("stores: 'a/b' should be 1 to 64 characters")
+
+
 def test_a_hash_is_there_once(read):
     (problem,) = problems(read, GOOD + f'  - {{name: two, hash: "{HASH}", tenants: ["b~c"]}}\n')
     assert "tokens: the hash of 'one' is there twice" in problem
