@@ -112,6 +112,16 @@ def _notes(results: Results) -> list[str]:
             f"was accepted after {start.accepts_after_seconds:.2f} s, the last old record was in the lake "
             f"{start.delivered_after_seconds:.1f} s later."
         )
+    if sync := results.syncing:
+        notes.append(
+            f"Apigee Sync, {sync.scopes:,} scopes and {sync.api_keys:,} API keys, a snapshot of "
+            f"{sync.megabytes:,.0f} MB: in service {sync.in_service_seconds:.1f} s after its last byte; "
+            f"100 changes in every worker after "
+            f"{sync.change_milliseconds:.0f} ms; peaks {sync.worker_megabytes:.0f} MB (worker), "
+            f"{sync.agent_megabytes:.0f} MB (agent); CPU s/M records {sync.few_keys_cpu:.2f} with 10 keys, "
+            f"{sync.all_keys_cpu:.2f} with all; a look-up {sync.cached_microseconds:.2f} µs cached, "
+            f"{sync.uncached_microseconds:.0f} not, {sync.unknown_microseconds:.1f} for an unknown key."
+        )
     return notes
 
 

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import packing, scopes, service, signing, starting, traffic, wrk, yardsticks
+from benchmarks import packing, scopes, service, signing, starting, sync_data, syncing, traffic, wrk, yardsticks
 from benchmarks.packing import Packing
 from benchmarks.results import Cost, together
 from benchmarks.signing import Signing
 from benchmarks.starting import Starting
+from benchmarks.syncing import Syncing
 
 BATCHES: Final = (1, 10, 100, 500)
 CONNECTIONS: Final = (32, 256)
@@ -19,6 +20,9 @@ COMPARED: Final = (1, 100)
 MEMORY_INTERVAL_SECONDS: Final = 15
 
 Say = Callable[[Cost], None]
+
+
+FULL_SIZE: Final = sync_data.Size(scopes=10_000, api_keys=1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,8 @@ class Plan:
     packing_megabytes: int = 400
     start_megabytes: int = 1_000
     signed_urls: int = 5_000
-    parts: frozenset[str] = frozenset({"grid", "tenants", "memory", "packing", "starting", "signing"})
+    synced: sync_data.Size = FULL_SIZE
+    parts: frozenset[str] = frozenset({"grid", "tenants", "memory", "packing", "starting", "signing", "syncing"})
 
 
 QUICK: Final = Plan(
@@ -51,6 +56,7 @@ QUICK: Final = Plan(
     packing_megabytes=100,
     start_megabytes=200,
     signed_urls=1_500,
+    synced=sync_data.Size(scopes=10_000, api_keys=100_000),
 )
 
 
@@ -64,6 +70,7 @@ class Results:
     packing: Packing | None = None
     starting: Starting | None = None
     signing: list[Signing] = field(default_factory=list)
+    syncing: Syncing | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -74,6 +81,7 @@ class Results:
             "packing": asdict(self.packing) if self.packing else None,
             "starting": asdict(self.starting) if self.starting else None,
             "signing": [asdict(signing) for signing in self.signing],
+            "syncing": asdict(self.syncing) if self.syncing else None,
         }
 
 
@@ -100,6 +108,8 @@ class Run:
             results.starting = starting.measure(self._below, self._plan.start_megabytes)
         if "signing" in self._plan.parts:
             results.signing = signing.measure(self._below, self._plan.signed_urls)
+        if "syncing" in self._plan.parts:
+            results.syncing = syncing.measure(self._below, self._plan.synced, self._plan.seconds)
         return results
 
     def _grid(self) -> Iterator[Cost]:

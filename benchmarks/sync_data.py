@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.wrk import KEY_FORM
 from tests.apigeesync.accounts import CLUSTER
 from tests.apigeesync.tables import SELECTOR, TABLES, Table
 from tests.apigeesync.values import declared_type
@@ -33,7 +34,7 @@ def scope(number: int) -> str:
 
 def api_key(number: int) -> str:
     """Return an API key of 32 characters."""
-    return f"k{number:07d}Zq8vT3mXw5LrYb7NcUe2HsJd"
+    return KEY_FORM % number
 
 
 def write(path: Path, size: Size) -> None:
@@ -63,19 +64,31 @@ _NUMBERS: Final = """
 def _content(size: Size) -> list[tuple[str, int, dict[str, str]]]:
     """Return for each table how many rows it has, and their columns as expressions of the number n."""
     tenant = {"tenant_id": f"'{TENANT}'", SELECTOR: f"'{TENANT}'"}
-    key = "printf('k%07dZq8vT3mXw5LrYb7NcUe2HsJd', n)"
+    key = f"printf('{KEY_FORM}', n)"
     app, developer = _uuid("1", "n"), _uuid("2", f"n / {KEYS_PER_DEVELOPER}")
     product = _uuid("3", f"n % {PRODUCTS}")
     cluster = {"apid_cluster_id": f"'{CLUSTER}'", SELECTOR: f"'{CLUSTER}'"}
+    scope = {"id": "printf('scope-%05d', n)", "org": "printf('org-%d', n / 10)", "env": "printf('env-%d', n % 10)"}
+    person = {"username": "printf('team-%d', n)", "email": "printf('team-%d@shop.example', n)"}
+    approved = {"app_id": app, "status": "'APPROVED'", **tenant}
+    secret = "hex(randomblob(16))"
     return [
         ("edgex_apid_cluster", 1, {"id": f"'{CLUSTER}'", "name": "'bench'", SELECTOR: f"'{CLUSTER}'"}),
-        ("edgex_data_scope", size.scopes, {"id": "printf('scope-%05d', n)", "scope": f"'{TENANT}'", "org": "printf('org-%d', n / 10)", "env": "printf('env-%d', n % 10)", **cluster}),
-        ("kms_app_credential_apiproduct_mapper", size.api_keys, {"appcred_id": key, "app_id": app, "apiprdt_id": product, "status": "'APPROVED'", **tenant}),
-        ("kms_app_credential", size.api_keys, {"id": key, "consumer_secret": "hex(randomblob(16))", "app_id": app, "status": "'APPROVED'", **tenant}),
-        ("kms_app", size.api_keys, {"id": app, "name": "printf('storefront-%d', n)", "developer_id": developer, "status": "'APPROVED'", **tenant}),
-        ("kms_developer", size.api_keys // KEYS_PER_DEVELOPER, {"id": _uuid("2", "n"), "username": "printf('team-%d', n)", "email": "printf('team-%d@shop.example', n)", "password": "hex(randomblob(16))", **tenant}),
+        ("edgex_data_scope", size.scopes, {"scope": f"'{TENANT}'", **scope, **cluster}),
+        ("kms_app_credential_apiproduct_mapper", size.api_keys, {"appcred_id": key, "apiprdt_id": product, **approved}),
+        ("kms_app_credential", size.api_keys, {"id": key, "consumer_secret": secret, **approved}),
+        (
+            "kms_app",
+            size.api_keys,
+            {"id": app, "name": "printf('storefront-%d', n)", "developer_id": developer, **tenant},
+        ),
+        (
+            "kms_developer",
+            size.api_keys // KEYS_PER_DEVELOPER,
+            {"id": _uuid("2", "n"), "password": secret, **person, **tenant},
+        ),
         ("kms_api_product", PRODUCTS, {"id": _uuid("3", "n"), "name": "printf('catalogue-%d', n)", **tenant}),
-    ]  # fmt: skip
+    ]
 
 
 def _uuid(kind: str, number: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.results import Cost
 from benchmarks.run import Results
+from benchmarks.syncing import Syncing
 
 FLOOR_RATIO = {32: 5.0, 256: 3.5}
 """Highest CPU per single-record post, in floors, by connections."""
@@ -56,6 +57,21 @@ class Verdict:
             "unit": self.unit,
             "is_met": self.is_met,
         }
+
+
+def _syncing(syncing: Syncing) -> Iterator[Verdict]:
+    size = f"{syncing.api_keys:,} API keys"
+    measured = (
+        ("from the last byte of the snapshot until it is in service", syncing.in_service_seconds, 10.0, "s"),
+        ("100 changes until every worker has them", syncing.change_milliseconds, 100.0, "ms"),
+        ("peak memory of a worker", syncing.worker_megabytes, 250.0, "MB"),
+        ("CPU of a record with Zipf skew, against 10 keys", syncing.keys_ratio, 1.2, "times"),
+        ("cached look-up of a key", syncing.cached_microseconds, 1.0, "µs"),
+        ("uncached look-up of a key", syncing.uncached_microseconds, 50.0, "µs"),
+        ("look-ups that 200,000 unknown scopes and keys cause", float(syncing.flood_lookups), 0.0, ""),
+    )
+    for what, value, limit, unit in measured:
+        yield Verdict(what=f"{size}: {what}", measured=value, limit=limit, unit=unit)
 
 
 def judge(results: Results) -> list[Verdict]:
@@ -123,6 +139,8 @@ def _scenarios(results: Results) -> Iterator[Verdict]:
     if results.starting:
         what = f"start over {results.starting.megabytes:,.0f} MB of unpacked spools, until a batch is accepted"
         yield Verdict(what=what, measured=results.starting.accepts_after_seconds, limit=START_SECONDS, unit="s")
+    if results.syncing:
+        yield from _syncing(results.syncing)
     for signing in results.signing:
         what = f"CPU of a signed URL from the collection service, {signing.store}"
         yield Verdict(what=what, measured=signing.microseconds, limit=SIGNING_MICROSECONDS, unit="µs")

@@ -13,6 +13,8 @@ from benchmarks.traffic import API_KEYS
 
 PATH: Final = "/analytics"
 THREADS: Final = 2
+KEY_FORM: Final = "k%07dZq8vT3mXw5LrYb7NcUe2HsJd"
+PLACEHOLDER: Final = KEY_FORM % 9_999_999
 
 # Every thread starts at its own place in the rotation, so that two never post in step.
 _SCRIPT: Final = """
@@ -26,14 +28,37 @@ function init()
     local size = tonumber(line)
     tails[#tails + 1] = "Content-Length: " .. size .. "\\r\\n\\r\\n" .. bodies:read(size)
   end
+  if {keys} > 0 then
+    math.randomseed(number)
+    for i = 1, #tails do tails[i] = cut(tails[i]) end
+  end
   for scope in io.lines("{folder}/scopes") do
     heads[#heads + 1] = "POST {path}/" .. scope .. " HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\n{headers}"
   end
   at = (number - 1) * 7919
 end
+-- A body between its API keys; the keys are drawn anew for each request, the k-th one 1/k as often as the first.
+function cut(text)
+  local pieces, from = {}, 1
+  while true do
+    local first, last = text:find("{placeholder}", from, true)
+    pieces[#pieces + 1] = text:sub(from, (first or 0) - 1)
+    if not first then return pieces end
+    from = last + 1
+  end
+end
+function fill(pieces)
+  local filled = {pieces[1]}
+  for i = 2, #pieces do
+    filled[#filled + 1] = string.format("{key}", math.floor({keys} ^ math.random()) - 1)
+    filled[#filled + 1] = pieces[i]
+  end
+  return table.concat(filled)
+end
 function request()
   at = at + 1
-  return heads[at % #heads + 1] .. tails[at % #tails + 1]
+  local tail = tails[at % #tails + 1]
+  return heads[at % #heads + 1] .. ({keys} > 0 and fill(tail) or tail)
 end
 function done(summary, latency, requests)
   local e = summary.errors
@@ -58,6 +83,8 @@ class Load:
     scopes: Sequence[str] = ("scope-00000",)
     keys: Sequence[str] = API_KEYS
     """API keys that each tenant knows."""
+    drawn_keys: int = 0
+    """In place of ``PLACEHOLDER`` comes one of so many keys (``KEY_FORM``), drawn with a Zipf skew; 0: none does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +127,9 @@ def _write_script(load: Load, folder: Path) -> Path:
     encoding = "Content-Encoding: gzip\\r\\n" if load.is_gzip else ""
     headers = f"Content-Type: application/json\\r\\nAccept: application/json\\r\\n{encoding}"
     script = _SCRIPT.replace("{folder}", str(folder)).replace("{path}", PATH).replace("{headers}", headers)
+    script = (
+        script.replace("{keys}", str(load.drawn_keys)).replace("{key}", KEY_FORM).replace("{placeholder}", PLACEHOLDER)
+    )
     path = folder / "post.lua"
     path.write_text(script)
     return path

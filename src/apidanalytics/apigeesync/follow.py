@@ -36,6 +36,9 @@ MAX_LOG_BYTES: Final = 64 << 20
 SELECTOR_ROUNDS: Final = 3
 """How often one snapshot is asked for again because it names other selectors than it was asked for."""
 SCOPES_CHANGED: Final = "the scopes changed"
+SCOPES_CAP_SECONDS: Final = 0.5
+"""Scopes may change one after the other all day, so their snapshots never wait longer than ten times this; but a
+snapshot that lacks the change that asked for it must not be taken again at once, for ever."""
 
 Publish = Callable[[VersionFile, News | None], Awaitable[None]]
 """Told of a new version (no news), or of what a change list changed in the current one."""
@@ -107,8 +110,8 @@ class Follower:
 
     async def _snapshot(self) -> None:
         self.state.resyncing(self._needed)
-        if self._needed != SCOPES_CHANGED:
-            await asyncio.sleep(resync_seconds(self._resyncs, self._cap_seconds, self._random))
+        cap = SCOPES_CAP_SECONDS if self._needed == SCOPES_CHANGED else self._cap_seconds
+        await asyncio.sleep(resync_seconds(self._resyncs, cap, self._random))
         downloaded, snapshot, taken_at = await self._download()
         file = await asyncio.to_thread(self._store.adopt, downloaded, snapshot, taken_at)
         former, self._needed = self._file, ""

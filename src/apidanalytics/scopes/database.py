@@ -22,6 +22,9 @@ from apidanalytics.scopes.news import Kind, part_hash
 from apidanalytics.scopes.tables import Tables, file_uri, find_tables
 from apidanalytics.scopes.tenants import Row, TenantTable, tabulate
 
+CACHE_KIB: Final = 16384
+"""Memory for pages of the file, as far as it is large: the inner ones of a million keys fit in."""
+
 BUSY_SECONDS: Final = 0.1
 """How long a look-up waits for another process that writes: look-ups run on the event loop."""
 
@@ -136,6 +139,7 @@ class ScopeDatabase:
 
     def _prepare(self) -> None:
         try:
+            self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self.is_live = live.is_live(self._connection)
             self._identity = self._identify()
             self._version = self._read_version()

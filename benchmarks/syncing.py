@@ -1,0 +1,181 @@
+"""Scope data from Apigee Sync at full size: how soon it counts, and what a look-up and a record cost then."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from apidanalytics.clock import SystemClock
+from apidanalytics.control.server import NotRunningError, ask
+from apidanalytics.model import Tenant
+from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
+from benchmarks import processes, sync_data, traffic, wrk
+from benchmarks.service import directory, prepared
+from benchmarks.sync_data import CLUSTER, TENANT, Size
+from tests.apigeesync.accounts import MAPPER
+from tests.apigeesync.database import Database
+from tests.apigeesync.server import InThread, StandIn
+from tests.apigeesync.tables import SELECTOR
+from tests.harness import ServiceProcess, wait_until
+
+FEW_KEYS = 10
+CHANGES = 100
+LOOKUPS = 20_000
+FLOOD = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Syncing:
+    """What it took."""
+
+    scopes: int
+    api_keys: int
+    megabytes: float
+    """Length of the snapshot."""
+    in_service_seconds: float
+    """From its last byte until every worker answers from it."""
+    change_milliseconds: float
+    """From the commit of 100 changes upstream until every worker has them; the longest of several."""
+    worker_megabytes: float
+    """Peak memory of the largest worker, after the load."""
+    agent_megabytes: float
+    few_keys_cpu: float
+    """CPU seconds per million records with 10 keys."""
+    all_keys_cpu: float
+    """The same with all keys, drawn with a Zipf skew."""
+    cached_microseconds: float
+    uncached_microseconds: float
+    unknown_microseconds: float
+    flood_lookups: int
+    """Questions to the database that 100,000 unknown scopes and 100,000 unknown keys caused."""
+
+    @property
+    def keys_ratio(self) -> float:
+        """Cost of a record with all keys, in those with 10."""
+        return self.all_keys_cpu / self.few_keys_cpu
+
+
+def measure(below: Path, size: Size, seconds: float) -> Syncing:
+    """Serve a snapshot of this size to a service, change it, and put load on it."""
+    with directory(below) as folder:
+        snapshot = folder / "snapshot.db"
+        sync_data.write(snapshot, size)
+        stand_in = StandIn(Database())
+        stand_in.ready_made = snapshot
+        with InThread(stand_in), _service(folder, stand_in) as service:
+            service.start(ready=False)
+            wait_until(lambda: _versions(service), timeout_seconds=300, pause_seconds=0.05, what="it is in service")
+            in_service = time.time() - _status(service)["scopes"]["snapshot_at"]
+            change = max(_change(service, stand_in, round_) for round_ in range(5))
+            few, every = _costs(service, size, seconds)
+            workers = service.worker_pids()
+            peaks = max(map(processes.peak_megabytes, workers)), processes.peak_megabytes(service.pid)
+            file = Path(_status(service)["scopes"]["path"])
+            cached, uncached, unknown, lookups = _lookups(file, size)
+        return Syncing(
+            scopes=size.scopes,
+            api_keys=size.api_keys,
+            megabytes=snapshot.stat().st_size / 1e6,
+            in_service_seconds=in_service,
+            change_milliseconds=change * 1e3,
+            worker_megabytes=peaks[0],
+            agent_megabytes=peaks[1],
+            few_keys_cpu=few,
+            all_keys_cpu=every,
+            cached_microseconds=cached,
+            uncached_microseconds=uncached,
+            unknown_microseconds=unknown,
+            flood_lookups=lookups,
+        )
+
+
+@contextmanager
+def _service(folder: Path, stand_in: StandIn) -> Iterator[ServiceProcess]:
+    base = stand_in.base_url
+    settings = {
+        "apidanalytics_scopes_file": "",
+        "apigeesync_proxy_server_base": base,
+        "apigeesync_snapshot_server_base": base,
+        "apigeesync_change_server_base": base,
+        "apigeesync_consumer_key": stand_in.tokens.key,
+        "apigeesync_consumer_secret": stand_in.tokens.secret,
+        "apigeesync_cluster_id": CLUSTER,
+    }
+    with prepared(folder, **settings) as service:
+        yield service
+
+
+def _status(service: ServiceProcess) -> dict:
+    """Ask as `apidanalytics status` does, without a new process: what is timed takes milliseconds."""
+    return ask(service.directory / "ax/control.sock", {"command": "status"})
+
+
+def _workers(service: ServiceProcess) -> list[dict]:
+    return list(_status(service).get("workers", ()))  # an agent that is starting cannot say yet
+
+
+def _versions(service: ServiceProcess) -> bool:
+    try:
+        workers = _workers(service)
+    except NotRunningError:
+        return False
+    return bool(workers) and all(worker.get("scopes") and worker.get("ready") for worker in workers)
+
+
+def _change(service: ServiceProcess, stand_in: StandIn, round_: int) -> float:
+    """Add 100 API keys upstream; return how long it took until every worker had them."""
+    time.sleep(1.0)
+    before = {worker["sequence"] for worker in _workers(service)}
+    with stand_in.database.transaction() as transaction:
+        for number in range(CHANGES):
+            key = f"new-{round_}-{number}"
+            ids = {"tenant_id": TENANT, "appcred_id": key, "app_id": key, "apiprdt_id": key}
+            transaction.insert(MAPPER, **ids, status="APPROVED", **{SELECTOR: TENANT})
+    began = time.monotonic()
+    while before & {worker["sequence"] for worker in _workers(service)}:
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
+def _costs(service: ServiceProcess, size: Size, seconds: float) -> tuple[float, float]:
+    """Return CPU seconds per million records with few keys and with all, measured in turn."""
+    bodies = traffic.bodies(100, keys=[wrk.PLACEHOLDER])
+    scopes = [sync_data.scope(number * 7 % size.scopes) for number in range(10)]
+    spent: dict[int, list[float]] = {FEW_KEYS: [], size.api_keys: []}
+    done = records = 0
+    for _ in range(2):
+        for keys, costs in spent.items():
+            load = wrk.Load(bodies=bodies, records=100, connections=32, seconds=seconds, scopes=scopes, drawn_keys=keys)
+            before = processes.cpu_seconds(service.pids())
+            answers = wrk.run(load, int(service.settings["api_listen"].rpartition(":")[2]))
+            done += 100 * (answers.requests - answers.refused)
+            service.wait_delivered(done, timeout_seconds=180, pause_seconds=0.5)
+            former, records = records, int(_status(service)["totals"]["uploaded"]["records"])
+            costs.append((processes.cpu_seconds(service.pids()) - before) / (records - former) * 1e6)
+    few, every = (sum(costs) / len(costs) for costs in spent.values())
+    return few, every
+
+
+def _lookups(file: Path, size: Size) -> tuple[float, float, float, int]:
+    """Return microseconds of a cached, an uncached and an unknown look-up, and what a flood asks of the database."""
+    tenant = Tenant(org="o", env="e", tenant_id=TENANT)
+    keys = [sync_data.api_key(number * 611_953 % size.api_keys) for number in range(LOOKUPS)]
+    with closing(UncachedScopes(file)) as uncached:
+        cold = _each(lambda key: uncached.developer(tenant, key), keys)
+    scopes = CachedScopes(file, max_keys=100_000, refresh_interval=1800, clock=SystemClock())
+    with closing(scopes):
+        _each(lambda key: scopes.developer(tenant, key), keys)
+        warm = _each(lambda key: scopes.developer(tenant, key), keys)
+        asked: list[str] = []
+        scopes._database._connection.set_trace_callback(asked.append)  # noqa: SLF001 - what reaches it is counted
+        unknown = _each(lambda key: scopes.developer(tenant, key), [f"flood-{number}" for number in range(FLOOD)])
+        _each(scopes.tenant, [f"flood-{number}" for number in range(FLOOD)])
+    return warm, cold, unknown, len(asked)
+
+
+def _each(ask, keys) -> float:
+    began = time.process_time()
+    for key in keys:
+        ask(key)
+    return (time.process_time() - began) / len(keys) * 1e6
