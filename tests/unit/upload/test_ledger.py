@@ -276,7 +276,8 @@ def test_a_ledger_of_the_first_format_is_brought_to_this_one_with_all_it_knows(p
         database.execute("ALTER TABLE files DROP COLUMN md5")
         database.execute("PRAGMA user_version = 1")
         database.execute(
-            "INSERT INTO files (directory, name, tenant, start_at, records, bytes, size_bytes, sha256, state, staged_at)"
+            "INSERT INTO files"
+            " (directory, name, tenant, start_at, records, bytes, size_bytes, sha256, state, staged_at)"
             " VALUES ('d', 'old', 'acme~prod', 0, 3, 30, 3, '00', 'staged', 1.0)"
         )
         database.execute("INSERT INTO totals VALUES ('acme~prod', 'staged', 3, 30, 1)")
