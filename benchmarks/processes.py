@@ -1,6 +1,7 @@
 """CPU time and peak memory of processes, as Linux counts them."""
 
 import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,3 +30,10 @@ def children(pid: int) -> list[int]:
     """Return the living children of a process."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.results import Cost
 from benchmarks.run import Results
 from benchmarks.targets import judge
+from benchmarks.uploads import CONCURRENCY
 
 BEGIN = "<!-- measured: begin -->"
 END = "<!-- measured: end -->"
@@ -122,6 +123,13 @@ def _notes(results: Results) -> list[str]:
             f"{sync.all_keys_cpu:.2f} with all; a look-up {sync.cached_microseconds:.2f} µs cached, "
             f"{sync.uncached_microseconds:.0f} not, {sync.unknown_microseconds:.1f} for an unknown key."
         )
+    notes += [
+        f"Uploads of {uploads.files:,} files of {uploads.bytes:,} bytes to SeaweedFS, {CONCURRENCY} at a time: "
+        f"{uploads.seconds:.1f} s, curl {uploads.curl_seconds:.1f} s; CPU per file: "
+        f"{uploads.cpu_seconds / uploads.files * 1e3:.2f} ms of the uploader, "
+        f"{uploads.signing_cpu_seconds / uploads.files * 1e3:.2f} ms of the collection service."
+        for uploads in results.uploads
+    ]
     return notes
 
 

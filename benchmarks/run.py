@@ -5,12 +5,27 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import packing, scopes, service, signing, starting, sync_data, syncing, traffic, wrk, yardsticks
+from benchmarks import (
+    backlog,
+    packing,
+    scopes,
+    service,
+    signing,
+    starting,
+    sync_data,
+    syncing,
+    traffic,
+    uploads,
+    wrk,
+    yardsticks,
+)
+from benchmarks.backlog import Backlog
 from benchmarks.packing import Packing
 from benchmarks.results import Cost, together
 from benchmarks.signing import Signing
 from benchmarks.starting import Starting
 from benchmarks.syncing import Syncing
+from benchmarks.uploads import Uploads
 
 BATCHES: Final = (1, 10, 100, 500)
 CONNECTIONS: Final = (32, 256)
@@ -18,6 +33,15 @@ COMPARED: Final = (1, 100)
 """Batches whose ratios to the yardsticks are targets: measured in several rounds, so that drift cancels out."""
 
 MEMORY_INTERVAL_SECONDS: Final = 15
+
+LARGE_BYTES: Final = 1_000_000
+SMALL_BYTES: Final = 2_000
+
+PARTS: Final = frozenset({"grid", "tenants", "memory", "packing", "starting", "signing", "uploads", "backlog"})
+
+PARTS: Final = frozenset(
+    {"grid", "tenants", "memory", "packing", "starting", "signing", "syncing", "uploads", "backlog"}
+)
 
 Say = Callable[[Cost], None]
 
@@ -43,7 +67,12 @@ class Plan:
     start_megabytes: int = 1_000
     signed_urls: int = 5_000
     synced: sync_data.Size = FULL_SIZE
-    parts: frozenset[str] = frozenset({"grid", "tenants", "memory", "packing", "starting", "signing", "syncing"})
+    large_files: int = 500
+    """Uploaded by curl and by the uploader, 1 MB each."""
+    small_files: int = 10_000
+    """The same, 2 KB each."""
+    backlog_files: int = 100_000
+    parts: frozenset[str] = PARTS
 
 
 QUICK: Final = Plan(
@@ -57,6 +86,9 @@ QUICK: Final = Plan(
     start_megabytes=200,
     signed_urls=1_500,
     synced=sync_data.Size(scopes=10_000, api_keys=100_000),
+    large_files=100,
+    small_files=2_000,
+    backlog_files=20_000,
 )
 
 
@@ -71,6 +103,8 @@ class Results:
     starting: Starting | None = None
     signing: list[Signing] = field(default_factory=list)
     syncing: Syncing | None = None
+    uploads: list[Uploads] = field(default_factory=list)
+    backlog: tuple[Backlog, Backlog] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -82,6 +116,8 @@ class Results:
             "starting": asdict(self.starting) if self.starting else None,
             "signing": [asdict(signing) for signing in self.signing],
             "syncing": asdict(self.syncing) if self.syncing else None,
+            "uploads": [asdict(uploads) for uploads in self.uploads],
+            "backlog": [asdict(backlog) for backlog in self.backlog or ()],
         }
 
 
@@ -110,6 +146,11 @@ class Run:
             results.signing = signing.measure(self._below, self._plan.signed_urls)
         if "syncing" in self._plan.parts:
             results.syncing = syncing.measure(self._below, self._plan.synced, self._plan.seconds)
+        if "uploads" in self._plan.parts:
+            sizes = ((self._plan.large_files, LARGE_BYTES), (self._plan.small_files, SMALL_BYTES))
+            results.uploads = [uploads.measure(self._below, *size, rounds=1) for size in sizes]
+        if "backlog" in self._plan.parts:
+            results.backlog = backlog.measure(self._below, self._plan.backlog_files)
         return results
 
     def _grid(self) -> Iterator[Cost]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.results import Cost
-from benchmarks.run import Results
+from benchmarks.run import LARGE_BYTES, SMALL_BYTES, Results
 from benchmarks.syncing import Syncing
 
 FLOOR_RATIO = {32: 5.0, 256: 3.5}
@@ -18,6 +18,10 @@ AGENT_MEGABYTES = 120.0
 MANY_TENANTS_MEGABYTES = 100.0
 PACKING_MEGABYTES = 100.0
 START_SECONDS = 2.0
+UPLOAD_SPEED = {LARGE_BYTES: 0.8, SMALL_BYTES: 0.5}
+"""Lowest speed, in curls, by size of the files."""
+UPLOADER_MEGABYTES = 80.0
+BACKLOG_RATIO = 1.2
 SIGNING_MICROSECONDS = 1000.0
 """Highest CPU per signed URL, whatever the store."""
 
@@ -141,6 +145,18 @@ def _scenarios(results: Results) -> Iterator[Verdict]:
         yield Verdict(what=what, measured=results.starting.accepts_after_seconds, limit=START_SECONDS, unit="s")
     if results.syncing:
         yield from _syncing(results.syncing)
+    for uploads in results.uploads:
+        what = f"speed of uploading {uploads.files:,} files of {uploads.bytes:,} bytes, signed URLs included"
+        limit = UPLOAD_SPEED[uploads.bytes]
+        yield Verdict(what=what, measured=uploads.speed, limit=limit, unit="times curl", is_lower_limit=True)
+    if results.backlog:
+        few, many = results.backlog
+        backlog = f"{many.files:,} files in {many.directories:,} directories"
+        what = f"CPU per file of a backlog of {backlog}, against {few.files}"
+        yield Verdict(what=what, measured=many.microseconds / few.microseconds, limit=BACKLOG_RATIO, unit="times")
+    if results.uploads:
+        measured = max(uploads.peak_megabytes for uploads in results.uploads)
+        yield Verdict(what="peak memory of the uploader alone", measured=measured, limit=UPLOADER_MEGABYTES, unit="MB")
     for signing in results.signing:
         what = f"CPU of a signed URL from the collection service, {signing.store}"
         yield Verdict(what=what, measured=signing.microseconds, limit=SIGNING_MICROSECONDS, unit="µs")

@@ -1,16 +1,18 @@
 """Delivery on bad days: whatever endpoint and store do, nothing is lost, nothing doubled, nobody waits for another."""
 
 import asyncio
+import itertools
 import socket
 import subprocess
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from apidanalytics.upload.states import State
+from apidanalytics.upload.states import Chosen, State
 from apidanalytics.upload.token import TokenFile
-from tests.integration.upload_world import TOKEN, Server, World, broken_off, until
+from tests.integration.upload_world import QUICK, TOKEN, Server, World, broken_off, until
 
 TENANTS = ["acme~prod", "zeta~test"] * 6
 
@@ -71,6 +73,17 @@ async def cut_off_the_put(request):
     return web.Response()
 
 
+async def other_bytes(request):
+    await request.read()
+    return web.Response(headers={"ETag": f'"{"0" * 32}"'})
+
+
+async def expired(_request):
+    return web.Response(
+        status=403, text="<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+    )
+
+
 # Everybody's trouble: no attempts are counted, one probe at a time goes out, the order is kept.
 
 
@@ -113,7 +126,7 @@ async def test_trouble_of_all_burns_no_more_than_the_attempts_that_revealed_it(w
     server.behave = behave
     world.stage(*TENANTS)
     with capture_logs() as logs:
-        async with world.uploading(timeout_seconds=0.2) as uploader:
+        async with world.uploading(timeout_seconds=0.2 if behave is hang else 5.0) as uploader:
             await until(lambda: uploader.state().paused_since, "the breaker opens")
             await asyncio.sleep(0.6)
             assert world.total(State.FAILED) == 0
@@ -180,14 +193,14 @@ async def test_a_token_that_is_replaced_in_time_is_not_even_noticed(world, tmp_p
 @pytest.mark.parametrize(
     ("part", "behave", "reason"),
     [
-        ("endpoint", answer(400), "collection endpoint answered 400"),
         ("endpoint", answer(403), "collection endpoint answered 403"),
         ("endpoint", answer(404), "collection endpoint answered 404"),
         ("endpoint", garbage, "is not JSON"),
         ("endpoint", number_for_url, 'has no string "url"'),
         ("store", answer(403), "object store answered 403"),
         ("store", answer(404), "object store answered 404"),
-        ("store", answer(411), "object store answered 411"),
+        ("store", other_bytes, "the object store has other bytes"),
+        ("store", expired, "do the clocks here and there agree?"),
         ("store", answer(307, Location="http://127.0.0.1:9/"), "object store answered 307"),
     ],
 )
@@ -205,9 +218,72 @@ async def test_what_is_refused_three_times_moves_to_failed_and_others_are_not_de
         assert not any(world.data.staging.iterdir())
         assert uploader.state().paused_since is None
         getattr(world, part).behave = answer(200, times=0)
-        assert await uploader.retry_failed("zeta~test") == 0
+        assert await uploader.retry_failed(Chosen(tenant="zeta~test")) == 0
         assert await uploader.retry_failed() == bad
         await world.delivered()
+
+
+@pytest.mark.parametrize("part", ["endpoint", "store"])
+async def test_what_would_be_refused_again_and_again_fails_at_once(world, part):
+    getattr(world, part).behave = only("acme~prod", answer(400))
+    world.stage("acme~prod", "zeta~test")
+    async with world.uploading(settings=world.settings(interval_seconds=60)):
+        await until(lambda: world.total(State.FAILED) == 1, "failed")
+        assert [known.attempts for known in world.ledger.files(State.FAILED)] == [1]
+
+
+async def test_an_expired_url_is_simply_asked_for_again(world):
+    times = itertools.count()
+
+    async def expired_at_first(request):
+        return await expired(request) if next(times) == 0 else None
+
+    world.store.behave = expired_at_first
+    world.stage("acme~prod")
+    async with world.uploading():
+        await world.delivered()
+    assert set(attempts(world)) == {0}
+    assert (world.endpoint.signed, len(world.store.requests)) == (2, 2)
+
+
+async def test_a_store_that_throttles_everybody_is_left_alone_and_then_everything_arrives(world):
+    until_then = asyncio.get_running_loop().time() + 1.0
+    early = []
+
+    async def slow_down(_request):
+        if asyncio.get_running_loop().time() < until_then:
+            early.append(1)
+            body = b"<Error><Code>SlowDown</Code></Error>"
+            return web.Response(status=503, body=body, headers={"Retry-After": "1"})
+        return None
+
+    world.store.behave = slow_down
+    world.stage(*[f"t{n}~x" for n in range(40)])
+    async with world.uploading() as uploader:
+        await until(lambda: len(early) >= 2, "throttled")
+        assert uploader.state().paused_since is None, "that is no outage"
+        await world.delivered()
+    assert len(early) <= 4, "those on their way at that moment, and no others"
+    assert set(attempts(world)) == {0}
+
+
+async def test_a_tenant_that_crawls_in_all_slots_delays_no_other(world):
+    """Without giving up their slots, the crawling uploads would leave the others one, or none."""
+
+    async def crawl(_request):
+        await asyncio.sleep(20)
+
+    world.store.behave = only("acme~prod", crawl)
+    world.stage(*["acme~prod"] * 10)
+    policy = replace(QUICK, crawl_seconds=0.2)
+    async with world.uploading(timeout_seconds=30, settings=world.settings(concurrency=2, policy=policy)) as uploader:
+        await until(lambda: len(uploader.state().uploading) == 1, "it crawls, with all slots but one")
+        world.stage(*["zeta~test", "beta~test"] * 10)
+        uploader.notify()
+        await until(lambda: world.total(State.UPLOADED) == 20, "the others", 5.0)
+        crawling = [upload for upload in uploader.state().uploading if upload.tenant == "acme~prod"]
+        assert 1 <= len(crawling) <= 2
+        await uploader.stop(0.0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apidanalytics import __version__
-from apidanalytics.cli import proof
+from apidanalytics.cli import failed_options, proof
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.errors import ConfigurationError, DataDirectoryLocked
 
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_change(commands, "reload", "apply changed settings without refusing a connection")
     _add_change(commands, "upgrade", "go on with the program that is installed now, without refusing a connection")
     _add_scopes(commands)
+    failed_options.add_commands(commands, _add_configuration)
     _add_worker(commands)
     return parser
 

@@ -203,7 +203,10 @@ class Settings:
         "apidanalytics_upload_interval", kinds.duration(), 5.0, "longest time until a new file is noticed"
     )
     upload_concurrency: int = default(
-        "apidanalytics_upload_concurrency", kinds.integer(1, 256, unit="files"), 4, "files on their way at once"
+        "apidanalytics_upload_concurrency",
+        kinds.integer(1, 256, unit="files"),
+        4,
+        "files on their way at once; one that crawls lets another go beside it",
     )
     upload_timeout: float = default(
         "apidanalytics_upload_timeout", kinds.duration(), 60.0, "an upload without progress is given up after this"

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -20,6 +19,7 @@ from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.source import Published
+from apidanalytics.service import failed
 from apidanalytics.service.agent import Agent, AgentState, Step, wait_until
 from apidanalytics.service.changing import Changing, Kind
 from apidanalytics.service.crew import Crew
@@ -27,6 +27,7 @@ from apidanalytics.service.identity import instance_id
 from apidanalytics.service.overview import count_all, running_status
 from apidanalytics.service.packing import Packing
 from apidanalytics.service.parts import (
+    OnReady,
     adoption,
     embedded_collection,
     exchanger,
@@ -52,9 +53,6 @@ EXAMPLE_SCOPE: Final = "testid"
 
 SERVING_FIRST_SECONDS: Final = 5.0
 """How long a backlog waits, at start, for the workers to serve."""
-
-OnReady = Callable[[str, str | None], None]
-"""Told once the service is ready: its URL, and a scope to try, if the example scopes are served."""
 
 
 class Service:
@@ -265,7 +263,7 @@ class Service:
         if request.get("command") in set(Kind):
             return await self._changing.ask(self.agent, Kind(request["command"]))
         if request.get("command") != "status":
-            return {"error": f"unknown command: {request.get('command')}"}
+            return await failed.answer(request, self._ledger, self._uploader)
         counted = await asyncio.to_thread(count_all, self._data, self._ledger)
         status = running_status(
             self.agent.state.value,

@@ -14,7 +14,7 @@ from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.service.status import Ledger, count_by_tenant, spool_files, total
 from apidanalytics.spool.segment import count_records
 from apidanalytics.upload.ledger import Ledger as UploadLedger
-from apidanalytics.upload.uploader import UploadState
+from apidanalytics.upload.overview import UploadState
 
 
 def ask_status(settings: Settings) -> Answer:

@@ -26,6 +26,9 @@ from apidanalytics.upload.states import State
 from apidanalytics.upload.token import FixedToken, TokenFile, TokenSource
 from apidanalytics.upload.uploader import UploadSettings
 
+OnReady = Callable[[str, str | None], None]
+"""Told once the service is ready: its URL, and a scope to try, if the example scopes are served."""
+
 
 def scopes_message(published: Published) -> Message:
     """Return the message that tells a worker which scope data to read."""

@@ -14,8 +14,9 @@ import uvloop
 
 from apidanalytics.config import Settings
 from apidanalytics.control.handover import Handover
-from apidanalytics.service.build_agent import OnReady, Service
+from apidanalytics.service.build_agent import Service
 from apidanalytics.service.changing import CANNOT_START, Changing, Kind, Launch
+from apidanalytics.service.parts import OnReady
 from apidanalytics.service.signals import Signals
 from apidanalytics.telemetry import logs
 

@@ -29,6 +29,17 @@ _HEADER_VALUE: Final = re.compile(r"[\t -~]*")
 _STORE_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _THERE_ALREADY: Final = frozenset({"BlobAlreadyExists", "UnauthorizedBlobOverwrite"})
 """How Azure answers a create-only PUT of what is there, with 409 or 403 where others say 412."""
+_EXPIRED: Final = re.compile(rb"(?i)\bexpired|not valid in the specified time frame")
+"""S3 and its kin: ``Request has expired``; GCS and the AWS token service: ``ExpiredToken``; Azure: the time frame."""
+
+_SLOW_DOWN: Final = frozenset({"SlowDown", "ServerBusy", "RequestLimitExceeded", "Throttling", "ThrottlingException"})
+"""Codes of S3 and Azure by which they throttle, whatever the status."""
+
+_MAY_PASS: Final = frozenset({"BadDigest", "IncompleteBody", "Md5Mismatch", "RequestTimeout", "OperationAborted"})
+"""Codes that say 400 but speak of this one transfer only."""
+
+_PERMANENT: Final = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431})
+"""The request itself is at fault. 403 and 404 are not among them: a permission or a bucket may be on its way."""
 
 _OURS: Final = frozenset(
     {
@@ -89,6 +100,11 @@ def read_put(answer: Answer, now: float, *, sent_all: bool) -> Outcome:
     return _trouble(Party.STORE, answer, now)
 
 
+def is_expired(answer: Answer) -> bool:
+    """Tell whether the store refused because the signed URL's time was over."""
+    return answer.status in {400, 401, 403} and _EXPIRED.search(answer.body[:4096]) is not None
+
+
 def read_retry_after(value: str | None, now: float) -> float | None:
     """Return the seconds that a ``Retry-After`` header means, as a number or as a date."""
     if value is None:
@@ -103,18 +119,23 @@ def read_retry_after(value: str | None, now: float) -> float | None:
 
 
 def _trouble(party: Party, answer: Answer, now: float) -> Trouble:
-    code = _STORE_CODE.search(answer.body)
-    reason = f"the {party} answered {answer.status}" + (f" {code[1].decode()}" if code else "")
+    code = _code(answer)
+    reason = f"the {party} answered {answer.status}" + (f" {code}" if code else "")
     told = read_retry_after(answer.headers.get("retry-after"), now)
-    slow_down = code is not None and code[1] == b"SlowDown"
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS or slow_down or (answer.status == 503 and told is not None):
+    if answer.status == 429 or code in _SLOW_DOWN or (answer.status == 503 and told is not None):
         return Throttled(party=party, reason=reason, retry_after_seconds=told)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return Faulty(party=party, reason=reason)
     if party is Party.ENDPOINT and 300 <= answer.status < 400:
         # A portal or a moved endpoint does this to everybody.
         return Faulty(party=party, reason=f"{reason}, a redirect that is not followed")
-    return Refused(party=party, reason=reason)
+    return Refused(party=party, reason=reason, is_permanent=answer.status in _PERMANENT and code not in _MAY_PASS)
+
+
+def _code(answer: Answer) -> str:
+    """Return the store's own name of the trouble: in the XML, or Azure's header."""
+    found = _STORE_CODE.search(answer.body)
+    return found[1].decode() if found else re.sub(r"[^A-Za-z0-9.]", "", answer.headers.get("x-ms-error-code", ""))[:64]
 
 
 def _read_url(body: bytes) -> SignedUrl | Refused:

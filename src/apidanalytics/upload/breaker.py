@@ -15,7 +15,7 @@ is that tenant's own: its bucket may be gone. The first two of the failures in a
 from dataclasses import dataclass, replace
 from typing import Final
 
-from apidanalytics.upload.decide import Policy, told
+from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.outcome import (
     Delivered,
     Faulty,
@@ -77,16 +77,20 @@ class Breaker:
             return Breaker()
         if isinstance(outcome, Unreadable):
             return self
-        if isinstance(outcome, Refused):
-            return self._answered()
+        if isinstance(outcome, Refused | Throttled):
+            return self._answered(outcome)
         heard = replace(self, failures=self.failures + 1, suspects=self.suspects | {tenant})
         # While it is open, what had been sent before says nothing new.
         opens = was_probe if self.open else _is_everybodys(heard, outcome, alone=alone)
         return replace(heard, open=_opening(self.open, outcome, now, random, policy)) if opens else heard
 
-    def _answered(self) -> "Breaker":
-        # To refuse one tenant, the endpoint had to be there and to take our token; of the store it says nothing.
-        return Breaker() if self.open is not None and self.open.party is Party.ENDPOINT else self
+    def _answered(self, outcome: Refused | Throttled) -> "Breaker":
+        if self.open is None:
+            return self
+        # Whoever throttles is there. To refuse one tenant, the endpoint had to be there and to take our token; of the
+        # store, a refusal says nothing.
+        is_there = isinstance(outcome, Throttled) and outcome.party is self.open.party
+        return Breaker() if is_there or self.open.party is Party.ENDPOINT else self
 
 
 def _is_everybodys(heard: Breaker, outcome: Outcome, *, alone: bool) -> bool:
@@ -101,13 +105,13 @@ def _is_certain(outcome: Outcome) -> bool:
 
 def _opening(
     before: Open | None,
-    outcome: Faulty | Unreachable | Throttled | TokenRefused,
+    outcome: Faulty | Unreachable | TokenRefused,
     now: float,
     random: float,
     policy: Policy,
 ) -> Open:
     probes = 0 if before is None else before.probes + 1
-    pause = max(policy.breaker_pauses.after(probes + 1, random), told(outcome))
+    pause = policy.breaker_pauses.after(probes + 1, random)
     return Open(
         since=now if before is None else before.since,
         party=Party.ENDPOINT if isinstance(outcome, TokenRefused) else outcome.party,

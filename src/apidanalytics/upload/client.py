@@ -6,11 +6,12 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from apidanalytics import failpoints, layout
 from apidanalytics.clock import Clock
-from apidanalytics.upload.answers import Answer, SignedUrl, read_put, read_signed
+from apidanalytics.upload.answers import Answer, SignedUrl, is_expired, read_put, read_signed
 from apidanalytics.upload.content import Content
 from apidanalytics.upload.exchange import Exchanger
-from apidanalytics.upload.outcome import Outcome, Party, TokenRefused, Trouble
+from apidanalytics.upload.outcome import Delivered, Expired, Outcome, Party, Refused, TokenRefused, Trouble
 from apidanalytics.upload.token import TokenSource, TokenUnavailableError
+from apidanalytics.upload.verify import checksum_header, contradiction
 
 CONTENT_TYPE: Final = "application/x-gzip"
 
@@ -30,6 +31,8 @@ class Delivery:
     """Start of the bucket; it makes the partition."""
     name: str
     content: Content
+    md5: str
+    """Of the content, lower-case hex."""
 
 
 class CollectionClient:
@@ -53,18 +56,18 @@ class CollectionClient:
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Make one attempt; it ends with an outcome, whatever the others answer."""
         outcome, status = await self._sign_and_put(delivery)
-        if status == _FORBIDDEN:
-            # The URL may have expired on the way: a new one tells whether it is that, or the tenant's trouble.
+        if isinstance(outcome, Expired) or (isinstance(outcome, Refused) and status == _FORBIDDEN):
+            # A 403 that says nothing of an expired URL may still mean that: a new one tells.
             outcome, _ = await self._sign_and_put(delivery)
-        return outcome
+        return outcome if not isinstance(outcome, Expired) else _always_expired(outcome)
 
-    async def _sign_and_put(self, delivery: Delivery) -> tuple[Outcome, int | None]:
+    async def _sign_and_put(self, delivery: Delivery) -> tuple[Outcome | Expired, int | None]:
         failpoints.hit("upload.before_sign")
         signed = await self._sign(delivery)
         if not isinstance(signed, SignedUrl):
             return signed, None
         failpoints.hit("upload.before_put")
-        outcome, status = await self._put(signed, delivery.content)
+        outcome, status = await self._put(signed, delivery)
         failpoints.hit("upload.after_put")
         return outcome, status
 
@@ -91,15 +94,20 @@ class CollectionClient:
             url = location
         return answer, token
 
-    async def _put(self, signed: SignedUrl, content: Content) -> tuple[Outcome, int | None]:
+    async def _put(self, signed: SignedUrl, delivery: Delivery) -> tuple[Outcome | Expired, int | None]:
+        content = delivery.content
         own = {"Content-Type": CONTENT_TYPE, "Content-Length": str(content.size_bytes)}
         if self._encrypt and not any(name.lower() == "x-amz-server-side-encryption" for name in signed.headers):
             own["x-amz-server-side-encryption"] = "AES256"
-        put = await self._exchanger.put(Party.STORE, signed.url, {**signed.headers, **own}, content)
+        checksum = checksum_header(signed.url, signed.headers, delivery.md5)
+        put = await self._exchanger.put(Party.STORE, signed.url, {**signed.headers, **checksum, **own}, content)
         if not isinstance(put, tuple):
             return put, None
         answer, sent_all = put
-        return read_put(answer, self._clock.now(), sent_all=sent_all), answer.status
+        if is_expired(answer):
+            return Expired(reason=f"the {Party.STORE} answered {answer.status}: the signed URL has expired"), None
+        outcome = read_put(answer, self._clock.now(), sent_all=sent_all)
+        return _verified(outcome, answer, delivery), answer.status
 
     def _query(self, delivery: Delivery) -> str:
         org, env = layout.parse_tenant(delivery.tenant)
@@ -109,6 +117,20 @@ class CollectionClient:
             "file_content_type": CONTENT_TYPE,
         }
         return urlencode(asked | ({"encrypt": "true"} if self._encrypt else {}), quote_via=quote, safe="~")
+
+
+def _verified(outcome: Outcome, answer: Answer, delivery: Delivery) -> Outcome:
+    """Take a delivery back that the store's own words contradict. (What was there already, others have sent.)."""
+    if not isinstance(outcome, Delivered) or answer.status >= 300:
+        return outcome
+    wrong = contradiction(answer, md5=delivery.md5, size_bytes=delivery.content.size_bytes)
+    return outcome if wrong is None else Refused(party=Party.STORE, reason=wrong)
+
+
+def _always_expired(expired: Expired) -> Refused:
+    return Refused(
+        party=Party.STORE, reason=f"{expired.reason}, and so had the next one: do the clocks here and there agree?"
+    )
 
 
 def _redirect(url: str, answer: Answer) -> str | None:

@@ -1,8 +1,9 @@
 """A staged file, open for sending: small ones are held whole, large ones are read piece by piece in a thread."""
 
 import asyncio
+import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final, Self
 
@@ -53,9 +54,26 @@ class Content:
         if self._whole is not None:
             yield self._whole
             return
-        for offset in range(0, self.size_bytes, PIECE_BYTES):
-            length = min(PIECE_BYTES, self.size_bytes - offset)
+        for offset, length in self._stretches():
             yield await asyncio.to_thread(_read, self._descriptor, length, offset)
+
+    def md5(self) -> str:
+        """Return the MD5 of the content, in lower-case hex. It blocks.
+
+        Raises:
+            OSError: it cannot be read, or became shorter.
+
+        """
+        digest = hashlib.md5(self._whole or b"", usedforsecurity=False)
+        for offset, length in self._stretches():
+            digest.update(_read(self._descriptor, length, offset))
+        return digest.hexdigest()
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
+        """Yield offset and length of each piece of a content that is not held whole."""
+        if self._whole is None:
+            for offset in range(0, self.size_bytes, PIECE_BYTES):
+                yield offset, min(PIECE_BYTES, self.size_bytes - offset)
 
     def close(self) -> None:
         """Close the file; closing twice is fine."""

@@ -5,10 +5,11 @@ outcome        while the breaker is closed                  while it is open, or
 =============  ===========================================  ==================================================
 Delivered      Done                                         Done
 Refused        attempt counted: Defer, at the last GiveUp   the same: it is this tenant's trouble in any case
+..permanent    GiveUp at once                               the same
 Unreadable     the same                                     the same
 Faulty         the same                                     Return
 Unreachable    Hold: nothing counted, the tenant waits      Return: nothing counted, the breaker says when
-Throttled      Hold, as long as we were told                Return
+Throttled      Hold, as long as we were told                the same: who throttles is there
 TokenRefused   (always opens it)                            Return
 =============  ===========================================  ==================================================
 """
@@ -62,6 +63,8 @@ class Policy:
     """For a tenant whose own store does not answer."""
     breaker_pauses: Pauses = Pauses(first_seconds=1, factor=2, longest_seconds=30)
     """Between the probes of an open breaker."""
+    crawl_seconds: float = 3.0
+    """An upload that takes longer gives its place to other tenants that wait, and goes on beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +119,7 @@ def decide(
     """
     if isinstance(outcome, Delivered):
         return Done(etag=outcome.etag)
-    if isinstance(outcome, TokenRefused) or (is_open and isinstance(outcome, Faulty | Unreachable | Throttled)):
+    if isinstance(outcome, TokenRefused) or (is_open and isinstance(outcome, Faulty | Unreachable)):
         return Return(reason=outcome.reason)
     if isinstance(outcome, Unreachable | Throttled):
         pause = policy.tenant_pauses.after(tenant_failures, random)
@@ -131,6 +134,6 @@ def told(outcome: Outcome) -> float:
 
 
 def _count(outcome: Refused | Unreadable | Faulty, attempts: int, random: float, policy: Policy) -> Defer | GiveUp:
-    if attempts >= policy.attempts:
+    if attempts >= policy.attempts or (isinstance(outcome, Refused) and outcome.is_permanent):
         return GiveUp(attempts=attempts, reason=outcome.reason)
     return Defer(attempts=attempts, pause_seconds=policy.file_pauses.after(attempts, random), reason=outcome.reason)

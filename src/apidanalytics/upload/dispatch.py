@@ -11,7 +11,8 @@ import structlog
 
 from apidanalytics.upload.breaker import Breaker, Open
 from apidanalytics.upload.decide import Decision, Hold, Policy, Return, decide
-from apidanalytics.upload.outcome import Delivered, Outcome, TokenRefused, Unreadable
+from apidanalytics.upload.outcome import Delivered, Outcome, Refused, Throttled, TokenRefused, Unreadable
+from apidanalytics.upload.pace import Pace
 from apidanalytics.upload.queue import FairQueue
 from apidanalytics.upload.states import Waiting
 
@@ -34,6 +35,8 @@ class Dispatcher:
         self._random = random
         self._queue = FairQueue(slots)
         self._breaker = Breaker()
+        self._pace = Pace.full(slots)
+        self._crawling: set[int] = set()  # numbers of the files that gave up their places
         self._aside: list[Waiting] = []
         self._in_trouble: set[str] = set()  # those of which the log has said so
         self._probing = False
@@ -64,8 +67,12 @@ class Dispatcher:
 
     def take(self, now: float) -> Sending | None:
         """Take the next file to send, if there is one and a slot for it."""
+        if self._pace.is_quiet(now):
+            return None
+        if self._pace.quiet_until is not None:
+            self._pace = replace(self._pace, quiet_until=None)
         if self._breaker.open is None:
-            file = self._queue.take(now)
+            file = self._queue.take(now) if self._queue.running < self._pace.allowed else None
             return Sending(file=file, is_probe=False) if file else None
         file = None if self._probing else self._take_probe(now)
         if file is None:
@@ -98,10 +105,18 @@ class Dispatcher:
             random=self._random(),
             policy=self._policy,
         )
+        self._keep_pace(before, outcome, tenant, now)
         self._put_back(sending, decision, now)
         self._finish(sending, _failed(outcome))
         self._say(before, tenant, failures, outcome, now)
         return decision
+
+    def crawls(self, sending: Sending) -> bool:
+        """Let an upload that takes long give its place to others; False while nobody else needs it."""
+        if not self._queue.yields(sending.file.tenant):
+            return False
+        self._crawling.add(sending.file.id)
+        return True
 
     def skipped(self, sending: Sending) -> None:
         """Free the slot of a file that turned out not to be there."""
@@ -109,13 +124,15 @@ class Dispatcher:
 
     def next_at(self) -> float | None:
         """Return when there may be something to take, if nothing else happens."""
+        if self._pace.quiet_until is not None:
+            return self._pace.quiet_until if len(self) else None
         if self._breaker.open is None:
             return self._queue.next_at()
         return None if self._probing or not len(self) else self._breaker.open.probe_at
 
     def has_due(self, now: float) -> bool:
         """Tell whether there is anything that need not wait for its time."""
-        return self._queue.has_due(now) or bool(self._aside)
+        return not self._pace.is_quiet(now) and (self._queue.has_due(now) or bool(self._aside))
 
     def _take_probe(self, now: float) -> Waiting | None:
         if self._breaker.is_due(now):
@@ -125,6 +142,22 @@ class Dispatcher:
                 file = self._queue.take(now)
             return file
         return self._queue.take(now, unless=self._breaker.suspects) if self._breaker.passes_newcomers else None
+
+    def _keep_pace(self, before: Breaker, outcome: Outcome, tenant: str, now: float) -> None:
+        if isinstance(outcome, Throttled):
+            was_quiet = self._pace.is_quiet(now)
+            self._pace = self._pace.after_throttle(outcome, tenant, now, self._random(), self._policy)
+            if self._pace.quiet_until is not None and not was_quiet:
+                seconds = round(self._pace.quiet_until - now, 1)
+                log.warning(
+                    "upload.throttled", reason=outcome.reason, seconds=seconds, hint="Everything waits as asked."
+                )
+        elif before.open is not None and self._breaker.open is None:
+            self._pace = self._pace.resumed()
+        elif isinstance(outcome, Delivered):
+            self._pace = self._pace.delivered()
+        elif isinstance(outcome, Refused):
+            self._pace = self._pace.answered()
 
     def _put_back(self, sending: Sending, decision: Decision, now: float) -> None:
         if isinstance(decision, Hold):
@@ -136,7 +169,9 @@ class Dispatcher:
             self._queue.push(sending.file)
 
     def _finish(self, sending: Sending, failed: bool | None) -> None:
-        self._queue.finished(sending.file.tenant, failed=failed)
+        crawled = sending.file.id in self._crawling
+        self._crawling.discard(sending.file.id)
+        self._queue.finished(sending.file.tenant, failed=failed, crawled=crawled)
         if sending.is_probe:
             self._probing = False
         if self._breaker.open is None:

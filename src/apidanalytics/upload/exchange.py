@@ -1,31 +1,27 @@
 """One HTTP request and its whole answer; what goes wrong on the way comes back as a value, without any URL in it."""
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, Final
-
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from yarl import URL
+from typing import Final
 
 from apidanalytics import __version__
-from apidanalytics.outgoing.proxy import Proxy, addressed
-from apidanalytics.outgoing.trouble import describe, os_reason
+from apidanalytics.outgoing.proxy import Proxy
 from apidanalytics.upload.answers import Answer
-from apidanalytics.upload.content import PIECE_BYTES, Content
+from apidanalytics.upload.connection import Connection, ConnectionEndedError
+from apidanalytics.upload.content import Content
 from apidanalytics.upload.outcome import Party, Unreachable, Unreadable
-
-MAX_ANSWER_BYTES: Final = 1 << 20
-"""No answer of use to us is longer."""
+from apidanalytics.upload.pool import NotConnectedError, Origin, Pool, reason_of
 
 CONTINUE_SECONDS: Final = 1.0
 """How long ``100 Continue`` is waited for: a server need not know it (RFC 9110, section 10.1.1)."""
 
-CONNECT_SECONDS: Final = 10.0
-"""How long one connection attempt may take."""
+EAGER_BYTES: Final = 64 << 10
+"""A body of up to this length does not wait for it: what a refusal would save is less than what waiting costs."""
+
+_MOST_ORIGINS: Final = 1000
+"""Of which is remembered how they take ``Expect``."""
 
 
 class Exchanger:
@@ -35,7 +31,8 @@ class Exchanger:
         self._timeout_seconds = timeout_seconds
         self._proxy = proxy
         self._ca_bundle = ca_bundle
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
+        self._patience: dict[Origin, bool] = {}  # those that are to be waited for in any case, or in none
 
     async def open(self) -> None:
         """Get ready.
@@ -45,26 +42,20 @@ class Exchanger:
 
         """
         context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_bundle)
-        connector = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=30, socket_factory=_make_socket)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_SECONDS, self._timeout_seconds)),
-            headers={"User-Agent": f"apidanalytics/{__version__}"},
-            request_class=_Request,
-        )
+        self._pool = Pool(context=context, proxy=self._proxy, connect_seconds=self._timeout_seconds)
 
     async def aclose(self) -> None:
         """Close all connections; closing twice is fine."""
-        if self._session is not None:
-            await self._session.close()
+        if self._pool is not None:
+            self._pool.close()
+            await asyncio.sleep(0)  # for the transports to end
 
     async def get(self, party: Party, url: str, headers: Mapping[str, str]) -> Answer | Unreachable:
         """Send a GET; redirects are not followed."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._send("GET", url, headers, None)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (NotConnectedError, ConnectionEndedError, OSError, ValueError) as error:
             return Unreachable(party=party, reason=f"{party}: {self._describe(error)}")
 
     async def put(
@@ -74,96 +65,117 @@ class Exchanger:
         body: _Body | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds) as guard:
-                body = _Body(content, lambda: self._postpone(guard))
+                body = _Body(content, guard, self._timeout_seconds)
                 answer = await self._send("PUT", url, {**headers, "Expect": "100-continue"}, body)
                 return answer, body.sent == content.size_bytes
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (NotConnectedError, ConnectionEndedError, OSError, ValueError) as error:
             if body is not None and body.error is not None:
-                return Unreadable(reason=f"the file cannot be read: {os_reason(body.error)}")
+                return Unreadable(reason=f"the file cannot be read: {reason_of(body.error)}")
             return Unreachable(party=party, reason=f"{party}: {self._describe(error)}")
 
     async def _send(self, method: str, url: str, headers: Mapping[str, str], body: "_Body | None") -> Answer:
-        assert self._session is not None, "not open"
-        target = URL(url, encoded=True)  # as it was signed, byte by byte
-        async with self._session.request(
-            method, target, data=body, allow_redirects=False, **addressed(self._proxy, target, headers)
-        ) as response:
-            content = bytearray()
-            async for piece in response.content.iter_any():
-                content += piece
-                if len(content) > MAX_ANSWER_BYTES:
-                    response.close()
-                    break
-            named = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(status=response.status, headers=named, body=bytes(content))
+        assert self._pool is not None, "not open"
+        origin = Origin.of(url)
+        head = self._head(method, url, origin, headers)
+        kept = self._pool.take_kept(origin)
+        if kept is not None:
+            try:
+                return await self._exchange(kept, origin, head, body)
+            except (ConnectionEndedError, OSError):
+                # The other side may close a kept connection just when it is used again: the request never arrived.
+                if kept.heard or (body is not None and body.error is not None):
+                    raise
+        return await self._exchange(await self._pool.connect(origin), origin, head, body)
 
-    def _postpone(self, guard: asyncio.Timeout) -> None:
-        if not guard.expired():
-            guard.reschedule(asyncio.get_running_loop().time() + self._timeout_seconds)
+    async def _exchange(self, connection: Connection, origin: Origin, head: bytes, body: "_Body | None") -> Answer:
+        assert self._pool is not None
+        try:
+            if body is None:
+                answer = await connection.exchange(head)
+            else:
+                answer = await self._exchange_body(connection, origin, head, body)
+        except BaseException:
+            connection.close()
+            raise
+        self._pool.keep(origin, connection)
+        return answer
+
+    async def _exchange_body(self, connection: Connection, origin: Origin, head: bytes, body: "_Body") -> Answer:
+        patient = self._patience.get(origin, body.size_bytes > EAGER_BYTES)
+        patience_seconds = CONTINUE_SECONDS if patient else 0.0
+        try:
+            answer = await connection.exchange(
+                head, body.pieces(), patience_seconds=patience_seconds, on_progress=body.progress
+            )
+        except (ConnectionEndedError, OSError):
+            self._learn(origin, patient=True)  # it may have refused, and not have listened to the rest
+            raise
+        finally:
+            body.sent = connection.sent
+        if patient and not connection.was_told_to_go_on and body.sent:
+            self._learn(origin, patient=False)  # it does not know Expect: waiting again would only cost time
+        if body.sent != body.size_bytes:
+            connection.is_reusable = False
+        return answer
+
+    def _learn(self, origin: Origin, *, patient: bool) -> None:
+        if len(self._patience) >= _MOST_ORIGINS:
+            self._patience.clear()
+        self._patience[origin] = patient
+
+    def _head(self, method: str, url: str, origin: Origin, headers: Mapping[str, str]) -> bytes:
+        target = _target(url)
+        named = {"Host": origin.authority, "User-Agent": f"apidanalytics/{__version__}", "Accept": "*/*", **headers}
+        if self._proxy is not None and origin.scheme == "http":
+            target = f"http://{origin.authority}{target}"
+            named |= self._proxy.authorization()
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
+        if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+            raise ValueError("a line break in a header")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     def _describe(self, error: Exception) -> str:
-        if isinstance(error, TimeoutError):
-            return f"no progress for {self._timeout_seconds:g} s"
-        return describe(error)
+        # Never str(error) of what others raise: there may be a URL in it, and a signed URL is a secret.
+        match error:
+            case TimeoutError():
+                return f"no progress for {self._timeout_seconds:g} s"
+            case NotConnectedError() | ConnectionEndedError():
+                return str(error)
+            case OSError():
+                return f"the connection broke: {reason_of(error)}"
+            case _:
+                return type(error).__name__
 
 
-def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    # What the kernel holds back is not progress: on a slow line, megabytes of it would look like a standstill.
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PIECE_BYTES)
-    return made
+class _Body:
+    """A file as the body of a request; progress postpones the guard."""
 
-
-class _Body(aiohttp.Payload):
-    """A file as the body of a request."""
-
-    _autoclose = True
-
-    def __init__(self, content: Content, progress: Callable[[], None]) -> None:
-        super().__init__(content)
-        self._size = content.size_bytes
+    def __init__(self, content: Content, guard: asyncio.Timeout, timeout_seconds: float) -> None:
         self._content = content
-        self._progress = progress
+        self._guard = guard
+        self._timeout_seconds = timeout_seconds
+        self.size_bytes = content.size_bytes
         self.sent = 0
         self.error: OSError | None = None
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp asks for it
-        """Refuse: a file is not a text."""
-        raise TypeError("not a text")
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send everything, from the beginning: aiohttp does so again when a kept connection turns out to be closed."""
-        self.sent = 0
-        pieces = self._content.pieces()
-        while (piece := await self._next(pieces)) is not None:
-            await writer.write(piece)
-            self.sent += len(piece)
-            self._progress()
-
-    async def _next(self, pieces: Any) -> bytes | None:
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the whole file, from its beginning."""
         try:
-            return await anext(pieces, None)
+            async for piece in self._content.pieces():
+                yield piece
         except OSError as error:
             self.error = error
             raise
 
-
-class _Request(aiohttp.ClientRequest):
-    """A request that does not wait for ever for ``100 Continue``, as aiohttp's own does."""
-
-    async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
-        waiting = self._continue
-        if waiting is None:
-            await super().write_bytes(writer, conn, content_length)
-            return
-        timer = self.loop.call_later(CONTINUE_SECONDS, _go_on, waiting)
-        try:
-            await super().write_bytes(writer, conn, content_length)
-        finally:
-            timer.cancel()
+    def progress(self) -> None:
+        """Note that a piece is on its way."""
+        if not self._guard.expired():
+            self._guard.reschedule(asyncio.get_running_loop().time() + self._timeout_seconds)
 
 
-def _go_on(waiting: "asyncio.Future[bool]") -> None:
-    if not waiting.done():
-        waiting.set_result(True)
+def _target(url: str) -> str:
+    """Return what follows the host, as it was signed, byte by byte."""
+    _, _, rest = url.partition("://")
+    at = min((found for found in (rest.find("/"), rest.find("?"), rest.find("#")) if found >= 0), default=len(rest))
+    target = rest[at:].partition("#")[0]
+    return target if target.startswith("/") else f"/{target}"

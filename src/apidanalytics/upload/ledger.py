@@ -19,7 +19,7 @@ from typing import Self
 
 from apidanalytics.model import StagedFile
 from apidanalytics.upload import rows, schema
-from apidanalytics.upload.states import Count, LedgerFile, State, Waiting
+from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 
 
 class Ledger:
@@ -156,18 +156,27 @@ class Ledger:
             query = "SELECT DISTINCT directory FROM files WHERE state = 'staged' OR state = 'failed'"
             return {directory for (directory,) in database.execute(query)}
 
-    def failed_directories(self, limit: int, tenant: str | None = None) -> list[str]:
+    def failed_directories(self, limit: int, chosen: Chosen | None = None) -> list[str]:
         """Return at most ``limit`` directories with failed files, those that failed longest ago first."""
-        query = (
-            "SELECT directory FROM files WHERE state = 'failed' AND (? IS NULL OR tenant = ?) ORDER BY settled_at, id"
-        )
         found: dict[str, None] = {}
         with self._read() as database:
-            for (directory,) in database.execute(query, (tenant, tenant)):
+            for directory in rows.failed_directories(database, chosen or Chosen()):
                 found[directory] = None
                 if len(found) == limit:
                     break
         return list(found)
+
+    def failed_files(self, *, after: int, limit: int, tenant: str | None = None) -> list[LedgerFile]:
+        """Return failed files with numbers above ``after``, in their order."""
+        where = "state = 'failed' AND id > ? AND (? IS NULL OR tenant = ?) ORDER BY id LIMIT ?"
+        with self._read() as database:
+            return rows.select(database, where, (after, tenant, tenant, limit))
+
+    def failed_named(self, name: str, limit: int) -> list[LedgerFile]:
+        """Return failed files whose names are, or begin with, this."""
+        where = "state = 'failed' AND substr(name, 1, length(?)) = ? ORDER BY id LIMIT ?"
+        with self._read() as database:
+            return rows.select(database, where, (name, name, limit))
 
     def totals(self) -> dict[str, dict[State, Count]]:
         """Return the totals by tenant and state; the cost grows with the tenants only."""
@@ -182,9 +191,8 @@ class Ledger:
     def uploaded(self, etags: Mapping[int, str | None], at: float) -> None:
         """Note that the store has these files, by number; one that was dropped on its way has arrived after all."""
         with self._write() as database:
-            for known in _in_states(database, etags, State.STAGED, State.FAILED, State.DROPPED):
-                rows.move(database, known, State.UPLOADED, at, None)
-                database.execute("UPDATE files SET etag = ? WHERE id = ?", (etags[known.id], known.id))
+            files = _in_states(database, etags, State.STAGED, State.FAILED, State.DROPPED)
+            rows.move_uploaded(database, files, etags, at)
 
     def deferred(self, number: int, attempts: int, next_attempt_at: float, reason: str) -> None:
         """Note how often a staged file was tried, and when it is tried again."""

@@ -24,6 +24,15 @@ class Refused:
 
     party: Party
     reason: str
+    is_permanent: bool = False
+    """The same request would be refused again and again, so that trying it three times is of no use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """The signed URL's time was over when it was used: another one is asked for, and nobody is to blame."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +53,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttled:
-    """Not now: 429, or 503 with ``Retry-After``."""
+    """Not now: 429, 503 with ``Retry-After``, S3's SlowDown. Whoever says so is there, and knows what he does."""
 
     party: Party
     reason: str

@@ -20,6 +20,8 @@ class Prepared:
     known: LedgerFile
     content: Content | Unreadable
     """Open; whoever has it closes it."""
+    md5: str = ""
+    """Of the content; empty when that cannot be read."""
 
 
 def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepared | None:
@@ -43,7 +45,16 @@ def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepar
         content.close()
         _not_the_same(ledger, shelves, known, content.size_bytes, now)
         return None
-    return Prepared(known=known, content=content)
+    return _summed(known, content)
+
+
+def _summed(known: LedgerFile, content: Content) -> Prepared:
+    """Add the checksum; packing notes it, but versions before did not."""
+    try:
+        return Prepared(known=known, content=content, md5=known.file.md5 or content.md5())
+    except OSError as error:
+        content.close()
+        return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror}"))
 
 
 def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) -> None:

@@ -4,7 +4,9 @@ Each tenant with something to send has a lane. A lane that is neither empty nor 
 turns of a ring are taken one after the other: O(1) for each file, however many tenants and files wait.
 
 * A healthy lane may use all slots but one, so that the others never wait for one slow tenant.
-* A troubled lane (its last attempt failed) may use one, and all troubled ones together half of them.
+* An upload that crawls gives its slot to the lanes that wait and goes on beside them, as many as there are slots.
+* A troubled lane (its last attempt failed, or crawled) may run one, and all troubled ones together use half of the
+  slots; but lanes that merely crawl may have what no healthy one wants.
 * A held lane waits for its time; so does a deferred file, in no one's way.
 """
 
@@ -25,13 +27,22 @@ class _Lane:
     deferred: int = 0
     """Files that wait for a time of their own."""
     running: int = 0
+    """In slots."""
+    crawling: int = 0
+    """Uploads that gave up their slots."""
+    is_slow: bool = False
+    """The last upload crawled."""
     failures: int = 0
     """Failed attempts since the last success."""
     held: bool = False
 
     @property
     def is_gone(self) -> bool:
-        return not (self.due or self.deferred or self.running)
+        return not (self.due or self.deferred or self.running or self.crawling)
+
+    @property
+    def is_troubled(self) -> bool:
+        return self.is_slow or self.failures > 0
 
 
 class FairQueue:
@@ -48,12 +59,18 @@ class FairQueue:
         self._waiting = 0
         self._running = 0
         self._running_troubled = 0
+        self._crawling = 0
 
     def __len__(self) -> int:
         return self._waiting
 
     def __repr__(self) -> str:
         return f"<FairQueue {self._waiting} waiting, {self._running} running, {len(self._lanes)} tenants>"
+
+    @property
+    def running(self) -> int:
+        """Files that were taken and use a slot."""
+        return self._running
 
     @property
     def tenants(self) -> int:
@@ -114,12 +131,32 @@ class FairQueue:
         self._place(lane)
         return Waiting(id=number, tenant=lane.tenant, start_at=start_at)
 
-    def finished(self, tenant: str, *, failed: bool | None) -> None:
-        """Free the slot of one file; ``failed`` tells how it went, None that it says nothing of the tenant."""
+    def yields(self, tenant: str) -> bool:
+        """Free the slot of one file that is still being sent; False when no other tenant waits, or too many did so."""
+        if self._crawling >= self._slots or not (self._healthy.keys() | self._troubled.keys()) - {tenant}:
+            return False
         lane = self._lanes[tenant]
         self._run(lane, -1)
-        if failed is not None:
-            self._judge(lane, failed=failed)
+        lane.crawling += 1
+        self._crawling += 1
+        self._judge(lane, failures=lane.failures, is_slow=True)
+        self._place(lane)
+        return True
+
+    def finished(self, tenant: str, *, failed: bool | None, crawled: bool = False) -> None:
+        """Free the slot of one file, unless it gave that up before.
+
+        ``failed`` tells how it went, None that it says nothing of the tenant.
+        """
+        lane = self._lanes[tenant]
+        if crawled:
+            lane.crawling -= 1
+            self._crawling -= 1
+        else:
+            self._run(lane, -1)
+        failures = lane.failures if failed is None else lane.failures + 1 if failed else 0
+        is_slow = lane.is_slow if failed is not False else crawled or lane.crawling > 0
+        self._judge(lane, failures=failures, is_slow=is_slow)
         self._place(lane)
 
     def next_at(self) -> float | None:
@@ -141,7 +178,7 @@ class FairQueue:
         if not lane.due or lane.held:
             self._healthy.pop(lane.tenant, None)
             self._troubled.pop(lane.tenant, None)
-        elif lane.failures:
+        elif lane.is_troubled:
             self._healthy.pop(lane.tenant, None)
             self._troubled.setdefault(lane.tenant, lane)
         else:
@@ -151,28 +188,35 @@ class FairQueue:
             self._lanes.pop(lane.tenant, None)
 
     def _choose(self, unless: frozenset[str]) -> _Lane | None:
-        rings = [(self._healthy, max(1, self._slots - 1))]
-        if self._running_troubled < max(1, self._slots // 2):
-            rings.insert(0 if self._troubled_first else 1, (self._troubled, 1))
+        rings = [self._healthy]
+        if self._running_troubled < max(1, self._slots // 2) or not self._healthy:
+            rings.insert(0 if self._troubled_first else 1, self._troubled)
         self._troubled_first = not self._troubled_first
-        for ring, most in rings:
+        for ring in rings:
             for tenant, lane in ring.items():
-                if lane.running < most and tenant not in unless:
+                if lane.running + lane.crawling < self._most(lane) and tenant not in unless:
                     ring.move_to_end(tenant)
                     return lane
         return None
 
+    def _most(self, lane: _Lane) -> int:
+        """Return how many files of a lane may be on their way."""
+        if lane.failures or (lane.is_slow and self._healthy):
+            # Of those whose attempts fail, half of the slots in any case.
+            return int(self._running_troubled < max(1, self._slots // 2))
+        return max(1, self._slots - 1)
+
     def _run(self, lane: _Lane, change: int) -> None:
         lane.running += change
         self._running += change
-        if lane.failures:
+        if lane.is_troubled:
             self._running_troubled += change
 
-    def _judge(self, lane: _Lane, *, failed: bool) -> None:
-        was_troubled = bool(lane.failures)
-        lane.failures = lane.failures + 1 if failed else 0
-        if bool(lane.failures) != was_troubled:
-            self._running_troubled += lane.running if lane.failures else -lane.running
+    def _judge(self, lane: _Lane, *, failures: int, is_slow: bool) -> None:
+        was_troubled = lane.is_troubled
+        lane.failures, lane.is_slow = failures, is_slow
+        if lane.is_troubled != was_troubled:
+            self._running_troubled += lane.running if lane.is_troubled else -lane.running
 
     def _call_at(self, at: float, release: Callable[[], None]) -> None:
         heappush(self._later, (at, next(self._tie), release))

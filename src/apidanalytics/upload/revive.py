@@ -9,9 +9,11 @@ from typing import Final
 
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.shelves import Shelves
-from apidanalytics.upload.states import State, Waiting
+from apidanalytics.upload.states import Chosen, Waiting
 
 DIRECTORIES_A_PASS: Final = 10
+
+EVERYTHING: Final = Chosen()
 
 
 class Revival:
@@ -54,11 +56,19 @@ class Revival:
             self._went_well |= delivered
 
 
-def revive(ledger: Ledger, shelves: Shelves, directories: Iterable[str], *, attempts: int, at: float) -> list[Waiting]:
-    """Bring the files of these directories back from ``failed/`` to ``staging/``; return them. It blocks."""
+def revive(
+    ledger: Ledger,
+    shelves: Shelves,
+    directories: Iterable[str],
+    *,
+    attempts: int,
+    at: float,
+    chosen: Chosen = EVERYTHING,
+) -> list[Waiting]:
+    """Bring the chosen files of these directories back from ``failed/`` to ``staging/``; return them. It blocks."""
     back: list[Waiting] = []
     for directory in directories:
-        failed = [known for known in ledger.files_in(directory).values() if known.state is State.FAILED]
+        failed = [known for known in ledger.files_in(directory).values() if chosen.has(known)]
         shelves.revive([(directory, known.file.name) for known in failed])
         back += ledger.revived([known.id for known in failed], attempts, at)
     return back

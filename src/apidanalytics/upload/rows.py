@@ -1,12 +1,12 @@
 """The statements of the ledger. Each runs inside the caller's transaction and keeps the running totals right."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apidanalytics.errors import DamagedError
 from apidanalytics.model import StagedFile
-from apidanalytics.upload.states import Count, LedgerFile, State
+from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
 
 _COLUMNS = (
     "id, directory, name, tenant, start_at, records, bytes, size_bytes, sha256, md5,"
@@ -23,6 +23,18 @@ def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFi
     """Return the file of this name, if it is known."""
     found = select(database, "directory = ? AND name = ?", (directory, name))
     return found[0] if found else None
+
+
+def failed_directories(database: sqlite3.Connection, chosen: Chosen) -> Iterator[str]:
+    """Yield the directory of each failed file that is chosen, those that failed longest ago first."""
+    query = (
+        "SELECT directory FROM files WHERE state = 'failed' AND (:tenant IS NULL OR tenant = :tenant)"
+        " AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)"
+        " AND (:before IS NULL OR settled_at < :before) ORDER BY settled_at, id"
+    )
+    values = {"tenant": chosen.tenant, "name": chosen.name, "before": chosen.before}
+    for (directory,) in database.execute(query, values):
+        yield directory
 
 
 def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Count) -> None:
@@ -90,6 +102,24 @@ def move(database: sqlite3.Connection, known: LedgerFile, state: State, at: floa
     )
     add_total(database, known.file.tenant, known.state, _negative(known.file))
     add_total(database, known.file.tenant, state, _count(known.file))
+
+
+def move_uploaded(
+    database: sqlite3.Connection, files: Sequence[LedgerFile], etags: Mapping[int, str | None], at: float
+) -> None:
+    """Bring files to UPLOADED, with the totals: as ``move`` does, for many at once, which is the usual case."""
+    database.executemany(
+        "UPDATE files SET state = 'uploaded', settled_at = ?, reason = NULL, next_attempt_at = 0, etag = ?"
+        " WHERE id = ?",
+        [(at, etags[known.id], known.id) for known in files],
+    )
+    changes: dict[tuple[str, State], Count] = {}
+    for known in files:
+        for state, count in ((known.state, _negative(known.file)), (State.UPLOADED, _count(known.file))):
+            before = changes.get((known.file.tenant, state), Count())
+            changes[known.file.tenant, state] = before + count
+    for (tenant, state), count in changes.items():
+        add_total(database, tenant, state, count)
 
 
 def _count(file: StagedFile) -> Count:

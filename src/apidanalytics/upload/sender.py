@@ -2,8 +2,8 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 import structlog
@@ -14,6 +14,7 @@ from apidanalytics.upload.decide import Defer, Done, GiveUp
 from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher, Sending
 from apidanalytics.upload.outcome import Outcome, Party, Refused, Unreadable
+from apidanalytics.upload.overview import Uploading
 from apidanalytics.upload.prepare import Prepared
 from apidanalytics.upload.settle import Result
 
@@ -30,17 +31,6 @@ class Collection(Protocol):
         """Make one attempt; it ends with an outcome."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uploading:
-    """A file on its way."""
-
-    tenant: str
-    name: str
-    size_bytes: int
-    since: float
-    """Unix time."""
-
-
 class Sender:
     """Runs as many uploads as the dispatcher hands out."""
 
@@ -53,6 +43,7 @@ class Sender:
         submit: Callable[[Result], None],
         clock: Clock,
         disk: DiskWatch,
+        crawl_seconds: float,
         on_finished: Callable[[], None],
     ) -> None:
         self._prepare = prepare
@@ -61,6 +52,7 @@ class Sender:
         self._submit = submit
         self._clock = clock
         self._disk = disk
+        self._crawl_seconds = crawl_seconds
         self._on_finished = on_finished
         self._tasks: dict[asyncio.Task[None], Uploading | None] = {}
 
@@ -100,11 +92,31 @@ class Sender:
         prepared = await self._open(sending)
         if prepared is None:
             return
-        outcome = await self._deliver(prepared)
+        with self._watched(sending):
+            outcome = await self._deliver(prepared)
         now = self._clock.monotonic()
         decision = self._dispatcher.judge(sending, outcome, attempts=prepared.known.attempts, now=now)
         if isinstance(decision, Done | Defer | GiveUp):
             self._submit(Result(known=prepared.known, decision=decision))
+
+    @contextmanager
+    def _watched(self, sending: Sending) -> Iterator[None]:
+        """Have the upload give its place to others, should it crawl."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal timer
+            if self._dispatcher.crawls(sending):
+                self._on_finished()
+            else:
+                timer = loop.call_later(self._crawl_seconds, look)
+
+        timer = loop.call_later(self._crawl_seconds, look)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _open(self, sending: Sending) -> Prepared | None:
         try:
@@ -122,7 +134,9 @@ class Sender:
         if isinstance(content, Unreadable):
             return content
         self._say_uploading(prepared)
-        delivery = Delivery(tenant=file.tenant, start_at=file.start_at, name=file.name, content=content)
+        delivery = Delivery(
+            tenant=file.tenant, start_at=file.start_at, name=file.name, content=content, md5=prepared.md5
+        )
         try:
             return await self._collection.deliver(delivery)
         except Exception as error:  # noqa: BLE001 - whatever a server answers, it must not end the service

@@ -13,6 +13,10 @@ from apidanalytics.upload.shelves import Shelves
 _PAUSE_SECONDS: Final = 2.0
 """Between tries while the disk refuses."""
 
+_LINGER_SECONDS: Final = 0.1
+"""How long results wait for others while uploads are on their way: a commit costs as much as an upload of a small file,
+and one for many as much as one for one. A crash meanwhile repeats some uploads, which changes nothing."""
+
 _MOST: Final = 256
 """Results that may wait."""
 
@@ -27,6 +31,7 @@ class Settler:
         *,
         clock: Clock,
         disk: DiskWatch,
+        is_busy: Callable[[], bool],
         on_settled: Callable[[Sequence[Result]], None],
     ) -> None:
         self.files = asyncio.Lock()
@@ -35,6 +40,7 @@ class Settler:
         self._shelves = shelves
         self._clock = clock
         self._disk = disk
+        self._is_busy = is_busy
         self._on_settled = on_settled
         self._waiting: list[Result] = []
         self._settling: list[Result] = []
@@ -64,12 +70,24 @@ class Settler:
         while not (self._closing and self.is_idle):
             await self._wake.wait()
             self._wake.clear()
+            await self._linger()
             if await self._settle():
                 continue
             if self._closing:
                 return  # the files are where they were, and the next start goes on from there
             self._wake.set()
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _linger(self) -> None:
+        """Wait for more results, as long as there may be some and nobody waits for these."""
+        until = asyncio.get_running_loop().time() + _LINGER_SECONDS
+        while self._is_busy() and not self._closing and len(self._waiting) < _MOST // 4:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+            self._wake.clear()
 
     def close(self) -> None:
         """Let ``run`` end."""

@@ -42,6 +42,9 @@ class Count:
     """Of lines, unzipped."""
     files: int = 0
 
+    def __add__(self, other: "Count") -> "Count":
+        return Count(self.records + other.records, self.bytes + other.bytes, self.files + other.files)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFile:
@@ -62,6 +65,26 @@ class LedgerFile:
     """What the store called the object's content."""
     reason: str | None
     """Why the last attempt failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which failed files are meant; None: no matter."""
+
+    tenant: str | None = None
+    name: str | None = None
+    """A file's name, or its beginning."""
+    before: float | None = None
+    """Unix time: those that failed before."""
+
+    def has(self, known: LedgerFile) -> bool:
+        """Tell whether this file is one of them."""
+        return (
+            known.state is State.FAILED
+            and (self.tenant is None or known.file.tenant == self.tenant)
+            and (self.name is None or known.file.name.startswith(self.name))
+            and (self.before is None or (known.settled_at or 0.0) < self.before)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

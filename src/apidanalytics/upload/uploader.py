@@ -15,6 +15,7 @@ runs in a thread, and what changes the disk in one thread at a time.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
@@ -24,20 +25,20 @@ from apidanalytics.layout import DataDirectory
 from apidanalytics.upload.decide import Defer, Done, GiveUp, Policy
 from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher
+from apidanalytics.upload.housekeeping import keep_house
 from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.overview import UploadState
 from apidanalytics.upload.prepare import prepare
 from apidanalytics.upload.reconcile import reconcile
-from apidanalytics.upload.revive import DIRECTORIES_A_PASS, Revival, revive
-from apidanalytics.upload.sender import Collection, Sender, Uploading
+from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
+from apidanalytics.upload.sender import Collection, Sender
 from apidanalytics.upload.settle import Result
 from apidanalytics.upload.settler import Settler
 from apidanalytics.upload.shelves import Shelves
-from apidanalytics.upload.states import Waiting
+from apidanalytics.upload.states import Chosen, Waiting
 
 _GREETED: Final = 1000
 """Files put into the queue before other work gets its turn."""
-
-_HOUSEKEEPING_SECONDS: Final = 3600.0
 
 log = structlog.get_logger()
 
@@ -55,18 +56,6 @@ class UploadSettings:
     retention_seconds: float = 7 * 86400.0
     """``apidanalytics_ledger_retention``"""
     policy: Policy = field(default_factory=Policy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadState:
-    """What the uploader is doing."""
-
-    waiting: int
-    """Staged files that are not being sent."""
-    uploading: tuple[Uploading, ...]
-    paused_since: float | None
-    """Unix time when the breaker opened."""
-    paused_reason: str | None
 
 
 class Uploader:
@@ -87,7 +76,14 @@ class Uploader:
         self._clock = clock
         self._shelves = Shelves(data)
         self._disk = DiskWatch()
-        self._settler = Settler(ledger, self._shelves, clock=clock, disk=self._disk, on_settled=self._settled)
+        self._settler = Settler(
+            ledger,
+            self._shelves,
+            clock=clock,
+            disk=self._disk,
+            is_busy=lambda: self._sender.is_busy,
+            on_settled=self._settled,
+        )
         self._dispatcher = Dispatcher(slots=settings.concurrency, policy=settings.policy, random=random)
         self._wake = asyncio.Event()
         self._sender = Sender(
@@ -97,6 +93,7 @@ class Uploader:
             submit=self._settler.submit,
             clock=clock,
             disk=self._disk,
+            crawl_seconds=settings.policy.crawl_seconds,
             on_finished=self._wake.set,
         )
         self._revival = Revival(
@@ -127,7 +124,14 @@ class Uploader:
             await self._reconcile()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._settler.run())
-                housekeeping = group.create_task(self._keep_house())
+                housekeeping = group.create_task(
+                    keep_house(
+                        self._ledger,
+                        retention_seconds=self._settings.retention_seconds,
+                        clock=self._clock,
+                        disk=self._disk,
+                    )
+                )
                 await self._loop(group)
                 await self._sender.wait()
                 self._settler.close()
@@ -142,18 +146,19 @@ class Uploader:
         self._look_at = 0.0
         self._wake.set()
 
-    async def retry_failed(self, tenant: str | None = None) -> int:
-        """Bring back everything from ``failed/``, of one tenant or of all, with all attempts anew; return the files.
+    async def retry_failed(self, chosen: Chosen = EVERYTHING, limit: int = -1) -> int:
+        """Bring back what is chosen from ``failed/``, of so many directories, attempts anew; return the files.
 
         Raises:
             sqlite3.OperationalError, OSError: the disk is full or failing; some may be back.
 
         """
         await self._ready.wait()
-        directories = await asyncio.to_thread(self._ledger.failed_directories, -1, tenant)
+        directories = await asyncio.to_thread(self._ledger.failed_directories, limit, chosen)
         files = 0
         for first in range(0, len(directories), DIRECTORIES_A_PASS):
-            files += len(await self._revive(directories[first : first + DIRECTORIES_A_PASS], attempts=0))
+            some = directories[first : first + DIRECTORIES_A_PASS]
+            files += len(await self._revive(some, attempts=0, chosen=chosen))
         return files
 
     async def drain_pass(self) -> None:
@@ -242,13 +247,12 @@ class Uploader:
             back = []
         self._revival.begun([file.id for file in back], now)
 
-    async def _revive(self, directories: Sequence[str], *, attempts: int) -> list[Waiting]:
+    async def _revive(self, directories: Sequence[str], *, attempts: int, chosen: Chosen = EVERYTHING) -> list[Waiting]:
         if not directories:
             return []
+        do = partial(revive, self._ledger, self._shelves, directories, attempts=attempts, chosen=chosen)
         async with self._settler.files:
-            back = await asyncio.to_thread(
-                revive, self._ledger, self._shelves, directories, attempts=attempts, at=self._clock.now()
-            )
+            back = await asyncio.to_thread(do, at=self._clock.now())
         for file in back:
             self._dispatcher.add(file)
         log.info("upload.failed_retried", files=len(back), directories=len(directories))
@@ -289,12 +293,3 @@ class Uploader:
         now_open = self._dispatcher.open
         has_probed = now_open is not None and now_open is not opened
         return has_probed or not self._dispatcher.has_due(self._clock.monotonic())
-
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
-            before = self._clock.now() - self._settings.retention_seconds
-            try:
-                await asyncio.to_thread(self._ledger.forget, before)
-            except DISK_TROUBLE as error:
-                self._disk.refused(error)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apidanalytics.upload.answers import Answer, SignedUrl, read_put, read_retry_after, read_signed
+from apidanalytics.upload.answers import Answer, SignedUrl, is_expired, read_put, read_retry_after, read_signed
 from apidanalytics.upload.outcome import Delivered, Faulty, Party, Refused, Throttled, TokenRefused, Unreachable
 
 NOW = 1_700_000_000.0
@@ -173,6 +173,61 @@ def test_retry_after_makes_a_503_a_request_to_wait():
 def test_a_slow_down_of_s3_is_a_request_to_wait():
     found = put(503, b"<Error><Code>SlowDown</Code></Error>")
     assert found == Throttled(party=Party.STORE, reason="the object store answered 503 SlowDown")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_permanent"),
+    [
+        (400, b"", True),
+        (405, b"", True),
+        (413, b"<Error><Code>EntityTooLarge</Code></Error>", True),
+        (400, b"<Error><Code>BadDigest</Code></Error>", False),
+        (400, b"<Error><Code>RequestTimeout</Code></Error>", False),
+        (403, b"<Error><Code>AccessDenied</Code></Error>", False),
+        (404, b"<Error><Code>NoSuchBucket</Code></Error>", False),
+        (409, b"<Error><Code>OperationAborted</Code></Error>", False),
+    ],
+)
+def test_what_would_be_refused_again_and_again_is_permanent(status, body, is_permanent):
+    assert put(status, body).is_permanent is is_permanent
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"),
+        (403, b"<Error><Code>ExpiredPresignRequest</Code><Message>Request has expired</Message></Error>"),
+        (400, b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"),
+        (
+            403,
+            (
+                b"<Error><Code>AuthenticationFailed</Code><AuthenticationErrorDetail>Signature not valid in the"
+                b" specified time frame: Start [..] - Expiry [..] - Current [..]</AuthenticationErrorDetail></Error>"
+            ),
+        ),
+        (403, b'{"reason": "the URL has expired"}'),
+    ],
+)
+def test_every_stores_way_to_say_that_a_url_has_expired_is_known(status, body):
+    assert is_expired(Answer(status=status, body=body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"),
+        (500, b"expired"),
+        (200, b"expired"),
+    ],
+)
+def test_other_refusals_say_nothing_of_the_url(status, body):
+    assert not is_expired(Answer(status=status, body=body))
+
+
+@pytest.mark.parametrize("answer", [(503, {"x-ms-error-code": "ServerBusy"}), (429, {}), (503, {"retry-after": "1"})])
+def test_throttling_is_known_by_status_header_or_code(answer):
+    status, headers = answer
+    assert isinstance(read_put(Answer(status=status, headers=headers), NOW, sent_all=True), Throttled)
 
 
 def test_the_reason_names_the_stores_code_and_nothing_else_of_its_answer():

@@ -51,23 +51,23 @@ def test_an_endpoint_that_is_not_there_or_refuses_the_token_opens_it_at_once(out
     assert breaker.open.reason == outcome.reason
 
 
-@pytest.mark.parametrize("outcome", [E500, S500, S_GONE, SLOW])
+@pytest.mark.parametrize("outcome", [E500, S500, S_GONE])
 def test_one_failure_is_the_tenants_own(outcome):
     assert after(("a", outcome)).open is None
     assert after(("a", outcome), alone=True).open is None
 
 
-@pytest.mark.parametrize("outcome", [E500, S500, S_GONE, SLOW])
+@pytest.mark.parametrize("outcome", [E500, S500, S_GONE])
 def test_failures_of_two_tenants_in_a_row_open_it(outcome):
     assert after(("a", outcome), ("b", outcome)).open is not None
 
 
-@pytest.mark.parametrize("outcome", [E500, S500, S_GONE, SLOW])
+@pytest.mark.parametrize("outcome", [E500, S500, S_GONE])
 def test_failures_of_one_tenant_among_others_never_open_it(outcome):
     assert after(*[("a", outcome)] * 50).open is None
 
 
-@pytest.mark.parametrize("outcome", [E500, S500, S_GONE, SLOW])
+@pytest.mark.parametrize("outcome", [E500, S500, S_GONE])
 def test_two_failures_in_a_row_of_the_only_tenant_open_it(outcome):
     assert after(("a", outcome), ("a", outcome), alone=True).open is not None
 
@@ -76,7 +76,7 @@ def test_a_delivery_in_between_makes_failures_the_tenants_own():
     assert after(("a", S500), ("c", OK), ("b", S500), ("c", OK), ("a", S500)).open is None
 
 
-@pytest.mark.parametrize("outcome", [E404, S403, Unreadable(reason="EIO")])
+@pytest.mark.parametrize("outcome", [E404, S403, SLOW, Unreadable(reason="EIO")])
 def test_refusals_never_open_it(outcome):
     assert after(("a", outcome), ("b", outcome), ("c", outcome)) == Breaker()
 
@@ -116,8 +116,11 @@ def test_it_is_due_when_its_pause_is_over():
     assert [breaker.is_due(now) for now in (0.0, 0.99, 1.0, 500.0)] == [False, False, True, True]
 
 
-def test_a_throttled_probe_waits_as_long_as_it_was_told():
-    assert after(("a", SLOW), ("b", SLOW)).open.probe_at == 1 + 50
+def test_who_throttles_a_probe_is_back_but_says_nothing_of_the_other():
+    e_slow = Throttled(party=Party.ENDPOINT, reason="429")
+    assert after(("a", S500), ("b", S500), ("a", SLOW)) == Breaker()
+    assert after(("a", E_GONE), ("a", e_slow)) == Breaker()
+    assert after(("a", S500), ("b", S500), ("a", e_slow)).open is not None
 
 
 def test_newcomers_are_tried_at_once_until_three_tenants_have_failed():

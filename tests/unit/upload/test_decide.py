@@ -34,6 +34,7 @@ FAULTY = Faulty(party=Party.STORE, reason="500")
 UNREACHABLE = Unreachable(party=Party.STORE, reason="gone")
 THROTTLED = Throttled(party=Party.STORE, reason="429", retry_after_seconds=77)
 TOKEN = TokenRefused(reason="401")
+PERMANENT = Refused(party=Party.ENDPOINT, reason="400", is_permanent=True)
 UNREADABLE = Unreadable(reason="EIO")
 
 
@@ -55,7 +56,9 @@ def decided(outcome, attempts=0, failures=1, is_open=False, random=0.5):
         (UNREACHABLE, False, Hold(pause_seconds=7.5, reason="gone")),
         (UNREACHABLE, True, Return(reason="gone")),
         (THROTTLED, False, Hold(pause_seconds=77, reason="429")),
-        (THROTTLED, True, Return(reason="429")),
+        (THROTTLED, True, Hold(pause_seconds=77, reason="429")),
+        (PERMANENT, False, GiveUp(attempts=1, reason="400")),
+        (PERMANENT, True, GiveUp(attempts=1, reason="400")),
         (TOKEN, True, Return(reason="401")),
     ],
 )
@@ -72,7 +75,7 @@ def test_the_third_attempt_that_counts_gives_up(outcome):
 @pytest.mark.parametrize("outcome", [UNREACHABLE, THROTTLED])
 def test_what_may_be_everybodys_trouble_never_gives_up(outcome):
     assert isinstance(decided(outcome, attempts=2), Hold)
-    assert isinstance(decided(outcome, attempts=2, is_open=True), Return)
+    assert isinstance(decided(outcome, attempts=2, is_open=True), Hold | Return)
 
 
 def test_the_pauses_grow_and_are_random_within_a_half():

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from apidanalytics.upload.decide import Defer, Done, GiveUp, Hold, Pauses, Policy, Return
 from apidanalytics.upload.dispatch import Dispatcher
-from apidanalytics.upload.outcome import Delivered, Faulty, Party, Refused, TokenRefused, Unreachable
+from apidanalytics.upload.outcome import Delivered, Faulty, Party, Refused, Throttled, TokenRefused, Unreachable
 from apidanalytics.upload.states import Waiting
 
 POLICY = Policy(
@@ -49,6 +49,75 @@ def test_while_it_is_open_one_probe_at_a_time_goes_out_after_a_pause(dispatcher)
     assert dispatcher.open is None
     assert dispatcher.take(50.0) is not None
     assert dispatcher.take(50.0) is not None
+
+
+E_SLOW = Throttled(party=Party.ENDPOINT, reason="429", retry_after_seconds=10)
+S_SLOW = Throttled(party=Party.STORE, reason="503 SlowDown", retry_after_seconds=10)
+
+
+@pytest.mark.parametrize("outcome", [E_SLOW, S_SLOW])
+def test_who_throttles_two_tenants_is_left_alone_as_long_as_he_said_and_it_is_no_outage(dispatcher, outcome):
+    add(dispatcher, *[(number, f"t{number % 3}") for number in range(10)])
+    with capture_logs() as logs:
+        assert isinstance(attempt(dispatcher, outcome, 0.0)[1], Hold)
+        assert isinstance(attempt(dispatcher, outcome, 0.0)[1], Hold)
+    assert [entry["event"] for entry in logs if entry["event"] == "upload.throttled"] == ["upload.throttled"]
+    assert dispatcher.open is None
+    assert dispatcher.take(9.9) is None
+    assert not dispatcher.has_due(9.9)
+    assert dispatcher.next_at() == 10.0
+    assert dispatcher.take(10.0) is not None
+
+
+def test_after_it_uploads_begin_one_at_a_time_and_each_delivery_lets_one_more_run(dispatcher):
+    add(dispatcher, *[(number, f"t{number}") for number in range(20)])
+    attempt(dispatcher, E_SLOW, 0.0)
+    attempt(dispatcher, E_SLOW, 0.0)
+    running, counts = [], []
+    for now in range(20, 24):
+        while (sending := dispatcher.take(float(now))) is not None:
+            running.append(sending)
+        counts.append(len(running))
+        while running:
+            dispatcher.judge(running.pop(), OK, attempts=0, now=float(now))
+    assert counts == [1, 2, 4, 4]
+
+
+@pytest.mark.parametrize("outcome", [E_SLOW, S_SLOW])
+def test_who_throttles_one_tenant_is_not_left_alone_by_the_others(dispatcher, outcome):
+    add(dispatcher, (1, "a"), (2, "b"), (3, "c"))
+    assert attempt(dispatcher, outcome, 0.0) == (1, Hold(pause_seconds=10, reason=outcome.reason))
+    assert attempt(dispatcher, OK, 0.0)[0] == 2
+    assert attempt(dispatcher, OK, 0.0)[0] == 3
+    assert dispatcher.take(9.0) is None
+    assert attempt(dispatcher, OK, 10.0)[0] == 1
+
+
+def test_a_probe_that_is_throttled_shows_that_the_store_is_back(dispatcher):
+    add(dispatcher, *[(number, f"t{number}") for number in range(10)])
+    attempt(dispatcher, S500, 0.0)
+    attempt(dispatcher, S500, 0.0)
+    assert dispatcher.open is not None
+    attempt(dispatcher, S_SLOW, 5.0)
+    assert dispatcher.open is None
+
+
+def test_one_tenant_that_crawls_gives_its_slots_to_those_who_wait(dispatcher):
+    add(dispatcher, *[(number, "crawler") for number in range(10)])
+    crawling = [dispatcher.take(0.0) for _ in range(3)]
+    assert dispatcher.take(0.0) is None
+    assert not dispatcher.crawls(crawling[0]), "nobody needs the slot"
+    add(dispatcher, *[(number, f"t{number % 5}") for number in range(100, 120)])
+    assert all(dispatcher.crawls(sending) for sending in crawling)
+    taken = [dispatcher.take(0.0) for _ in range(4)]
+    assert "crawler" not in {sending.file.tenant for sending in taken}
+    assert dispatcher.take(0.0) is None
+    for sending in taken:
+        dispatcher.judge(sending, OK, attempts=0, now=1.0)
+    for sending in crawling:
+        dispatcher.judge(sending, OK, attempts=0, now=1.0)
+    taken = [dispatcher.take(2.0).file.tenant for _ in range(4)]
+    assert taken.count("crawler") <= 1, "it crawled last time"
 
 
 def test_after_an_outage_the_order_is_as_it_was(dispatcher):

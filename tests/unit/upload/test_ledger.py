@@ -14,7 +14,7 @@ from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.model import StagedFile
 from apidanalytics.upload import schema
 from apidanalytics.upload.ledger import Ledger
-from apidanalytics.upload.states import Count, State
+from apidanalytics.upload.states import Chosen, Count, State
 
 
 def staged(name="f1", *, directory="acme~prod~20260101000000", tenant="acme~prod", start=0, records=3, sha="00"):
@@ -194,7 +194,7 @@ def test_failed_directories_come_in_the_order_in_which_they_failed(ledger):
             ledger.failed(known.id, 3, "no", 10.0 + number)
     assert ledger.failed_directories(2) == ["b~x~20260101000000", "a~x~20260101000000"]
     assert ledger.failed_directories(-1) == ["b~x~20260101000000", "a~x~20260101000000", "c~y~20260101000000"]
-    assert ledger.failed_directories(5, "c~y") == ["c~y~20260101000000"]
+    assert ledger.failed_directories(5, Chosen(tenant="c~y")) == ["c~y~20260101000000"]
 
 
 def test_files_of_a_state_can_be_listed(ledger):

@@ -1,0 +1,122 @@
+"""What ``apidanalytics failed`` asks of a running service, and does itself in the data directory of a stopped one.
+
+=================  ==========================================  =========================================================
+command            with                                        answers
+=================  ==========================================  =========================================================
+``failed.list``    ``tenant``, ``after`` (a number), ``limit``  ``files``, those of the lowest numbers first
+``failed.count``   ``tenant``                                  ``files``, how many there are
+``failed.find``    ``name``: a file name, or its beginning      ``files``
+``failed.retry``   ``tenant``, ``name``, ``before``             ``files`` that went back to ``staging/``, in the next
+                                                               ten directories; 0: none that failed before is left
+=================  ==========================================  =========================================================
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from apidanalytics.config import Settings
+from apidanalytics.control.lock import DataDirectoryLock
+from apidanalytics.control.server import Answer, Request
+from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.revive import DIRECTORIES_A_PASS, revive
+from apidanalytics.upload.shelves import Shelves
+from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
+from apidanalytics.upload.uploader import Uploader
+
+_FOUND_AT_MOST: Final = 100
+
+
+class FailedFiles:
+    """The failed files of one data directory; ``answer`` blocks, but for ``failed.retry`` of a running service."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def look(self, request: Request) -> Answer | None:
+        """Answer what only reads; None when the request is none of these."""
+        match request.get("command"):
+            case "failed.list":
+                after, limit = int(request.get("after", 0)), int(request.get("limit", 1000))
+                return _answer(self._ledger.failed_files(after=after, limit=limit, tenant=request.get("tenant")))
+            case "failed.count":
+                totals = self._ledger.totals()
+                tenants = [request["tenant"]] if request.get("tenant") else list(totals)
+                return {"files": sum(totals.get(name, {}).get(State.FAILED, Count()).files for name in tenants)}
+            case "failed.find":
+                return _answer(self._ledger.failed_named(str(request.get("name", "")), _FOUND_AT_MOST))
+        return None
+
+
+async def answer(request: Request, ledger: Ledger, uploader: Uploader) -> Answer:
+    """Answer one of these commands for a running service."""
+    if request.get("command") == "failed.retry":
+        return {"files": await uploader.retry_failed(_chosen(request), limit=DIRECTORIES_A_PASS)}
+    found = await asyncio.to_thread(FailedFiles(ledger).look, request)
+    return found if found is not None else {"error": f"unknown command: {request.get('command')}"}
+
+
+@contextmanager
+def stopped(settings: Settings) -> Iterator["StoppedService"]:
+    """Work in the data directory of a service that does not run, under its lock.
+
+    Raises:
+        DataDirectoryLocked: it does run, or somebody else works there.
+
+    """
+    lock = DataDirectoryLock.acquire(settings.data.lock)
+    try:
+        with Ledger.open(settings.data.ledger, settings.data.damaged, time.time()) as ledger:
+            yield StoppedService(settings, ledger)
+    finally:
+        lock.release()
+
+
+class StoppedService:
+    """Answers as a running service would."""
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._shelves = Shelves(settings.data)
+        self._files = FailedFiles(ledger)
+
+    def ask(self, request: Request) -> Answer:
+        """Return the answer."""
+        if request.get("command") != "failed.retry":
+            return self._files.look(request) or {}
+        chosen = _chosen(request)
+        directories = self._ledger.failed_directories(DIRECTORIES_A_PASS, chosen)
+        back = revive(self._ledger, self._shelves, directories, chosen=chosen, attempts=0, at=time.time())
+        return {"files": len(back)}
+
+
+def _chosen(request: Request) -> Chosen:
+    before = request.get("before")
+    return Chosen(
+        tenant=request.get("tenant"), name=request.get("name"), before=float(before) if before is not None else None
+    )
+
+
+def _answer(files: list[LedgerFile]) -> Answer:
+    return {"files": [_described(known) for known in files]}
+
+
+def _described(known: LedgerFile) -> dict[str, Any]:
+    file = known.file
+    return {
+        "id": known.id,
+        "tenant": file.tenant,
+        "directory": file.directory,
+        "name": file.name,
+        "start_at": file.start_at,
+        "records": file.records,
+        "bytes": file.bytes,
+        "size_bytes": file.size_bytes,
+        "sha256": file.sha256,
+        "attempts": known.attempts,
+        "staged_at": known.staged_at,
+        "failed_at": known.settled_at,
+        "reason": known.reason,
+    }

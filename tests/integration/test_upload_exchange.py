@@ -1,0 +1,180 @@
+"""The uploader's own HTTP: every form of an answer, connections kept and replaced, and when a body waits."""
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+
+import pytest
+
+from apidanalytics.upload.answers import Answer
+from apidanalytics.upload.content import Content
+from apidanalytics.upload.exchange import EAGER_BYTES, Exchanger
+from apidanalytics.upload.outcome import Party, Unreachable
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+SMALL, LARGE = Content.of(b"s" * 100), Content.of(b"l" * (EAGER_BYTES + 1))
+
+
+class Scripted:
+    """A server that answers each request by what it is told, and notes what it got."""
+
+    def __init__(self):
+        self.answers = []
+        """For each request: what is sent before its body is read, and after; and whether the connection ends."""
+        self.connections = 0
+        self.heads = []
+        self.bodies = []
+
+    async def serve(self, reader, writer):
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(head)
+                before, after, ends = self.answers.pop(0) if self.answers else (b"", OK, False)
+                writer.write(before)
+                length = re.search(rb"Content-Length: (\d+)", head)
+                self.bodies.append(await reader.readexactly(int(length[1]) if length else 0))
+                writer.write(after)
+                await writer.drain()
+                if ends:
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client went away
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def exchanging(timeout_seconds=5.0):
+    scripted = Scripted()
+    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
+    exchanger = Exchanger(timeout_seconds=timeout_seconds)
+    await exchanger.open()
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/key?signature=s%2Fecret"
+    try:
+        yield scripted, exchanger, url
+    finally:
+        await exchanger.aclose()
+        server.close()
+
+
+async def get(exchanger, url):
+    return await exchanger.get(Party.STORE, url, {})
+
+
+async def put(exchanger, url, content):
+    return await exchanger.put(Party.STORE, url, {"Content-Length": str(content.size_bytes)}, content)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends"),
+    [
+        (OK, False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nok", True),
+        (b"HTTP/1.0 200 OK\r\n\r\nok", True),
+        (b"HTTP/1.1 102 Processing\r\n\r\n" + OK, False),
+    ],
+)
+async def test_every_form_of_an_answer_is_read_whole(answer, ends):
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(b"", answer, ends)]
+        found = await get(exchanger, url)
+        assert (found.status, found.body) == (200, b"ok")
+        assert (await get(exchanger, url)).body == b"ok"
+        assert scripted.connections == 1 + ends
+
+
+async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced_and_the_whole_request_sent_again():
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(b"", OK, False), (b"", b"", True)]
+        await get(exchanger, url)
+        answer, sent_all = await put(exchanger, url, SMALL)
+        assert (answer.status, sent_all, scripted.connections) == (200, True, 2)
+        assert scripted.bodies[-1] == b"s" * 100
+
+
+async def test_a_new_connection_that_breaks_is_trouble_and_no_url_is_told():
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", True)]
+        found = await get(exchanger, url)
+        assert isinstance(found, Unreachable)
+        assert found.reason == "object store: the connection ended before the answer was complete"
+
+
+@pytest.mark.parametrize(
+    "answer", [OK + OK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", OK + b"garbage"]
+)
+async def test_a_connection_with_more_to_say_is_not_used_again(answer):
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(b"", answer, False)]
+        assert (await get(exchanger, url)).body == b"ok"
+        assert (await get(exchanger, url)).body == b"ok"
+        assert scripted.connections == 2
+
+
+@pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n"])
+async def test_what_is_not_http_is_trouble(answer):
+    async with exchanging(timeout_seconds=0.5) as (scripted, exchanger, url):
+        scripted.answers = [(b"", answer, False)]
+        assert isinstance(await get(exchanger, url), Unreachable)
+
+
+async def test_an_endless_answer_is_cut_and_an_endless_head_refused():
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [
+            (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 2_000_000, False),
+            (b"", b"HTTP/1.1 200 OK\r\n" + b"X-Long: y\r\n" * 20_000 + b"\r\n", False),
+        ]
+        assert 1 << 20 < len((await get(exchanger, url)).body) <= (1 << 20) + (1 << 18)
+        assert isinstance(await get(exchanger, url), Unreachable)
+
+
+async def test_a_small_body_follows_at_once_and_still_says_expect():
+    loop = asyncio.get_running_loop()
+    async with exchanging() as (scripted, exchanger, url):
+        begun = loop.time()
+        answer, sent_all = await put(exchanger, url, SMALL)
+        assert (answer.status, sent_all) == (200, True)
+        assert loop.time() - begun < 0.9
+        assert b"Expect: 100-continue" in scripted.heads[0]
+
+
+async def test_a_large_body_waits_for_100_and_is_not_sent_when_it_is_refused():
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(refusal, b"", False), (CONTINUE, OK, False)]
+        answer, sent_all = await put(exchanger, url, LARGE)
+        assert (answer.status, sent_all, scripted.bodies) == (403, False, [])
+        answer, sent_all = await put(exchanger, url, LARGE)
+        assert (answer.status, sent_all, scripted.connections) == (200, True, 2)
+
+
+async def test_a_server_that_does_not_know_expect_is_waited_for_once():
+    loop = asyncio.get_running_loop()
+    async with exchanging() as (_, exchanger, url):
+        waited = []
+        for _ in range(2):
+            begun = loop.time()
+            answer, sent_all = await put(exchanger, url, LARGE)
+            assert (answer.status, sent_all) == (200, True)
+            waited.append(loop.time() - begun)
+        assert waited[0] >= 1.0 > waited[1]
+
+
+async def test_a_line_break_in_a_header_is_never_sent():
+    async with exchanging() as (scripted, exchanger, url):
+        found = await exchanger.get(Party.STORE, url, {"Authorization": "Bearer a\r\nX-Evil: 1"})
+        assert found == Unreachable(party=Party.STORE, reason="object store: ValueError")
+        assert scripted.heads == []
+
+
+async def test_the_target_is_sent_as_it_was_signed():
+    async with exchanging() as (scripted, exchanger, url):
+        base = url.partition("/key")[0]
+        for target in ("/%61%2Fb//c%20d/../~e=f?a=%2f&b=", "", "?x=1"):
+            assert isinstance(await get(exchanger, base + target + "#fragment"), Answer)
+        sent = [head.split(b" ")[1].decode() for head in scripted.heads]
+        assert sent == ["/%61%2Fb//c%20d/../~e=f?a=%2f&b=", "/", "/?x=1"]
