@@ -66,6 +66,8 @@ class VersionFile:
         self._tables = read_tables(self._connection)
         self._added = len(live.added_keys(self._connection))
         self.selectors = read_selectors(self._connection, self._cluster_id)
+        # Kept in the file: a process that dies before it has the next snapshot must not forget that one is due.
+        self.is_outgrown = "outgrown" in facts
 
     def is_sound(self) -> bool:
         """Return whether the database is whole; it takes seconds for a million keys, and others may go on meanwhile."""
@@ -80,7 +82,8 @@ class VersionFile:
     def apply(self, changes: Iterable[Change], last: Sequence, now: float) -> News:
         """Apply a change list and store its sequence: all of it, or nothing.
 
-        Afterwards ``selectors`` are those that the scopes name then.
+        Afterwards ``selectors`` are those that the scopes name then; if they are others than those that the snapshot
+        was taken for, ``is_outgrown`` says that only a new snapshot has their data.
 
         Raises:
             SnapshotNeededError: a change does not fit to what is here.
@@ -97,8 +100,10 @@ class VersionFile:
         try:
             concern = self._apply(changes)
             live.add_keys(self._connection, (hash_text(*key) for key in concern.keys))
-            live.write(self._connection, {live.SEQUENCE: str(last), "contact_at": repr(now)})
             selectors = read_selectors(self._connection, self._cluster_id) if concern.scopes else self.selectors
+            is_outgrown = self.is_outgrown or set(selectors) != set(self.selectors)
+            facts = {live.SEQUENCE: str(last), "contact_at": repr(now), **({"outgrown": "yes"} if is_outgrown else {})}
+            live.write(self._connection, facts)
             failpoints.hit("sync.before_commit")
             self._connection.execute("COMMIT")
         except BaseException:
@@ -106,7 +111,7 @@ class VersionFile:
                 self._connection.execute("ROLLBACK")
             raise
         failpoints.hit("sync.after_commit")
-        self.sequence, self.selectors = last, selectors
+        self.sequence, self.selectors, self.is_outgrown = last, selectors, is_outgrown
         self._added += len(concern.keys)
         return concern.news(before, str(last))
 

@@ -82,6 +82,8 @@ class Follower:
             return
         if file.sequence is None and self._clock.now() - file.taken_at > STALE_START_SECONDS:
             self._needed = "the stored one is old and no changes followed it"
+        elif file.is_outgrown:
+            self._needed = SCOPES_CHANGED
         self.state.last_contact_at = file.contact_at
         await self._serve(file)
         self._examination = asyncio.create_task(self._examine(file))
@@ -154,7 +156,6 @@ class Follower:
             await asyncio.sleep(pause_seconds(self._quick, self._cap_seconds, self._random))
 
     async def _apply(self, file: VersionFile, changes: ChangeList) -> None:
-        before = file.selectors
         try:
             news = await asyncio.to_thread(file.apply, changes.changes, changes.last, self._clock.now())
         except sqlite3.OperationalError:
@@ -167,7 +168,7 @@ class Follower:
         failpoints.hit("sync.after_announce")
         if changes.changes:
             _log.info("sync.applied", changes=len(changes.changes), sequence=news.sequence)
-        if set(file.selectors) != set(before):
+        if file.is_outgrown:
             self._needed = SCOPES_CHANGED
         await asyncio.to_thread(file.tidy)
         while file.log_bytes() > MAX_LOG_BYTES:
