@@ -1,8 +1,9 @@
 """What the change server answers: which changes are due, in which form, and why a question is refused."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from tests.apigeesync import database as model
@@ -107,6 +108,13 @@ def answer(database: Database, question: Question, timestamps: TimestampForm) ->
             "firstSequence": format_sequence(database.first_sequence),
             "changes": [_members(change, timestamps) for change in due] or None,
         }
+
+
+def has_news(database: Database, selectors: Collection[str], after: model.Sequence) -> bool:
+    """Return whether a change for one of the scopes came after this sequence, or the log was lost."""
+    with database.lock:
+        new = takewhile(lambda change: change.sequence > after, reversed(database.log))
+        return database.last_sequence < after or any(change.selector in selectors for change in new)
 
 
 def format_sequence(sequence: model.Sequence) -> str:

@@ -159,6 +159,9 @@ class Database:
                 self._append(self._apply(step, (committed_at, index), transaction.txid))
             self._lsn = committed_at
             self._running.discard(transaction.txid)
+        self._wake()
+
+    def _wake(self) -> None:
         for wake in list(self.on_commit):
             wake()
 
@@ -226,6 +229,7 @@ class Database:
             self.log.clear()
             self.first_sequence = self.last_sequence = (0, 0)
             self._lsn = _LSN_STEP
+        self._wake()
 
 
 def _key(table: Table, row: Mapping[str, Value]) -> Key:

@@ -15,14 +15,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from aiohttp import web
 from yarl import URL
 
 from tests.apigeesync import changes
 from tests.apigeesync.changes import RefusedError
-from tests.apigeesync.database import Database
+from tests.apigeesync.database import Database, Sequence
 from tests.apigeesync.faults import Faults, Reply, document, error, status
 from tests.apigeesync.sending import negotiate, send
 from tests.apigeesync.snapshots import as_json, sha256, write_sqlite
@@ -212,21 +212,21 @@ class StandIn:
         if negotiate(request.headers.get("Accept", ""), (JSON,)) is None:
             raise RefusedError(415, "UNSUPPORTED_FORMAT")
         question = changes.read_question(request.query.items())
-        answer = self._change_list(question)
-        deadline = time.monotonic() + min(question.block_seconds, self.longest_block_seconds)
-        while not answer["changes"] and await self._is_changed_before(deadline):
-            answer = self._change_list(question)
+        last = self.database.last_sequence
+        answer = changes.answer(self.database, question, self.timestamps)
+        if not answer["changes"]:
+            await self._wait_for_news(question, last)
+            answer = changes.answer(self.database, question, self.timestamps)
         return document(answer)
 
-    async def _is_changed_before(self, deadline: float) -> bool:
-        try:
-            await asyncio.wait_for(self._changed.wait(), deadline - time.monotonic())
-        except TimeoutError:
-            return False
-        return True
-
-    def _change_list(self, question: changes.Question) -> dict[str, Any]:
-        return changes.answer(self.database, question, self.timestamps)
+    async def _wait_for_news(self, question: changes.Question, after: Sequence) -> None:
+        """Wait as long as the client lets us; news may turn out to be none that is due."""
+        deadline = time.monotonic() + min(question.block_seconds, self.longest_block_seconds)
+        while not changes.has_news(self.database, question.selectors, after):
+            try:
+                await asyncio.wait_for(self._changed.wait(), deadline - time.monotonic())
+            except TimeoutError:
+                return
 
 
 async def _recorded(endpoint: str, request: web.Request) -> Request:
@@ -243,7 +243,7 @@ class InThread:
     """Runs a stand-in in a thread of its own while the ``with`` block lasts, for tests that have no event loop."""
 
     def __init__(self, stand_in: StandIn, port: int = 0) -> None:
-        self._stand_in = stand_in
+        self.stand_in = stand_in
         self._port = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stand-in")
@@ -261,8 +261,8 @@ class InThread:
 
     def serve(self, port: int = 0) -> None:
         """Serve, again on the same port after ``stop``."""
-        asyncio.run_coroutine_threadsafe(self._stand_in.start(port), self._loop).result(_START_SECONDS)
+        asyncio.run_coroutine_threadsafe(self.stand_in.start(port), self._loop).result(_START_SECONDS)
 
     def stop(self) -> None:
         """Be away: connections break, new ones are refused."""
-        asyncio.run_coroutine_threadsafe(self._stand_in.stop(), self._loop).result(_START_SECONDS)
+        asyncio.run_coroutine_threadsafe(self.stand_in.stop(), self._loop).result(_START_SECONDS)

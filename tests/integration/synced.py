@@ -1,0 +1,127 @@
+"""One collector that follows a stand-in, shared by the tests of a module: each of them has tenants of its own."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.apigeesync import faults
+from tests.apigeesync.accounts import APP, add_key, add_scope, example_database
+from tests.apigeesync.changes import parse_sequence
+from tests.apigeesync.collector import Collector, Known
+from tests.apigeesync.faults import Fault
+from tests.apigeesync.server import InThread, Request, StandIn
+from tests.harness import wait_until
+
+TOO_OLD = faults.error(400, "SNAPSHOT_TOO_OLD", "The client is operating on an old snapshot")
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """A scope and its API key, which no other test has."""
+
+    scope: str
+    org: str
+    tenant: str
+    key: str
+
+
+@contextmanager
+def collecting(port: Callable[[], int], *, ready: bool = True, **settings: Any) -> Iterator[Collector]:
+    """Start a collector with a stand-in of its own; both are gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="apa-"))
+    with InThread(StandIn(example_database())) as upstream:
+        collector = Collector(upstream, directory / "data", port(), **settings)
+        try:
+            collector.service.start(ready=ready)
+            yield collector
+        finally:
+            collector.service.close()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+class Following:
+    """A collector that is in step, and what came to its stand-in since the test began."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        self.service = collector.service
+        self.stand_in = collector.stand_in
+        self.database = collector.stand_in.database
+        self.faults = collector.stand_in.faults
+        self.accounts: list[Account] = []
+        self._begun = len(self.stand_in.requests)
+
+    # -- upstream
+
+    def new_account(self) -> Account:
+        """Add a scope with a key upstream."""
+        number = next(_numbers)
+        account = Account(scope=f"s{number}", org=f"org{number}", tenant=f"t{number}", key=f"key{number}")
+        add_scope(self.database, account.scope, account.org, "prod", account.tenant)
+        self.new_key(account, account.key, product=f"product{number}")
+        self.accounts.append(account)
+        return account
+
+    def new_key(self, account: Account, key: str, product: str) -> None:
+        number = account.scope
+        add_key(
+            self.database, key, account.tenant, product=product, app=f"app{number}",
+            developer=f"dev{number}", email=f"{number}@example.com",
+        )  # fmt: skip
+
+    def wake(self) -> None:
+        """End the long poll with a change that no look-up shows."""
+        self.database.update(APP, "tenantid", "testappid", status=f"seen {next(_numbers)}")
+
+    def then(self, endpoint: str, fault: Fault, *, times: float = 1) -> None:
+        """Let the next requests go wrong, and have the next one come at once."""
+        self.faults.add(endpoint, fault, times=times)
+        self.wake()
+
+    def force_snapshot(self) -> None:
+        """Let the change server call for a new snapshot, and wait until that has been asked for."""
+        before = len(self.asked("data"))
+        self.then("changes", TOO_OLD)
+        wait_until(lambda: len(self.asked("data")) > before, what="a snapshot is asked for")
+
+    def settle(self) -> None:
+        """Let all go well again, also for the request that waits already, and wait until that shows."""
+        self.faults.clear()
+        self.wake()
+        self.wait_polling()
+        self.wait_in_step()
+
+    # -- the collector
+
+    def asked(self, endpoint: str) -> list[Request]:
+        """Return the requests of this test."""
+        return [request for request in self.stand_in.requests[self._begun :] if request.endpoint == endpoint]
+
+    def look_up(self, account: Account, *more_keys: str) -> dict[str, Known] | None:
+        return self.collector.look_up(account.scope, [account.key, *more_keys])
+
+    def wait_in_step(self, *more_keys: str, timeout_seconds: float = 10.0) -> None:
+        """Wait until all look-ups answer what stands upstream."""
+        scopes = ["testid", *(account.scope for account in self.accounts)]
+        keys = ["testapikey", *(account.key for account in self.accounts), *more_keys]
+        self.collector.wait_in_step(scopes, keys, timeout_seconds)
+
+    def wait_polling(self) -> None:
+        """Wait until it has asked for changes after everything that is in the log by now."""
+        last = self.database.last_sequence
+
+        def is_polling() -> bool:
+            polls = self.asked("changes")
+            return bool(polls) and _since(polls[-1]) >= last
+
+        wait_until(is_polling, what="it asks for what comes after the last change")
+
+
+def _since(request: Request) -> tuple[int, int]:
+    return parse_sequence("".join(request.values("since")))
