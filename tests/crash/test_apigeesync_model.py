@@ -195,7 +195,7 @@ def play(free_port, seed: int, steps: int, restarts: int) -> None:
 
 
 def test_look_ups_end_up_as_the_tables_upstream_say(free_port, crash_seed):
-    play(free_port, crash_seed, steps=150, restarts=2)
+    play(free_port, crash_seed, steps=100, restarts=2)
 
 
 @pytest.mark.soak

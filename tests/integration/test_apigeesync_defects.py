@@ -20,7 +20,9 @@ from tests.apigeesync.accounts import (
     remove_key,
 )
 from tests.apigeesync.faults import Reply
+from tests.apigeesync.oracle import selectors
 from tests.apigeesync.server import InThread, StandIn
+from tests.apigeesync.snapshots import write_sqlite
 from tests.apigeesync.tables import SELECTOR, TABLES, Table
 from tests.harness import session_members, wait_until
 from tests.integration.synced import TOO_OLD, Following, collecting
@@ -242,6 +244,18 @@ def test_a_list_that_no_snapshot_mends_is_not_asked_for_in_a_hot_loop(following)
     pauses = [later.at - earlier.at for earlier, later in pairwise(tries)]
     assert min(pauses) >= 0.04, "the back-off has its longest pause by now, 50 ms"
     assert len(following.asked("data")) - before <= 3
+
+
+def test_a_snapshot_that_lacks_the_change_that_asked_for_it_is_not_taken_again_at_once(following, tmp_path):
+    old = tmp_path / "old"
+    write_sqlite(old, following.database, selectors(following.database))
+    following.stand_in.ready_made = old
+    following.new_account()
+    wait_until(lambda: len(following.asked("data")) >= 2, what="it is taken again")
+    following.stand_in.ready_made = None
+    first, second = following.asked("data")[:2]
+    assert second.at - first.at >= 0.9
+    following.wait_in_step()
 
 
 def test_the_delete_of_a_missing_row_is_harmless(following):

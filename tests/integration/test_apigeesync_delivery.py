@@ -82,13 +82,13 @@ def test_12_what_was_acknowledged_before_a_kill_arrives_with_no_partial_line_and
     account, removed = accounts_in_service(following, 2)
     send(following, removed, "before")
     remove_scope(following.database, removed.scope)
-    wait_until(lambda: following.look_up(removed) is None, what="the scope is unknown")
+    wait_until(lambda: not following.collector.look_up_tenant(removed.org, "prod"), what="the scope is unknown")
     send(following, account, "before")
     following.service.kill_all()
     following.service.restart()
     wait_delivered(lake, account, "before")
     wait_delivered(lake, removed, "before")
-    assert following.look_up(removed) is None
+    assert not following.collector.look_up_tenant(removed.org, "prod")
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ async def test_a_snapshot_has_the_layout_that_apid_reads(client, tmp_path):
     with contextlib.closing(ScopeDatabase(tmp_path / "sqlite3")) as database:
         tenant = Tenant(org="testorg", env="testenv", tenant_id="tenantid")
         assert database.tenant("testid").by_uuid["testid"] == tenant
-        assert database.developer("tenantid", "testapikey") == Developer(
+        assert database.developer("tenantid", "testapikey").developer == Developer(
             api_product="testproduct",
             developer_app="testapp",
             developer_email="testdeveloper@test.com",

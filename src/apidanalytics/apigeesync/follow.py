@@ -37,8 +37,8 @@ SELECTOR_ROUNDS: Final = 3
 """How often one snapshot is asked for again because it names other selectors than it was asked for."""
 SCOPES_CHANGED: Final = "the scopes changed"
 SCOPES_CAP_SECONDS: Final = 0.5
-"""Scopes may change one after the other all day, so their snapshots never wait longer than ten times this; but a
-snapshot that lacks the change that asked for it must not be taken again at once, for ever."""
+"""A snapshot for changed scopes never waits longer than ten times this. Scopes may change one after the other all day,
+and each snapshot comes at once; only one that lacks the change that asked for it is not taken again at once."""
 
 Publish = Callable[[VersionFile, News | None], Awaitable[None]]
 """Told of a new version (no news), or of what a change list changed in the current one."""
@@ -66,6 +66,7 @@ class Follower:
         self._file: VersionFile | None = None
         self._needed = ""
         self._resyncs = 0
+        self._late = 0
         self._built_at = float("-inf")
         self._quick = 0
         self._examination: asyncio.Task[None] | None = None
@@ -112,16 +113,22 @@ class Follower:
 
     async def _snapshot(self) -> None:
         self.state.resyncing(self._needed)
-        cap = SCOPES_CAP_SECONDS if self._needed == SCOPES_CHANGED else self._cap_seconds
-        await asyncio.sleep(resync_seconds(self._resyncs, cap, self._random))
+        await asyncio.sleep(self._pause_before_snapshot())
         downloaded, snapshot, taken_at = await self._download()
         file = await asyncio.to_thread(self._store.adopt, downloaded, snapshot, taken_at)
         former, self._needed = self._file, ""
         self._resyncs, self._built_at = self._resyncs + 1, self._clock.monotonic()
+        is_late = former is not None and set(file.selectors) != set(former.selectors)
+        self._late = self._late + 1 if is_late else 0
         await self._serve(file)
         self.state.reached()
         if former is not None:
             await asyncio.to_thread(former.close)
+
+    def _pause_before_snapshot(self) -> float:
+        if self._needed == SCOPES_CHANGED:
+            return resync_seconds(self._late, SCOPES_CAP_SECONDS, self._random)
+        return resync_seconds(self._resyncs, self._cap_seconds, self._random)
 
     async def _download(self) -> tuple[Downloaded, Snapshot, float]:
         """Get a snapshot that was asked for with all those selectors that its own scopes name."""
