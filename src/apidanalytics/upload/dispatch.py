@@ -28,14 +28,14 @@ class Sending:
 
 
 class Dispatcher:
-    """All instants are monotonic seconds; ``random`` returns numbers from [0, 1)."""
+    """All instants are monotonic seconds; ``random`` returns numbers from [0, 1); ``ahead`` is as in ``FairQueue``."""
 
-    def __init__(self, *, slots: int, policy: Policy, random: Callable[[], float]) -> None:
+    def __init__(self, *, slots: int, policy: Policy, random: Callable[[], float], ahead: int = 0) -> None:
         self._policy = policy
         self._random = random
-        self._queue = FairQueue(slots)
+        self._queue = FairQueue(slots, ahead)
         self._breaker = Breaker()
-        self._pace = Pace.full(slots)
+        self._pace = Pace.full(slots + ahead)
         self._crawling: set[int] = set()  # numbers of the files that gave up their places
         self._aside: list[Waiting] = []
         self._in_trouble: set[str] = set()  # those of which the log has said so
@@ -117,6 +117,15 @@ class Dispatcher:
             return False
         self._crawling.add(sending.file.id)
         return True
+
+    def may_go(self, sending: Sending) -> bool:
+        """Tell whether a file that was taken may still be sent: a probe may, the others while all may."""
+        return sending.is_probe or (self._breaker.open is None and self._pace.quiet_until is None)
+
+    def postponed(self, sending: Sending) -> None:
+        """Put a file back at its place that may not be sent any more; nothing is counted."""
+        self._queue.push(sending.file)
+        self._finish(sending, None)
 
     def skipped(self, sending: Sending) -> None:
         """Free the slot of a file that turned out not to be there."""
