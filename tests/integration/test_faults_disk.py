@@ -10,7 +10,12 @@ from tests.crash.load import UNANSWERED, Load, assert_books_balance, children, f
 from tests.crash.syscalls import Strace
 from tests.harness import wait_until
 
-QUICK = {"apidanalytics_collection_interval": 1, "apidanalytics_upload_interval": 1, "apidanalytics_workers": 1}
+QUICK = {
+    "apidanalytics_collection_interval": 1,
+    "apidanalytics_upload_interval": 1,
+    "apidanalytics_workers": 1,
+    "apidanalytics_min_free_disk_bytes": 0,  # until the disk itself says no
+}
 
 
 def wait_refused(load):

@@ -13,6 +13,7 @@ from apidanalytics.config.setting import METADATA, Setting, default, optional, r
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
+_LARGE: Final = 2**50
 _DAY: Final = 86400.0
 _MANY: Final = 1_000_000_000
 
@@ -187,6 +188,20 @@ class Settings:
     )
     max_file_bytes: int = default(
         "apidanalytics_max_file_bytes", kinds.size(), 512 * _MIB, "records in one file; above it another one begins"
+    )
+
+    # Disk
+    max_disk_bytes: int | None = optional(
+        "apidanalytics_max_disk_bytes", kinds.size(_MIB, _LARGE), "what the data directory may take; not set: the disk"
+    )
+    min_free_disk_bytes: int = default(
+        "apidanalytics_min_free_disk_bytes", kinds.size(0, _LARGE), 128 * _MIB, "kept free of new batches; 0: nothing"
+    )
+    tenant_max_disk_bytes: int | None = optional(
+        "apidanalytics_tenant_max_disk_bytes", kinds.size(_MIB, _LARGE), "what one tenant may take of it"
+    )
+    full_policy: str = default(
+        "apidanalytics_full_policy", kinds.choice("reject", "drop_oldest"), "reject", "what gives way when it is full"
     )
 
     # Upload

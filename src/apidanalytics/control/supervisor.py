@@ -120,6 +120,12 @@ class Supervisor:
             if worker.channel is not None:
                 worker.channel.send(message)
 
+    def send(self, index: int, message: Message) -> None:
+        """Send a message to one worker, if it lives."""
+        channel = self._workers[index].channel
+        if channel is not None:
+            channel.send(message)
+
     def status(self) -> list[dict[str, Any]]:
         """Return what is known of each worker."""
         return [

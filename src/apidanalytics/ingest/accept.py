@@ -14,12 +14,14 @@ from typing import Any, Final
 import structlog
 
 from apidanalytics.errors import ErrorCode, Refusal
+from apidanalytics.ingest.entrance import Entrance
 from apidanalytics.ingest.http import Exchange, Response
 from apidanalytics.ingest.inflate import inflate
 from apidanalytics.ingest.lookups import tenant_by_scope
 from apidanalytics.ingest.payload import Payload, PayloadOptions, PayloadReader
 from apidanalytics.ingest.ports import Scopes, Spool, Timers
 from apidanalytics.ingest.records import Steps
+from apidanalytics.ingest.room import Room
 from apidanalytics.ingest.routes import (
     PROBES,
     READY,
@@ -60,6 +62,8 @@ class AcceptOptions:
     """Of an unzipped body."""
     overload_wait_seconds: float = 10.0
     """How long a batch waits for room in the buffer."""
+    max_held_bytes: int = 4 << 20
+    """Of the batches of tenants over their share of the disk, that may wait."""
     overload_status: int = 503
     """Of ``OVERLOADED`` and ``STORAGE_UNAVAILABLE``; 500 for a client that retries nothing else."""
     payload: PayloadOptions = field(default_factory=PayloadOptions)
@@ -80,11 +84,19 @@ class Counters:
 class Acceptor:
     """The handler of the data API. All of it runs on the event loop."""
 
-    def __init__(self, *, spool: Spool, timers: Timers, options: AcceptOptions) -> None:
+    def __init__(self, *, spool: Spool, timers: Timers, options: AcceptOptions, room: Room | None = None) -> None:
         self._spool = spool
         self._options = options
         self._routes = Routes(options.base_path)
-        self._line = WaitingLine(spool, timers, options.overload_wait_seconds)
+        self.room = room or Room()
+        """How much the disk still has room for."""
+        self._line = Entrance(
+            WaitingLine(spool, timers, options.overload_wait_seconds),
+            self.room,
+            timers,
+            wait_seconds=options.overload_wait_seconds,
+            max_held_bytes=options.max_held_bytes,
+        )
         self._scopes: Scopes | None = None
         self._reader: PayloadReader | None = None
         self._large_turn = asyncio.Semaphore(1)
@@ -217,6 +229,8 @@ class Acceptor:
             return NOT_INITIALIZED
         if self.draining:
             return "The service is stopping"
+        if self.room.is_full:
+            return "The disk has no room for more"
         return None if self._spool.is_writable else "The disk refuses writes"
 
     def _fail(self, exchange: Exchange, error: Exception) -> None:
@@ -238,7 +252,10 @@ class Acceptor:
 
 _BUSY: Final = {
     ErrorCode.OVERLOADED: (b"1", "The buffer stayed full for too long; try again"),
-    ErrorCode.STORAGE_UNAVAILABLE: (b"5", "The disk refuses writes and nothing of the batch was kept; try again later"),
+    ErrorCode.STORAGE_UNAVAILABLE: (
+        b"5",
+        "The disk has no room or refuses writes; nothing of the batch was kept; try again later",
+    ),
 }
 """Seconds for ``Retry-After``, and the reason."""
 

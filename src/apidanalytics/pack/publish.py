@@ -86,7 +86,10 @@ class Publisher:
 def _link(part: Path, target: Path) -> bool:
     """Give the half-made file its name; False when that name is taken."""
     for _ in range(_ATTEMPTS):
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError:
+            continue  # it was there, and the uploader removed it before it could be seen to be a directory
         try:
             os.link(part, target)
         except FileExistsError:

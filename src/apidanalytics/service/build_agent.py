@@ -23,12 +23,15 @@ from apidanalytics.service import failed
 from apidanalytics.service.agent import Agent, AgentState, Step, wait_until
 from apidanalytics.service.changing import Changing, Kind
 from apidanalytics.service.crew import Crew
+from apidanalytics.service.disk import DiskKeeper
 from apidanalytics.service.identity import instance_id
+from apidanalytics.service.keep_disk import disk_keeper
 from apidanalytics.service.overview import count_all, running_status
 from apidanalytics.service.packing import Packing
 from apidanalytics.service.parts import (
     OnReady,
     adoption,
+    collection_client,
     embedded_collection,
     exchanger,
     fallback_header,
@@ -40,7 +43,6 @@ from apidanalytics.service.parts import (
 from apidanalytics.service.scope_steps import ScopeSteps
 from apidanalytics.service.tls import server_tls
 from apidanalytics.spool.segment import SegmentReader
-from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.token import FixedToken, TokenSource
@@ -69,6 +71,7 @@ class Service:
     _uploader: Uploader
     _is_uploading = False
     _packing: Packing
+    _disk: DiskKeeper
     _instance_id: str
 
     def __init__(
@@ -161,13 +164,7 @@ class Service:
         self._uploader = Uploader(
             data=self._data,
             ledger=self._ledger,
-            collection=CollectionClient(
-                self._base_url,
-                exchanger=self._exchanger,
-                token=self._token,
-                clock=self._clock,
-                encrypt=self._settings.encrypt,
-            ),
+            collection=collection_client(self._settings, self._base_url, self._exchanger, self._token, self._clock),
             settings=upload_settings(self._settings),
             clock=self._clock,
             random=random.random,
@@ -216,14 +213,16 @@ class Service:
         await self._packing.run()
 
     async def _stop_packing(self, _seconds: float) -> None:
-        await self.agent.cancel("delivery")
+        await asyncio.gather(self.agent.cancel("disk"), self.agent.cancel("delivery"))
         if not self.agent.hands_over:
             await self._packing.run_pass()
         await self._packing.aclose()
 
     async def _start_workers(self) -> None:
         self._crew.greeting = self._greeting
-        await self._crew.start(self._instance_id, self._packing.wake)
+        self._disk = disk_keeper(self._settings, self._ledger, self._uploader, self._crew, self._clock)
+        await self._crew.start(self._instance_id, self._packing.wake, self._disk.hear)
+        self.agent.spawn("disk", self._disk.run())
 
     def _greeting(self) -> list[Message]:
         return [] if self._published is None else [scopes_message(self._published)]
@@ -277,6 +276,7 @@ class Service:
             generation=self._handover.generation,
             last_change=self._handover.last_change,
             draining=self._crew.draining(),
+            disk=self._disk.status(),
             scopes=self._scopes.status(self._published),
         )
         return {**status, "problems": [*status["problems"], *self._scopes.problems()]}

@@ -23,6 +23,7 @@ from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHA
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
+from apidanalytics.service.room import disk_room, follow_room
 from apidanalytics.service.tls import server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.spool.limits import SpoolLimits
@@ -98,7 +99,8 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         clock,
         on_sealed=lambda: channel.send({"type": "sealed"}),
     )
-    acceptor = Acceptor(spool=writer, timers=loop, options=_accept_options(settings))
+    room = disk_room(settings, channel)
+    acceptor = Acceptor(spool=writer, timers=loop, options=_accept_options(settings), room=room)
     listener = Listener(
         listening,
         acceptor,
@@ -115,6 +117,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         load_scopes=feed.load,
         poll_scopes=feed.poll,
         report=lambda: _report(acceptor, listener, writer, feed),
+        follow=lambda message: follow_room(message, room, writer),
     )
 
 
@@ -165,8 +168,9 @@ class _ScopeFeed:
 def _report(acceptor: Acceptor, listener: Listener, writer: SpoolWriter, feed: _ScopeFeed) -> Mapping[str, Any]:
     counters = acceptor.counters
     return {
-        "ready": feed.version is not None and writer.is_writable and not acceptor.draining,
+        "ready": feed.version is not None and writer.is_writable and not (acceptor.draining or acceptor.room.is_full),
         "writable": writer.is_writable,
+        "taken": acceptor.room.taken,
         "scopes": feed.version,
         "sequence": feed.sequence,
         "connections": listener.connections,
@@ -195,6 +199,7 @@ def _accept_options(settings: Settings) -> AcceptOptions:
         interval_seconds=int(settings.collection_interval),
         max_payload_bytes=settings.max_payload_bytes,
         overload_wait_seconds=settings.overload_wait,
+        max_held_bytes=settings.max_inflight_bytes // 8,
         overload_status=settings.overload_status,
         payload=PayloadOptions(
             is_strict=settings.validation == "strict",

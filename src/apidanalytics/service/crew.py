@@ -38,8 +38,8 @@ class Crew:
     def __repr__(self) -> str:
         return f"<Crew {self._supervisor!r}, {self._former!r}>"
 
-    async def start(self, instance_id: str, wake: Callable[[], None]) -> None:
-        """Start the workers; ``wake`` is called when one has news or died.
+    async def start(self, instance_id: str, wake: Callable[[], None], hear: Callable[[Message], bool]) -> None:
+        """Start the workers; ``wake`` is called when one has news that ``hear`` does not take, or died.
 
         Raises:
             OSError: the address is taken or not ours.
@@ -55,7 +55,7 @@ class Crew:
             timeout_seconds=self._settings.worker_timeout,
             clock=self._clock,
             greeting=lambda index: [self._first_message(index, listeners), *self.greeting()],
-            on_message=lambda _: wake(),
+            on_message=lambda message: None if hear(message) else wake(),
             on_death=wake,
         )
         self._former, self._handover.workers = FormerWorkers(self._handover.workers), []
@@ -85,6 +85,11 @@ class Crew:
         """Tell every worker."""
         if self._supervisor is not None:
             self._supervisor.broadcast(message)
+
+    def send(self, index: int, message: Message) -> None:
+        """Tell one worker."""
+        if self._supervisor is not None:
+            self._supervisor.send(index, message)
 
     @property
     def is_serving(self) -> bool:

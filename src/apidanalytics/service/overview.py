@@ -44,13 +44,20 @@ def stopped_status(settings: Settings) -> Answer:
         "started_at": None,
         "workers": [],
         "scopes": None,
+        "disk": None,
         "problems": [],
         **counted,
     }
 
 
 def running_status(
-    state: str, counted: dict[str, Any], workers: Sequence[Mapping[str, Any]], upload: UploadState, **known: Any
+    state: str,
+    counted: dict[str, Any],
+    workers: Sequence[Mapping[str, Any]],
+    upload: UploadState,
+    *,
+    disk: Mapping[str, Any],
+    **known: Any,
 ) -> Answer:
     """Return the status of this very process."""
     return {
@@ -58,7 +65,8 @@ def running_status(
         "pid": os.getpid(),
         "version": __version__,
         "workers": workers,
-        "problems": problems(workers, counted, upload),
+        "disk": disk,
+        "problems": [*problems(workers, counted, upload), *disk["problems"]],
         **known,
         **counted,
     }
@@ -83,6 +91,9 @@ def problems(workers: Sequence[Mapping[str, Any]], counted: Mapping[str, Any], u
         minutes = (time.time() - upload.paused_since) / 60
         found.append(f"Uploads are paused for {minutes:.0f} min, one probe at a time: {upload.paused_reason}.")
     failed = counted["totals"]["failed"]["files"]
+    dropped = counted["totals"]["dropped"]["records"]
+    if dropped:
+        found.append(f"{dropped} records were dropped to make room (apidanalytics_full_policy: drop_oldest).")
     if failed:
         found.append(f"{failed} files in failed/: they are tried again after the next success, or by the clock.")
     aside = counted["totals"]["set_aside"]["files"]

@@ -19,6 +19,7 @@ from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
 from apidanalytics.scopes.source import Published
+from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
@@ -82,6 +83,13 @@ def start_message(settings: Settings, index: int, instance_id: str, *, shares_so
 def exchanger(settings: Settings) -> Exchanger:
     """Return what sends the uploader's requests."""
     return Exchanger(timeout_seconds=settings.upload_timeout, proxy=proxy(settings), ca_bundle=settings.ca_bundle)
+
+
+def collection_client(
+    settings: Settings, base_url: str, exchanger: Exchanger, token: TokenSource, clock: Clock
+) -> CollectionClient:
+    """Return what asks for signed URLs and puts files there."""
+    return CollectionClient(base_url, exchanger=exchanger, token=token, clock=clock, encrypt=settings.encrypt)
 
 
 def proxy(settings: Settings) -> Proxy | None:

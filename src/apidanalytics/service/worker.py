@@ -56,13 +56,16 @@ class Worker:
         load_scopes: Callable[[Message], Awaitable[None]],
         poll_scopes: Callable[[], Awaitable[None]],
         report: Callable[[], Mapping[str, Any]],
+        follow: Callable[[Message], None],
     ) -> None:
+        """Take the parts; ``follow`` is given every message that is not for this class."""
         self._server = server
         self._writer = writer
         self._start_draining = start_draining
         self._load_scopes = load_scopes
         self._poll_scopes = poll_scopes
         self._report = report
+        self._follow = follow
         self._scopes_task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._drain_seconds = ORPHAN_DRAIN_SECONDS
@@ -90,6 +93,8 @@ class Worker:
             self._scopes_task = asyncio.ensure_future(self._load(self._load_scopes(message)))
         elif message["type"] == "drain":
             self._end(message["timeout_seconds"])
+        else:
+            self._follow(message)
 
     def abandoned(self) -> None:
         """Drain and end: the agent is gone."""

@@ -49,6 +49,8 @@ class Committer:
         self._spool: OpenSpool | None = None
         self._opened_at = 0.0
         self._failed_at = 0.0
+        self.seal_wanted = False
+        """Set by any thread: seal what is open, soon, so that it can be packed and go."""
         self.is_writable = True
         """False from a refused write until the disk takes one again."""
         self.groups = 0
@@ -155,6 +157,7 @@ class Committer:
 
     def seal(self) -> None:
         """Hand the open spool to the sealing thread; the next group opens a new one."""
+        self.seal_wanted = False
         if self._spool is not None:
             self._sealer.seal(self._spool)
             self._spool = None
@@ -168,7 +171,8 @@ class Committer:
         if self._spool is None:
             return False
         return (
-            self._clock.now() >= self._interval_ends_at()
+            self.seal_wanted
+            or self._clock.now() >= self._interval_ends_at()
             or self._clock.monotonic() - self._opened_at >= self._limits.interval_seconds
             or self._spool.end >= self._limits.max_bytes
         )

@@ -77,6 +77,10 @@ class SpoolWriter:
         """Records committed so far."""
         return self._committer.records
 
+    def seal_soon(self) -> None:
+        """Have the open spool sealed before its time, within about a second, so that it is packed and gone."""
+        self._committer.seal_wanted = True
+
     def start(self) -> None:
         """Start the writer thread; acks go to the running event loop."""
         self._loop = asyncio.get_running_loop()

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from apidanalytics.model import StagedFile
-from apidanalytics.upload import rows, schema
+from apidanalytics.upload import rows, schema, usage
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 
 
@@ -43,6 +43,7 @@ class Ledger:
 
         """
         found = schema.open_ledger(path, damaged, now)
+        usage.watch(found.database)
         return cls(found.database, found.reader, is_new=found.is_new)
 
     def close(self) -> None:
@@ -185,6 +186,11 @@ class Ledger:
             for tenant, state, *amounts in database.execute("SELECT * FROM totals"):
                 totals.setdefault(tenant, {})[State(state)] = Count(*amounts)
         return totals
+
+    def disk_usage(self) -> dict[str, int]:
+        """Return by tenant how much of the disk its staged and failed files take. It waits for a commit under way."""
+        with self._writing:
+            return usage.read(self._database)
 
     # What uploading tells.
 

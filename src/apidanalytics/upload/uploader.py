@@ -85,6 +85,8 @@ class Uploader:
             is_busy=lambda: self._sender.is_busy,
             on_settled=self._settled,
         )
+        self.files = self._settler.files
+        """Held by whoever moves or removes files."""
         self._dispatcher = Dispatcher(
             slots=settings.concurrency, ahead=settings.concurrency, policy=settings.policy, random=random
         )
@@ -100,11 +102,8 @@ class Uploader:
             crawl_seconds=settings.policy.crawl_seconds,
             on_finished=self._wake.set,
         )
-        self._revival = Revival(
-            interval_seconds=settings.interval_seconds,
-            slow_seconds=settings.failed_retry_seconds,
-            now=clock.monotonic(),
-        )
+        interval, slow = settings.interval_seconds, settings.failed_retry_seconds
+        self._revival = Revival(interval_seconds=interval, slow_seconds=slow, now=clock.monotonic())
         self._seen = 0
         self._looks = 0
         self._look_at = 0.0

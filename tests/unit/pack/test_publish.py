@@ -89,6 +89,19 @@ def test_a_directory_that_the_uploader_removes_meanwhile_is_made_again(data, pub
     assert unzipped(data.staging / DIRECTORY / "a") == lines(1)
 
 
+def test_a_directory_that_is_removed_while_it_is_looked_at_is_made_again(data, publisher, monkeypatch):
+    mkdir, times = Path.mkdir, iter([True, False])
+
+    def vanishing(path, *arguments, **options):
+        if path.name == DIRECTORY and next(times, False):
+            raise FileExistsError(path)  # as mkdir does when it is there, and then not there as a directory
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", vanishing)
+    publisher.publish([make(publisher, "a", lines(1))])
+    assert unzipped(data.staging / DIRECTORY / "a") == lines(1)
+
+
 @pytest.mark.parametrize("count", [1, 40])
 def test_content_is_synced_before_it_has_a_name_and_names_before_the_ledger_is_told(data, aside, monkeypatch, count):
     events = []
