@@ -70,9 +70,9 @@ def group_in_two_writes():
 
     append = OpenSpool.append
 
-    def in_two(self, shares):
+    def in_two(self, shares, claims=()):
         halves = [halve(share) for share in shares]
-        append(self, [first for first, _ in halves])
+        append(self, [first for first, _ in halves], claims)
         append(self, [second for _, second in halves])
 
     def halve(share):
