@@ -27,6 +27,7 @@ from apidanalytics.spool.frame import (
     parse_claims,
     parse_table,
 )
+from apidanalytics.spool.tail import end_of_content, is_all_there
 
 _PIECE: Final = 1 << 20
 _WINDOW: Final = 1 << 18
@@ -59,6 +60,7 @@ class SegmentReader:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
+        self._end = self._size  # the zeros of room that was written ahead begin here at the earliest
         self.header: SpoolHeader | None = None
         """None when the header frame is corrupt; its frames may still be good."""
         self.damage: list[Damage] = []
@@ -182,7 +184,8 @@ class SegmentReader:
 
     def _frames(self) -> Iterator[Frame]:
         position = sequence = 0
-        while position < self._size:
+        self._end = end_of_content(self._read, self._size)
+        while position < self._end:
             frame = self._good_frame(position)
             if frame is None:
                 frame = self._next_good(position + 1)
@@ -199,14 +202,11 @@ class SegmentReader:
 
     def _note_tail(self, position: int) -> None:
         """Tell a torn last write from a last frame that is all there, but not as it was written."""
-        head = self._scan(position, HEAD_BYTES)
-        length = self._size - position
-        if len(head) == HEAD_BYTES and head.startswith(MAGIC):
-            frame_end = position + HEAD_BYTES + int(HEAD.unpack_from(head)[2])
-            if frame_end == self._size:
-                self.damage.append(Damage(offset=position, length=length, reason="checksum does not match"))
-                return
-        self.torn_bytes = length
+        length = self._end - position
+        if is_all_there(self._scan, position, self._end, self._size):
+            self.damage.append(Damage(offset=position, length=length, reason="checksum does not match"))
+        else:
+            self.torn_bytes = length
 
     def _good_frame(self, position: int) -> Frame | None:
         """Return the frame at this position if it is whole and its checksum is right."""

@@ -61,6 +61,7 @@ def failed_commit_not_cut_back():
 
     def leave(self):
         self._empty = False  # or else a spool with nothing but the failed group would go
+        self.end = os.fstat(self._descriptor).st_size  # or else sealing would cut it off
 
     OpenSpool.cut_back = leave
 
@@ -70,9 +71,9 @@ def group_in_two_writes():
 
     append = OpenSpool.append
 
-    def in_two(self, shares):
+    def in_two(self, shares, claims=()):
         halves = [halve(share) for share in shares]
-        append(self, [first for first, _ in halves])
+        append(self, [first for first, _ in halves], claims)
         append(self, [second for _, second in halves])
 
     def halve(share):
