@@ -133,5 +133,25 @@ def deleted_before_upload():
     client.CollectionClient.deliver = forget
 
 
+def claims_of_the_dead_forgotten():
+    from apidanalytics.idempotency.settler import Settler
+
+    Settler._found = lambda *_: []
+
+
+def stored_before_the_commit():
+    from apidanalytics.idempotency.index import KeyIndex
+
+    answer = KeyIndex._answer
+
+    def hasty(self, wish, *others, **more):
+        verdict, claim = answer(self, wish, *others, **more)
+        if claim is not None:
+            self._mark_stored([claim])
+        return verdict, claim
+
+    KeyIndex._answer = hasty
+
+
 if "PLANTED_MISTAKE" in os.environ:
     globals()[os.environ["PLANTED_MISTAKE"]]()
