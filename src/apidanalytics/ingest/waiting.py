@@ -1,10 +1,11 @@
 """The way into the spool: batches that find the buffer full wait in line, and after a while are given up.
 
-Waiting beats refusing: real gateways lose what is refused.
+Waiting beats refusing: real gateways lose what is refused. The line is fair: each tenant that waits gets its turn, so
+one that floods waits for itself and the others hardly do. Without a line nobody asks whose a batch is.
 """
 
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import structlog
@@ -24,7 +25,7 @@ class _Waiter(NamedTuple):
 
 
 class WaitingLine:
-    """Appends batches to the spool, first come first served.
+    """Appends batches to the spool: tenant by tenant in turn, and each tenant's in the order in which they came.
 
     ::
 
@@ -39,13 +40,14 @@ class WaitingLine:
         self._spool = spool
         self._timers = timers
         self._wait_seconds = wait_seconds
-        self._line: deque[_Waiter] = deque()
+        self._line: OrderedDict[str, deque[_Waiter]] = OrderedDict()  # by tenant, whose turn is next first
+        self._length = 0
         self._timer: Timer | None = None
         self._is_refusing = False
         spool.on_room = self._move_up
 
     def __len__(self) -> int:
-        return len(self._line)
+        return self._length
 
     def offer(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
         """Append the batch at once, or return False: it has to ``wait``."""
@@ -53,7 +55,9 @@ class WaitingLine:
 
     def wait(self, batch: Batch, done: Callable[[Outcome], None], give_up: Callable[[], None]) -> None:
         """Append the batch when its turn comes; then ``done`` is called, or else ``give_up``, once."""
-        self._line.append(_Waiter(self._timers.time() + self._wait_seconds, batch, done, give_up))
+        waiter = _Waiter(self._timers.time() + self._wait_seconds, batch, done, give_up)
+        self._line.setdefault(batch.tenant, deque()).append(waiter)
+        self._length += 1
         self._set_timer()
 
     def _append(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
@@ -62,26 +66,43 @@ class WaitingLine:
 
     def _move_up(self) -> None:
         line = self._line
-        while line and self._append(line[0].batch, line[0].done):
-            line.popleft()
+        while line:
+            tenant, waiters = next(iter(line.items()))
+            if not self._append(waiters[0].batch, waiters[0].done):
+                break
+            self._take(tenant, waiters)
+            if waiters:
+                line.move_to_end(tenant)
         if not line and self._is_refusing:
             self._is_refusing = False
             log.info("ingest.accepting_again")
 
+    def _take(self, tenant: str, waiters: deque[_Waiter]) -> _Waiter:
+        """Take the first of a tenant out of the line."""
+        waiter = waiters.popleft()
+        self._length -= 1
+        if not waiters:
+            del self._line[tenant]
+        return waiter
+
     def _set_timer(self) -> None:
         if self._timer is None and self._line:
-            self._timer = self._timers.call_at(self._line[0].deadline, self._expire)
+            first = min(waiters[0].deadline for waiters in self._line.values())
+            self._timer = self._timers.call_at(first, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
         now = self._timers.time()
-        while self._line and self._line[0].deadline <= now:
-            if not self._is_refusing:
-                self._is_refusing = True
-                log.warning(
-                    "ingest.overloaded",
-                    waiting=len(self._line),
-                    hint="the disk does not keep up: batches wait too long and are refused",
-                )
-            self._line.popleft().give_up()
+        late = [waiter for tenant, waiters in list(self._line.items()) for waiter in self._late(tenant, waiters, now)]
+        if late and not self._is_refusing:
+            self._is_refusing = True
+            hint = "the disk does not keep up: batches wait too long and are refused"
+            log.warning("ingest.overloaded", waiting=self._length + len(late), hint=hint)
+        for waiter in late:
+            waiter.give_up()
         self._set_timer()
+
+    def _late(self, tenant: str, waiters: deque[_Waiter], now: float) -> Iterator[_Waiter]:
+        """Take those of a tenant out of the line that have waited too long."""
+        while waiters and waiters[0].deadline <= now:
+            yield self._take(tenant, waiters)

@@ -16,7 +16,8 @@ class Gate:
         self.log: list[str] = []
 
     def append(self, name: str) -> None:
-        batch = Batch(tenant=name, start_at=0, records=1, lines=b"{}\n")
+        """Append a batch: its first letter is the tenant."""
+        batch = Batch(tenant=name[0], start_at=0, records=1, lines=name.encode())
 
         def done(outcome: Outcome) -> None:
             self.log.append(f"{name} {outcome.value}")
@@ -26,7 +27,7 @@ class Gate:
 
     @property
     def kept(self) -> list[str]:
-        return [batch.tenant for batch in self.spool.batches]
+        return [batch.lines.decode() for batch in self.spool.batches]
 
 
 @pytest.fixture
@@ -111,3 +112,37 @@ def test_overload_is_logged_once_and_so_is_its_end(gate: Gate):
         gate.spool.make_room(3)
         gate.append("e")
     assert [entry["event"] for entry in logs] == ["ingest.overloaded", "ingest.accepting_again"]
+
+
+def test_tenants_that_wait_take_turns_and_each_ones_batches_keep_their_order(gate: Gate):
+    gate.spool.room = 0
+    for name in ("a1", "a2", "a3", "a4", "b1", "c1", "b2"):
+        gate.append(name)
+    gate.spool.make_room(4)
+    assert gate.kept == ["a1", "b1", "c1", "a2"]
+    gate.append("d1")
+    gate.spool.make_room(10)
+    assert gate.kept == ["a1", "b1", "c1", "a2", "b2", "a3", "d1", "a4"]
+
+
+def test_a_flood_of_one_tenant_delays_another_by_one_turn_only(gate: Gate):
+    gate.spool.room = 0
+    for n in range(1000):
+        gate.append(f"a{n}")
+    gate.append("b")
+    gate.spool.make_room(2)
+    assert gate.kept == ["a0", "b"]
+    assert len(gate.line) == 999
+
+
+def test_who_is_given_up_is_so_at_his_time_whosever_turn_it_is(gate: Gate):
+    gate.spool.room = 0
+    gate.append("a1")
+    gate.timers.advance(1)
+    gate.append("b1")
+    gate.append("a2")
+    gate.timers.advance(9)
+    assert gate.log == ["a1 given up"]
+    gate.timers.advance(1)
+    assert sorted(gate.log[1:]) == ["a2 given up", "b1 given up"]
+    assert len(gate.line) == 0
