@@ -44,7 +44,9 @@ def _pack(data: DataDirectory, size: int) -> Packing:
 
 
 def _pack_all(data: DataDirectory, ledger: Ledger, size: int) -> Packing:
-    packer = Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=_no_fallback)
+    packer = Packer(
+        data, ledger, SegmentReader.open, clock=SystemClock(), fallback=_no_fallback, spool_goes=lambda *_: None
+    )
     cpu, began = time.process_time(), time.monotonic()
     for path in sorted(data.sealed.iterdir()):
         packer.pack(path)

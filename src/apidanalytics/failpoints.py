@@ -17,12 +17,16 @@ import time
 from typing import Final
 
 POINTS: Final = (
+    "keys.before_claim",
+    "keys.after_claim",
     "ingest.before_append",
     "spool.before_create",
     "spool.after_create",
     "spool.before_write",
     "spool.before_sync",
     "spool.after_sync",
+    "keys.before_settle",
+    "keys.after_settle",
     "spool.before_seal",
     "spool.after_seal",
     "pack.before_read",
@@ -31,6 +35,8 @@ POINTS: Final = (
     "pack.after_publish",
     "pack.before_ledger",
     "pack.after_ledger",
+    "keys.before_spool_goes",
+    "keys.after_spool_goes",
     "pack.before_remove_spool",
     "pack.after_remove_spool",
     "upload.before_sign",
@@ -55,6 +61,8 @@ POINTS: Final = (
     "sync.after_announce",
     "sync.before_remove",
     "sync.after_remove",
+    "keys.before_close",
+    "keys.after_close",
 )
 
 VARIABLE: Final = "APIDANALYTICS_FAILPOINTS"

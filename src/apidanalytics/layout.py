@@ -11,6 +11,8 @@
       staging/    <bucket directory>/<file>      closed, ready to upload, never changed again
       failed/     <bucket directory>/<file>      gave up for now
       damaged/    <name>, <name>.reason.json     could not be read, with the reason beside it
+      keys/       index.db                       which idempotency keys were used; turn.lock: who may change it
+                  <owner>.worker                 locked by a worker that claims keys, as long as it lives
       ledger.db   history and totals
       control.sock
 
@@ -242,6 +244,11 @@ class DataDirectory:
         return self.root / "damaged"
 
     @property
+    def keys(self) -> Path:
+        """The index of idempotency keys, and the locks of the workers that use it."""
+        return self.root / "keys"
+
+    @property
     def ledger(self) -> Path:
         """History and totals."""
         return self.root / "ledger.db"
@@ -258,5 +265,14 @@ class DataDirectory:
 
     def create(self) -> None:
         """Make every directory that is missing, private to this user."""
-        for path in (self.root, self.tmp, self.sealed, self.recovered, self.staging, self.failed, self.damaged):
+        for path in (
+            self.root,
+            self.tmp,
+            self.sealed,
+            self.recovered,
+            self.staging,
+            self.failed,
+            self.damaged,
+            self.keys,
+        ):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

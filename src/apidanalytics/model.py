@@ -36,6 +36,44 @@ class Developer:
     developer: str = ""
 
 
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """To be the one batch of a tenant with this ``Idempotency-Key``."""
+
+    tenant: str
+    key: str
+    body: bytes
+    """Hash of the unzipped body: a repeat has the same one."""
+    ticket: int
+    """63 random bits, for the claim."""
+
+
+class Verdict(Enum):
+    """What the index of keys says to a wish."""
+
+    GRANTED = "granted"
+    """The key was free, and is claimed, durably: store the batch, then settle the claim."""
+    REPLAYED = "replayed"
+    """The same body is stored under this key: answer 200, store nothing."""
+    REUSED = "reused"
+    """Another body is stored under this key: answer 422."""
+    IN_USE = "in use"
+    """Somebody has claimed it and it is open what will become of it: ask again."""
+    FULL = "full"
+    """There are as many keys as may be: answer 503."""
+    FAILED = "failed"
+    """The index cannot be read or written: answer 503."""
+
+
+class Fate(Enum):
+    """What became of the batch of a claim."""
+
+    STORED = "stored"
+    RELEASED = "released"
+    """It is stored nowhere: the key is free again."""
+    IN_DOUBT = "in doubt"
+    """The disk left it open: what its spool holds will tell."""
+
+
 class Claim(msgspec.Struct, kw_only=True):
     """That a batch is the one and only with its ``Idempotency-Key``, as the index of keys has granted it."""
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import secrets
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -84,7 +85,9 @@ def api(start_service):
 
 
 def as_it_should_be(case):
-    """Make of a generated batch one for an existing tenant, with the one rule that a schema cannot state."""
+    """Make of a generated batch one for an existing tenant and a new key, with what else a schema cannot state."""
+    if "Idempotency-Key" in (case.headers or {}):
+        case.headers["Idempotency-Key"] = f"{case.headers['Idempotency-Key'][:200]}-{secrets.token_hex(8)}"
     if "bundle_scope_uuid" in (case.path_parameters or {}):
         case.path_parameters["bundle_scope_uuid"] = "testid"
     else:

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import secrets
 import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -23,6 +25,11 @@ from tests.harness import ROOT, ServiceProcess, wait_until
 _PATIENCE = aiohttp.ClientTimeout(total=30)
 BUSY = {(503, "STORAGE_UNAVAILABLE"), (503, "OVERLOADED")}
 """Answers that any batch may get."""
+IN_USE = (503, "IDEMPOTENCY_KEY_IN_USE")
+KEY = "Idempotency-Key"
+REPEATED = "repeated"
+INSIST_SECONDS = 30.0
+"""So long a batch with a key is sent again until it has its 200."""
 UNANSWERED = (0, "")
 NEVER_LEFT = (0, "nobody listens")
 SCOPES = ROOT / "examples" / "scopes.yaml"
@@ -76,12 +83,16 @@ class Load:
         records_per_second: float = 1500,
         connections: int = 8,
         bad_every: int = 12,
+        keyed_every: int = 0,
     ) -> None:
+        """One batch in ``keyed_every`` gets an ``Idempotency-Key``, and is sent until, and again after, its 200."""
         self._service = service
         self._seed = seed
         self._rate = records_per_second
         self._connections = connections
         self._traffic = Traffic(TENANTS, seed=seed, bad_every=bad_every)
+        self._keyed_every = keyed_every
+        self._posts = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
         self._turn_at = 0.0
@@ -91,6 +102,8 @@ class Load:
         """Batches by (status, errorCode); 0 is no answer."""
         self.records: Counter[int] = Counter()
         """Records by status."""
+        self.replays = 0
+        """Repeats of batches with a key that were answered as such."""
         self.surprises: list[str] = []
         """Answers that the contract does not allow."""
 
@@ -140,15 +153,42 @@ class Load:
             post = self._traffic.post(time.time())
             self._turn_at = max(self._turn_at, time.monotonic() - 0.1) + len(post.records) / self._rate
             await asyncio.sleep(self._turn_at - time.monotonic())
+            self._posts += 1
+            if self._keyed_every and self._posts % self._keyed_every == 0:
+                post = replace(post, headers={**post.headers, KEY: f"{self._posts}-{secrets.token_hex(8)}"})
             batch = self.oracle.sent(post.tenant, post.records)
-            self._note(post, batch, await self._send(session, post))
+            answer = await (self._insist if KEY in post.headers else self._send)(session, post)
+            self._note(post, batch, answer)
+            if KEY in post.headers and answer[0] == 200:
+                await self._repeat(session, post)
 
-    async def _send(self, session: aiohttp.ClientSession, post: Post) -> tuple[int, str]:
+    async def _insist(self, session: aiohttp.ClientSession, post: Post) -> tuple[int, str]:
+        """Send a batch with a key until it is clear what became of it: that is what the key is for."""
+        deadline = time.monotonic() + INSIST_SECONDS
+        answers = {answer := await self._send(session, post)}
+        while answer in BUSY | {IN_USE, UNANSWERED, NEVER_LEFT} and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+            answers.add(answer := await self._send(session, post))
+        return UNANSWERED if answer[0] != 200 and answers & {UNANSWERED, IN_USE} else answer
+
+    async def _repeat(self, session: aiohttp.ClientSession, post: Post) -> None:
+        """Send once more what was stored; nothing but a repeat is expected, or nothing at all."""
+        answer = await self._send(session, post, REPEATED)
+        if answer == (200, ""):
+            self.surprises.append(f"a repeat of {post.headers[KEY]} was taken for a new batch")
+        elif answer[0] not in {0, 200, 503}:
+            self.surprises.append(f"{answer} to the repeat of {post.headers[KEY]}")
+
+    async def _send(self, session: aiohttp.ClientSession, post: Post, replayed: str = "") -> tuple[int, str]:
+        """Return status and errorCode; with the 200 to a repeat what ``replayed`` says."""
         url = self._service.base_url + post.path
         data = _pieces(post.body) if post.chunked else post.body
         try:
             async with session.post(url, data=data, headers=post.headers, timeout=_PATIENCE) as response:
                 body = await response.read()
+                if response.headers.get("Idempotency-Replayed") == "true":
+                    self.replays += 1
+                    return response.status, replayed
                 return response.status, json.loads(body)["errorCode"] if body else ""
         except aiohttp.ClientConnectorError:
             return NEVER_LEFT

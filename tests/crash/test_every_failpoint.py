@@ -27,12 +27,16 @@ WORKER = Death("worker", hit=7)
 AGENT = Death("agent")
 BETWEEN_FILES = Death("agent", hit=2)  # one tenant's file is through, the other's is not
 DEATHS = {
+    "keys.before_claim": WORKER,
+    "keys.after_claim": WORKER,
     "ingest.before_append": Death("worker", hit=40),
     "spool.before_create": Death("worker", hit=2),
     "spool.after_create": Death("worker", hit=2),
     "spool.before_write": WORKER,
     "spool.before_sync": WORKER,
     "spool.after_sync": WORKER,
+    "keys.before_settle": WORKER,
+    "keys.after_settle": WORKER,
     "spool.before_seal": Death("worker"),
     "spool.after_seal": Death("worker"),
     "pack.before_read": AGENT,
@@ -41,6 +45,8 @@ DEATHS = {
     "pack.after_publish": AGENT,
     "pack.before_ledger": AGENT,
     "pack.after_ledger": AGENT,
+    "keys.before_spool_goes": AGENT,
+    "keys.after_spool_goes": AGENT,
     "pack.before_remove_spool": AGENT,
     "pack.after_remove_spool": AGENT,
     "upload.before_sign": BETWEEN_FILES,
@@ -50,6 +56,8 @@ DEATHS = {
     "upload.after_delete": BETWEEN_FILES,
     "recover.before_rename": Death("agent", after_a_worker=True),
     "recover.after_rename": Death("agent", after_a_worker=True),
+    "keys.before_close": Death("agent", after_a_worker=True),
+    "keys.after_close": Death("agent", after_a_worker=True),
 }
 
 
@@ -80,7 +88,7 @@ def test_a_process_that_dies_here_loses_nothing_and_doubles_nothing(point, start
     death = DEATHS[point]
     armed = {failpoints.VARIABLE: f"{point}=kill@{death.hit}"}
     service = start_quick(environment=armed)
-    with Load(service, seed=crash_seed) as load:
+    with Load(service, seed=crash_seed, keyed_every=3) as load:
         if death.who == "worker":
             wait_for_a_workers_death(service)
             load.wait_acknowledged(50)
@@ -94,6 +102,7 @@ def test_a_process_that_dies_here_loses_nothing_and_doubles_nothing(point, start
         load.stop()
     wait_settled(service)
     assert_books_balance(service, load.assert_conserved())
+    assert load.replays
 
 
 def wait_for_a_workers_death(service):

@@ -43,13 +43,15 @@ MISTAKES = (
     Mistake("tenants_mixed", (Fault.MISPLACED,)),
     Mistake("names_drawn_anew", (Fault.DOUBLED,), armed="pack.after_ledger=kill", victim="agent"),
     Mistake("deleted_before_upload", (Fault.LOST,)),
+    Mistake("claims_of_the_dead_forgotten", (Fault.DOUBLED,), armed="spool.after_sync=kill@7"),
+    Mistake("stored_before_the_commit", (Fault.LOST,), armed="spool.before_write=kill@10"),
 )
 PLAYS = sorted({(mistake.armed, mistake.victim) for mistake in MISTAKES})
 
 
 def play(service, seed, victim):
     """Play, bring to light, wait until nothing is left to do; return what the check finds."""
-    with Load(service, seed=seed, connections=12) as load:
+    with Load(service, seed=seed, connections=12, keyed_every=2) as load:
         load.wait_acknowledged(1 if victim == "agent" else 1500)
         if victim == "worker":
             # A living worker loses only what it commits between the wrongful packing of its spool and the

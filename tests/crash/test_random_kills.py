@@ -48,7 +48,7 @@ def kill(pid):
 
 def play(service, seed, kills):
     killer = Killer(service, seed)
-    with Load(service, seed=seed, connections=12) as load:
+    with Load(service, seed=seed, connections=12, keyed_every=3) as load:
         for _ in range(kills):
             killer.strike()
         service.wait_ready()

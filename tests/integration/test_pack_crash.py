@@ -104,7 +104,7 @@ def work(root, now):
             data, ledger, lambda file: ledger.adopted(file, State.STAGED, now), clock=clock, strangers=strangers
         ).run()
         recovery.sweep()
-        packer = Packer(data, ledger, SegmentReader.open, clock=clock, fallback=header)
+        packer = Packer(data, ledger, SegmentReader.open, clock=clock, fallback=header, spool_goes=lambda *_: None)
         for path in waiting_spools(data, strangers):
             packer.pack(path)
 

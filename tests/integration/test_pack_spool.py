@@ -43,7 +43,7 @@ def ledger(data):
 
 @pytest.fixture
 def packer(data, ledger):
-    return Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=header)
+    return Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=header, spool_goes=lambda *_: None)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def peak():
 
 data = DataDirectory(Path(sys.argv[1]))
 with Ledger.open(data.ledger, data.damaged, 0.0) as ledger:
-    packer = Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=None)
+    packer = Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=None, spool_goes=lambda *_: None)
     before = peak()
     packed = packer.pack(next(data.sealed.iterdir()))
     print(packed.staged.files, packed.staged.records, peak() - before)

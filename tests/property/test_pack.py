@@ -51,7 +51,7 @@ def build(groups):
 
 
 def packer_of(data, ledger):
-    return Packer(data, ledger, SegmentReader.open, clock=StillClock(), fallback=header)
+    return Packer(data, ledger, SegmentReader.open, clock=StillClock(), fallback=header, spool_goes=lambda *_: None)
 
 
 def staged(data):

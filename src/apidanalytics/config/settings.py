@@ -178,6 +178,16 @@ class Settings:
         "apidanalytics_overload_status", kinds.number_choice(503, 500), 503, "status of the answers that say try later"
     )
 
+    idempotency_window: float = default(
+        "apidanalytics_idempotency_window", kinds.duration(), _DAY, "a repeat with the same Idempotency-Key is known"
+    )
+    idempotency_max_keys: int = default(
+        "apidanalytics_idempotency_max_keys",
+        kinds.integer(1, _MANY, unit="keys"),
+        10_000_000,
+        "idempotency keys that are remembered; above it 503",
+    )
+
     # Files
     collection_interval: float = default(
         "apidanalytics_collection_interval", kinds.duration(1, _DAY, whole=True), 120.0, "time that one bucket covers"

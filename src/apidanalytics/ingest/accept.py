@@ -17,8 +17,9 @@ from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.http import Exchange, Response
 from apidanalytics.ingest.inflate import inflate
 from apidanalytics.ingest.lookups import tenant_by_scope
+from apidanalytics.ingest.once import KEY_HEADER, REPLAYED, Mark, Once, read_key
 from apidanalytics.ingest.payload import Payload, PayloadOptions, PayloadReader
-from apidanalytics.ingest.ports import Scopes, Spool, Timers
+from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
 from apidanalytics.ingest.records import Steps
 from apidanalytics.ingest.routes import (
     PROBES,
@@ -31,7 +32,7 @@ from apidanalytics.ingest.routes import (
 )
 from apidanalytics.ingest.sliced import LargePayload, read_in_steps
 from apidanalytics.ingest.waiting import WaitingLine
-from apidanalytics.model import Batch, Outcome, Tenant
+from apidanalytics.model import Batch, Claim, Outcome, Tenant
 
 log = structlog.get_logger()
 
@@ -75,16 +76,19 @@ class Counters:
     """Of batches answered with 200."""
     bytes: int = 0
     """Of their lines."""
+    replayed: int = 0
+    """Batches answered 200 because they were stored before, under the same ``Idempotency-Key``."""
 
 
 class Acceptor:
     """The handler of the data API. All of it runs on the event loop."""
 
-    def __init__(self, *, spool: Spool, timers: Timers, options: AcceptOptions) -> None:
+    def __init__(self, *, spool: Spool, keys: Keys, timers: Timers, options: AcceptOptions) -> None:
         self._spool = spool
         self._options = options
         self._routes = Routes(options.base_path)
         self._line = WaitingLine(spool, timers, options.overload_wait_seconds)
+        self._once = Once(keys, self._line, timers, options.overload_wait_seconds, self)
         self._scopes: Scopes | None = None
         self._reader: PayloadReader | None = None
         self._large_turn = asyncio.Semaphore(1)
@@ -113,7 +117,7 @@ class Acceptor:
         try:
             self._handle(exchange)
         except Exception as error:  # noqa: BLE001 - the border: every request gets its answer
-            self._fail(exchange, error)
+            self.fail(exchange, error)
 
     def _handle(self, exchange: Exchange) -> None:
         scope = self._routes.scope_of(exchange.path)
@@ -131,11 +135,16 @@ class Acceptor:
         check_content_type(exchange.header(b"content-type"))
         tenant = tenant_by_scope(scopes, scope) if scope else None
         zipped = is_zipped(exchange.header(b"content-encoding"))
+        key = read_key(exchange) if KEY_HEADER in (exchange.names or exchange.headers) else None
         body = self._small_body(exchange.body, zipped)
         if body is None:
-            self._start(self._accept_large(exchange, reader, tenant, zipped))
+            self._start(self._accept_large(exchange, reader, tenant, zipped, key))
+            return
+        payload = reader.read(body, tenant, exchange.arrived_at)
+        if key is None:
+            self._append(exchange, payload)
         else:
-            self._append(exchange, reader.read(body, tenant, exchange.arrived_at))
+            self._append_once(exchange, payload, Mark.of(key, body))
 
     def _small_body(self, body: bytes, zipped: bool) -> bytes | None:
         """Return the body unzipped, or None if it is large."""
@@ -146,7 +155,7 @@ class Acceptor:
         return inflate(body, min(SMALL_BYTES, self._options.max_payload_bytes))
 
     async def _accept_large(
-        self, exchange: Exchange, reader: PayloadReader, tenant: Tenant | None, zipped: bool
+        self, exchange: Exchange, reader: PayloadReader, tenant: Tenant | None, zipped: bool, key: str | None
     ) -> None:
         try:
             async with self._large_turn:
@@ -156,12 +165,17 @@ class Acceptor:
                 body = await self._inflate(exchange.body) if zipped else exchange.body
                 large = await _in_steps(read_in_steps(reader, body, tenant, exchange.arrived_at))
                 payload = await asyncio.to_thread(large.joined)
-            self._append(exchange, payload)
+                mark = None if key is None else await asyncio.to_thread(Mark.of, key, body)
+                del body, large
+            if mark is None:
+                self._append(exchange, payload)
+            else:
+                self._append_once(exchange, payload, mark)
         except asyncio.CancelledError:
             exchange.abort()
             raise
         except Exception as error:  # noqa: BLE001 - as in __call__
-            self._fail(exchange, error)
+            self.fail(exchange, error)
 
     async def _inflate(self, body: bytes) -> bytes:
         limit = self._options.max_payload_bytes
@@ -177,27 +191,55 @@ class Acceptor:
 
     def _append(self, exchange: Exchange, payload: Payload) -> None:
         exchange.body = b""  # the lines are what counts now; a batch may wait for the disk
+        batch = self.batch(exchange, payload)
+        done = partial(self.finish, exchange, batch)
+        if not self._line.offer(batch, done):
+            self._line.wait(batch, done, partial(self.say_busy, exchange, ErrorCode.OVERLOADED))
+
+    def _append_once(self, exchange: Exchange, payload: Payload, mark: Mark) -> None:
+        exchange.body = b""
+        self._once.accept(exchange, payload, mark)
+
+    # The owner of a claim calls these, too.
+
+    def batch(self, exchange: Exchange, payload: Payload, claim: Claim | None = None) -> Batch:
+        """Make the batch of a request."""
         interval = self._options.interval_seconds
-        batch = Batch(
+        return Batch(
             tenant=payload.tenant.name,
             start_at=int(exchange.arrived_at // interval) * interval,
             records=payload.records,
             lines=payload.lines,
+            claim=claim,
         )
-        done = partial(self._finish, exchange, batch)
-        if not self._line.offer(batch, done):
-            self._line.wait(batch, done, partial(self._say_busy, exchange, ErrorCode.OVERLOADED))
 
-    def _finish(self, exchange: Exchange, batch: Batch, outcome: Outcome) -> None:
+    def finish(self, exchange: Exchange, batch: Batch, outcome: Outcome) -> None:
+        """Answer, now that it is known what became of the batch."""
         if outcome is Outcome.COMMITTED:
             self.counters.records += batch.records
             self.counters.bytes += len(batch.lines)
             self._answer(exchange, _OK)
         elif outcome is Outcome.UNAVAILABLE:
-            self._say_busy(exchange, ErrorCode.STORAGE_UNAVAILABLE)
+            self.say_busy(exchange, ErrorCode.STORAGE_UNAVAILABLE)
         else:
             self.counters.requests[0, ""] += 1
             exchange.abort()
+
+    def replayed(self, exchange: Exchange) -> None:
+        """Answer that the batch was stored before."""
+        self.counters.replayed += 1
+        self._answer(exchange, REPLAYED)
+
+    def say_busy(self, exchange: Exchange, code: ErrorCode) -> None:
+        """Answer: try later."""
+        self._answer(exchange, self._busy[code], code)
+
+    def fail(self, exchange: Exchange, error: Exception) -> None:
+        """Answer with a refusal, or to a defect."""
+        if not isinstance(error, Refusal):
+            log.error("ingest.defect", exc_info=error, hint="a defect of ours: the batch was refused with 500")
+            error = Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "The service failed; nothing of the batch was kept")
+        self._refuse(exchange, error)
 
     def _probe(self, exchange: Exchange) -> None:
         """Answer ``/health`` and ``/ready``."""
@@ -219,17 +261,8 @@ class Acceptor:
             return "The service is stopping"
         return None if self._spool.is_writable else "The disk refuses writes"
 
-    def _fail(self, exchange: Exchange, error: Exception) -> None:
-        if not isinstance(error, Refusal):
-            log.error("ingest.defect", exc_info=error, hint="a defect of ours: the batch was refused with 500")
-            error = Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "The service failed; nothing of the batch was kept")
-        self._refuse(exchange, error)
-
     def _refuse(self, exchange: Exchange, refusal: Refusal, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         self._answer(exchange, Response(refusal.status, refusal.body(), headers), refusal.code)
-
-    def _say_busy(self, exchange: Exchange, code: ErrorCode) -> None:
-        self._answer(exchange, self._busy[code], code)
 
     def _answer(self, exchange: Exchange, response: Response, code: str = "") -> None:
         self.counters.requests[response.status, code] += 1
@@ -239,6 +272,8 @@ class Acceptor:
 _BUSY: Final = {
     ErrorCode.OVERLOADED: (b"1", "The buffer stayed full for too long; try again"),
     ErrorCode.STORAGE_UNAVAILABLE: (b"5", "The disk refuses writes and nothing of the batch was kept; try again later"),
+    ErrorCode.IDEMPOTENCY_KEY_IN_USE: (b"1", "Another request with this Idempotency-Key is not through; try again"),
+    ErrorCode.IDEMPOTENCY_KEYS_FULL: (b"60", "No further Idempotency-Key can be remembered now; try again later"),
 }
 """Seconds for ``Retry-After``, and the reason."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from apidanalytics.model import Batch, Developer, Outcome, Tenant
+from apidanalytics.model import Batch, Claim, Developer, Fate, Outcome, Tenant, Verdict, Wish
 
 
 class Scopes(Protocol):
@@ -35,6 +35,16 @@ class Spool(Protocol):
 
     def append(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
         """Take a batch and call ``done`` exactly once, later, on the loop; or return False: full, nothing taken."""
+
+
+class Keys(Protocol):
+    """Knows which ``Idempotency-Key`` of a tenant was used with which body."""
+
+    def claim(self, wish: Wish, done: Callable[[Verdict, Claim | None], None]) -> None:
+        """Call ``done`` exactly once, later, on the loop; with a claim if, and only if, it was granted."""
+
+    def settle(self, claim: Claim, fate: Fate) -> None:
+        """Say what became of the batch of a claim. To be called once for each."""
 
 
 class Timer(Protocol):

@@ -2,7 +2,7 @@
 
 ::
 
-    read all entries --> plan --> groups of files: write, sync, link, sync, ledger --> ledger: packed --> remove
+    read all entries --> plan --> groups of files: write, sync, link, sync, ledger --> keys, packed --> remove
 
 Everything follows from the spool's content and name, so packing it again, after a crash anywhere, ends in the same
 names and bytes; what the ledger knows is not made again.
@@ -25,7 +25,7 @@ from apidanalytics.pack.aside import Aside, Why
 from apidanalytics.pack.contents import Contents
 from apidanalytics.pack.index import Index
 from apidanalytics.pack.plan import grouped, plan
-from apidanalytics.pack.ports import OpenSpool, PackLedger, SpoolReader
+from apidanalytics.pack.ports import OpenSpool, PackLedger, SpoolGoes, SpoolReader
 from apidanalytics.pack.publish import Publisher
 from apidanalytics.pack.stager import NOTHING, Staged, Stager
 
@@ -73,11 +73,13 @@ class Packer:
         *,
         clock: Clock,
         fallback: Callable[[int], SpoolHeader],
+        spool_goes: SpoolGoes,
     ) -> None:
         """Join the parts; ``fallback`` makes the header, by number, of a spool whose own header is damaged."""
         self._ledger = ledger
         self._open_spool = open_spool
         self._fallback = fallback
+        self._spool_goes = spool_goes
         self._aside = Aside(data, ledger, clock)
         self._stager = Stager(ledger, Publisher(data, self._aside, lambda files: ledger.stage(files, clock.now())))
         self._newer: set[str] = set()
@@ -132,6 +134,7 @@ class Packer:
         for group in grouped(files, GROUP_FILES, GROUP_BYTES):
             staged += self._stager.stage(group, contents)
         damaged_bytes = self._keep_damaged(path, reader, contents)
+        self._spool_goes(name.number, reader.claims())
         self._ledger.packed(name.number)
         log.info("pack.packed", spool=path.name, files=staged.files, records=staged.records, bytes=staged.bytes)
         packed = Packed(

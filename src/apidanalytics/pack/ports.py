@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from apidanalytics.model import Damage, Entry, SpoolHeader, StagedFile
+from apidanalytics.model import Claim, Damage, Entry, SpoolHeader, StagedFile
 
 
 class SpoolReader(Protocol):
@@ -26,6 +26,9 @@ class SpoolReader(Protocol):
     def entries(self) -> Iterator[Entry]:
         """Yield the entries of every committed group, checked, in the order of commit."""
 
+    def claims(self) -> Iterator[Claim]:
+        """Yield the claims to idempotency keys of all groups that ``entries()`` went through."""
+
     def read(self, entry: Entry) -> bytes:
         """Return the lines of an entry.
 
@@ -43,6 +46,10 @@ class SpoolReader(Protocol):
 
 OpenSpool = Callable[[Path], SpoolReader]
 """Raises NewerFormatError for the format of a newer version, DamagedError for what is no spool at all."""
+
+
+SpoolGoes = Callable[[int, Iterator[Claim]], None]
+"""Told, before a spool is removed, its number and the claims in it; it raises when the spool must stay."""
 
 
 class PackLedger(Protocol):

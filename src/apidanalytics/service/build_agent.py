@@ -14,6 +14,7 @@ from apidanalytics.control.channel import Message
 from apidanalytics.control.handover import Handover
 from apidanalytics.control.lock import DataDirectoryLock
 from apidanalytics.control.server import Answer, ControlServer, Request
+from apidanalytics.idempotency.settler import Settler
 from apidanalytics.layout import format_tenant
 from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
@@ -24,6 +25,7 @@ from apidanalytics.service.agent import Agent, AgentState, Step, wait_until
 from apidanalytics.service.changing import Changing, Kind
 from apidanalytics.service.crew import Crew
 from apidanalytics.service.identity import instance_id
+from apidanalytics.service.keys import settler, sweep_and_settle
 from apidanalytics.service.overview import count_all, running_status
 from apidanalytics.service.packing import Packing
 from apidanalytics.service.parts import (
@@ -69,6 +71,7 @@ class Service:
     _uploader: Uploader
     _is_uploading = False
     _packing: Packing
+    _keys: Settler
     _instance_id: str
 
     def __init__(
@@ -188,15 +191,17 @@ class Service:
 
     async def _start_packing(self) -> None:
         recovery = Recovery(self._data, self._clock, self._strangers)
+        self._keys = settler(self._settings)
         packer = Packer(
             self._data,
             self._ledger,
             SegmentReader.open,
             clock=self._clock,
             fallback=lambda number: fallback_header(self._settings, number, self._instance_id, self._clock.now()),
+            spool_goes=self._keys.spool_goes,
         )
         self._packing = Packing(
-            sweep=recovery.sweep,
+            sweep=sweep_and_settle(recovery.sweep, self._keys),
             waiting=lambda: waiting_spools(self._data, self._strangers),
             pack=packer.pack,
             on_staged=self._uploader.notify,
@@ -220,6 +225,7 @@ class Service:
         if not self.agent.hands_over:
             await self._packing.run_pass()
         await self._packing.aclose()
+        self._keys.close()
 
     async def _start_workers(self) -> None:
         self._crew.greeting = self._greeting

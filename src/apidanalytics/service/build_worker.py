@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import resource
+import secrets
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHA
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
+from apidanalytics.service.keys import WriterAndDesk, key_desk
 from apidanalytics.service.tls import server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.spool.limits import SpoolLimits
@@ -92,13 +94,15 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
     logs.configure(level=settings.log_level, form=settings.log_format, process=f"worker-{start['index']}")
     clock = SystemClock()
     loop = asyncio.get_running_loop()
+    owner = secrets.randbits(48) or 1
+    desk = key_desk(settings, owner, clock)
     writer = SpoolWriter(
         settings.data,
-        _spool_limits(settings, start["instance_id"]),
+        _spool_limits(settings, start["instance_id"], owner),
         clock,
         on_sealed=lambda: channel.send({"type": "sealed"}),
     )
-    acceptor = Acceptor(spool=writer, timers=loop, options=_accept_options(settings))
+    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, options=_accept_options(settings))
     listener = Listener(
         listening,
         acceptor,
@@ -110,7 +114,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
     feed = _ScopeFeed(settings, acceptor, clock)
     return Worker(
         server=listener,
-        writer=writer,
+        writer=WriterAndDesk(writer, desk),
         start_draining=lambda: setattr(acceptor, "draining", True),
         load_scopes=feed.load,
         poll_scopes=feed.poll,
@@ -173,11 +177,12 @@ def _report(acceptor: Acceptor, listener: Listener, writer: SpoolWriter, feed: _
         "requests": listener.requests,
         "records": counters.records,
         "bytes": counters.bytes,
+        "replayed": counters.replayed,
         "groups": writer.groups,
     }
 
 
-def _spool_limits(settings: Settings, instance_id: str) -> SpoolLimits:
+def _spool_limits(settings: Settings, instance_id: str, owner: int) -> SpoolLimits:
     return SpoolLimits(
         durability=settings.durability,
         capacity=settings.buffer_channel_size,
@@ -186,6 +191,7 @@ def _spool_limits(settings: Settings, instance_id: str) -> SpoolLimits:
         max_bytes=settings.spool_max_bytes,
         max_file_bytes=settings.max_file_bytes,
         instance_id=instance_id,
+        owner=owner,
     )
 
 

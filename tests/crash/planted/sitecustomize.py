@@ -70,9 +70,9 @@ def group_in_two_writes():
 
     append = OpenSpool.append
 
-    def in_two(self, shares):
+    def in_two(self, shares, claims):
         halves = [halve(share) for share in shares]
-        append(self, [first for first, _ in halves])
+        append(self, [first for first, _ in halves], claims)
         append(self, [second for _, second in halves])
 
     def halve(share):
@@ -130,6 +130,26 @@ def deleted_before_upload():
         return outcome.Delivered(etag=None)
 
     client.CollectionClient.deliver = forget
+
+
+def claims_of_the_dead_forgotten():
+    from apidanalytics.idempotency.settler import Settler
+
+    Settler._found = lambda *_: []
+
+
+def stored_before_the_commit():
+    from apidanalytics.idempotency.index import KeyIndex
+
+    answer = KeyIndex._answer
+
+    def hasty(self, wish, *others, **more):
+        verdict, claim = answer(self, wish, *others, **more)
+        if claim is not None:
+            self._mark_stored([claim])
+        return verdict, claim
+
+    KeyIndex._answer = hasty
 
 
 if "PLANTED_MISTAKE" in os.environ:

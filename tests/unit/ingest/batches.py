@@ -10,7 +10,7 @@ from apidanalytics.errors import LookupFailedError
 from apidanalytics.ingest.accept import AcceptOptions, Acceptor
 from apidanalytics.ingest.http import KEEP, Exchange, Response
 from apidanalytics.ingest.payload import PayloadOptions
-from apidanalytics.model import Batch, Developer, Outcome, Tenant
+from apidanalytics.model import Batch, Claim, Developer, Fate, Outcome, Tenant, Verdict, Wish
 
 NOW = 1_795_310_045.0
 NOW_MS = int(NOW) * 1000
@@ -110,6 +110,44 @@ class FakeSpool:
         return [json.loads(line) for batch in self.batches for line in batch.lines.splitlines()]
 
 
+class FakeKeys:
+    """An index that forgets nothing, and answers at once; or says ``verdict``, or answers later if told ``holds``."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], tuple[bytes, Claim | None]] = {}
+        self.verdict: Verdict | None = None
+        self.holds = False
+        self.held: list[Callable[[], None]] = []
+        self.fates: list[Fate] = []
+        self.wishes: list[Wish] = []
+
+    def claim(self, wish: Wish, done: Callable[[Verdict, Claim | None], None]) -> None:
+        self.wishes.append(wish)
+        if self.holds:
+            self.held.append(lambda: done(*self._answer(wish)))
+        else:
+            done(*self._answer(wish))
+
+    def _answer(self, wish: Wish) -> tuple[Verdict, Claim | None]:
+        if self.verdict is not None:
+            return self.verdict, None
+        body, open_claim = self.rows.get((wish.tenant, wish.key), (wish.body, None))
+        if (wish.tenant, wish.key) not in self.rows:
+            claim = Claim(tenant=wish.tenant, key=wish.key, ticket=wish.ticket)
+            self.rows[wish.tenant, wish.key] = wish.body, claim
+            return Verdict.GRANTED, claim
+        if open_claim is not None:
+            return Verdict.IN_USE, None
+        return Verdict.REPLAYED if body == wish.body else Verdict.REUSED, None
+
+    def settle(self, claim: Claim, fate: Fate) -> None:
+        self.fates.append(fate)
+        body, open_claim = self.rows.pop((claim.tenant, claim.key))
+        assert open_claim == claim
+        if fate is not Fate.RELEASED:
+            self.rows[claim.tenant, claim.key] = body, None if fate is Fate.STORED else claim
+
+
 class FakeTimer:
     def __init__(self, callback: Callable[[], None]) -> None:
         self.callback: Callable[[], None] | None = callback
@@ -159,10 +197,13 @@ def request(
     method: str = "POST",
     content_type: str | None = "application/json",
     encoding: str | None = None,
+    key: str | bytes | None = None,
     arrived_at: float = NOW,
     channel: FakeChannel | None = None,
 ) -> Exchange:
     headers = {b"host": b"localhost"}
+    if key is not None:
+        headers[b"idempotency-key"] = key.encode() if isinstance(key, str) else key
     if content_type is not None:
         headers[b"content-type"] = content_type.encode()
     if encoding is not None:
@@ -176,9 +217,10 @@ class Api:
     def __init__(self, options: AcceptOptions | None = None, **payload: Any) -> None:
         self.spool = FakeSpool()
         self.timers = FakeTimers()
+        self.keys = FakeKeys()
         self.scopes = FakeScopes()
         options = options or AcceptOptions(payload=PayloadOptions(**payload))
-        self.acceptor = Acceptor(spool=self.spool, timers=self.timers, options=options)
+        self.acceptor = Acceptor(spool=self.spool, keys=self.keys, timers=self.timers, options=options)
         self.acceptor.scopes = self.scopes
 
     def send(self, exchange: Exchange) -> Response | None:

@@ -45,7 +45,8 @@ class Bench:
         self.data = data
         self.opened = []
         self.spools = {}
-        self.packer = Packer(data, ledger, self.open, clock=clock, fallback=self.fallback)
+        self.ledger = ledger
+        self.packer = Packer(data, ledger, self.open, clock=clock, fallback=self.fallback, spool_goes=self.spool_goes)
 
     def open(self, path):
         self.opened.append(path.name)
@@ -53,6 +54,10 @@ class Bench:
         if isinstance(spool, Exception):
             raise spool
         return spool
+
+    def spool_goes(self, number, claims):
+        if keys := [claim.key for claim in claims]:
+            self.ledger.events.append(("spool goes", number, keys))
 
     def fallback(self, number):
         return header(number, instance_id="fallback", interval_seconds=60)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from apidanalytics.errors import DamagedError
-from apidanalytics.model import Damage, Entry, SpoolHeader
+from apidanalytics.model import Claim, Damage, Entry, SpoolHeader
 
 NUMBER = 0x0123456789AB
 START_AT = 1_700_000_040
@@ -80,6 +80,7 @@ class FakeSpool:
     torn_bytes: int = 0
     unreadable: set[int] = field(default_factory=set)
     """Numbers of entries that read() refuses."""
+    claimed: list[Claim] = field(default_factory=list)
     reads: int = 0
     is_closed: bool = False
 
@@ -98,6 +99,9 @@ class FakeSpool:
                 stored_bytes=len(lines),
                 codec=0,
             )
+
+    def claims(self):
+        return iter(self.claimed)
 
     def read(self, entry):
         self.reads += 1

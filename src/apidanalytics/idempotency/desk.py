@@ -1,0 +1,167 @@
+"""Where a worker claims keys: one thread that takes all wishes that wait in one transaction, and tells the loop.
+
+::
+
+    loop thread                                  desk thread
+    claim(wish, done) --> queue  ------------->  take all; one transaction, synced once
+    done(verdict, claim)         <-------------  tell the loop
+    settle(claim, fate) --> queue, with the next wishes, or after a moment
+
+The thread, and this worker's place among the owners, come with the first wish: without keys there is neither.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from apidanalytics import failpoints
+from apidanalytics.clock import Clock
+from apidanalytics.errors import NewerFormatError
+from apidanalytics.idempotency.index import IndexLimits, KeyIndex, Settlement
+from apidanalytics.idempotency.owner import Owner
+from apidanalytics.model import Claim, Fate, Verdict, Wish
+
+log = structlog.get_logger()
+
+SETTLE_SECONDS: Final = 0.01
+"""How long a settlement waits for wishes to go with: other workers see a key as in use until then."""
+RETRY_SECONDS: Final = 1.0
+"""How often settlements are tried again that the disk refused."""
+HINT: Final = "batches with an Idempotency-Key get 503 until the index in keys/ can be used; others are not concerned"
+
+Told = Callable[[Verdict, Claim | None], None]
+
+
+class KeyDesk:
+    """Claims keys for one worker. All methods are for the loop thread."""
+
+    def __init__(self, directory: Path, owner: int, limits: IndexLimits, clock: Clock) -> None:
+        self._directory = directory
+        self._number = owner
+        self._limits = limits
+        self._clock = clock
+        self._wishes: deque[tuple[Wish, Told]] = deque()
+        self._settlements: deque[Settlement] = deque()
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._settling: asyncio.TimerHandle | None = None
+        # The desk thread's own.
+        self._owner: Owner | None = None
+        self._index: KeyIndex | None = None
+        self._is_failing = False
+
+    def __repr__(self) -> str:
+        state = "failing" if self._is_failing else "open" if self._thread else "never used"
+        return f"<KeyDesk {state}: {len(self._wishes)} wishes, {len(self._settlements)} settlements>"
+
+    def claim(self, wish: Wish, done: Told) -> None:
+        """Call ``done``, once and later, with the verdict, and with the claim if it was granted."""
+        self._wishes.append((wish, done))
+        if self._thread is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def settle(self, claim: Claim, fate: Fate) -> None:
+        """Say what became of the batch of a claim."""
+        self._settlements.append((claim, fate))
+        if self._settling is None:
+            assert self._loop is not None  # there was a claim
+            self._settling = self._loop.call_later(SETTLE_SECONDS, self._kick)
+
+    def _kick(self) -> None:
+        self._settling = None
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Settle what is to be settled, and end. Nothing may be asked any more."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    # In the desk thread.
+
+    def _run(self) -> None:
+        try:
+            while not self._is_stopping:
+                # Refused settlements are what the time limit is for.
+                self._wake.wait(RETRY_SECONDS if self._settlements else None)
+                self._wake.clear()
+                self._serve()
+            self._serve()
+            self._leave()
+        except BaseException:
+            # Without this thread no wish would ever be answered; dying is safe at any moment.
+            log.exception("keys.desk_died", hint="the worker ends and is replaced")
+            os._exit(1)
+
+    def _serve(self) -> None:
+        # Taken one by one: the loop thread may be adding some.
+        wishes = [self._wishes.popleft() for _ in range(len(self._wishes))]
+        settlements = [self._settlements.popleft() for _ in range(len(self._settlements))]
+        if not wishes and not settlements:
+            return
+        try:
+            answers = self._ask([wish for wish, _ in wishes], settlements)
+        except (sqlite3.Error, OSError, NewerFormatError) as error:
+            self._failed(error)
+            self._settlements.extendleft(reversed(settlements))
+            answers = [(Verdict.FAILED, None)] * len(wishes)
+        else:
+            self._works(is_claim=bool(wishes), is_settlement=bool(settlements))
+        if wishes:
+            self._tell([(done, *answer) for (_, done), answer in zip(wishes, answers, strict=True)])
+
+    def _ask(self, wishes: Sequence[Wish], settlements: Sequence[Settlement]) -> list[tuple[Verdict, Claim | None]]:
+        if self._owner is None:
+            self._owner = Owner.enter(self._directory, self._number)
+        if self._index is None:
+            self._index = KeyIndex.open(self._directory / "index.db", self._limits)
+        if wishes:
+            failpoints.hit("keys.before_claim")
+        if settlements:
+            failpoints.hit("keys.before_settle")
+        return self._index.claim(wishes, settlements, self._number, self._clock.now())
+
+    def _tell(self, answers: list[tuple[Told, Verdict, Claim | None]]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(_tell_all, answers)
+        except RuntimeError:
+            return  # the loop is closed: nobody is left who could be told
+
+    def _failed(self, error: Exception) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            log.error("keys.failed", error=str(error), directory=str(self._directory), hint=HINT)
+
+    def _works(self, *, is_claim: bool, is_settlement: bool) -> None:
+        if is_settlement:
+            failpoints.hit("keys.after_settle")
+        if is_claim:
+            failpoints.hit("keys.after_claim")
+        if self._is_failing:
+            self._is_failing = False
+            log.info("keys.works_again")
+
+    def _leave(self) -> None:
+        if self._index is not None:
+            self._index.close()
+        if self._owner is not None and not self._settlements:
+            self._owner.leave()
+
+
+def _tell_all(answers: list[tuple[Told, Verdict, Claim | None]]) -> None:
+    for done, verdict, claim in answers:
+        done(verdict, claim)

@@ -1,0 +1,247 @@
+"""The index of idempotency keys: one SQLite file that all workers and the agent share.
+
+A key is a row. ``owner`` says how far it is::
+
+                 +---------------- released (refused, or found not to be stored) ----------------+
+                 v                                                                               |
+    no row --claim--> owner = a worker --its batch is durable--> owner NULL: stored --window--> no row
+                 |                 |                             ^
+                 |                 +--the disk left it open--> owner = -spool --packed: found there, or not--> (either)
+                 |
+                 +--that worker died--> (settled by looking into its spools: stored, or released)
+
+**A claim is durable before a byte of its batch is written**, so whoever finds a batch in a spool finds its row, too.
+That a row is stored need not be durable: as long as the spool is there, it can be found out again. The agent makes
+it durable before it removes the spool.
+
+A row is known by the hash of tenant and key, and one claim to it from another by its ticket: what belongs to an old
+claim, whose window is over, never touches a new one. Rows are numbered as they come, so the oldest are the first ones;
+each transaction that adds rows removes twice as many whose time is over.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, Self
+
+from apidanalytics.errors import NewerFormatError
+from apidanalytics.model import Claim, Fate, Verdict, Wish
+
+FORMAT_VERSION: Final = 1
+BUSY_SECONDS: Final = 5.0
+"""Longest wait for a process that does not take turns with the others, such as a person's sqlite3."""
+_PURGE_LEAST: Final = 64
+
+_SCHEMA: Final = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS keys (
+    seq INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,      -- hash of tenant and key
+    body BLOB NOT NULL,           -- hash of the unzipped body
+    ticket INTEGER NOT NULL,
+    owner INTEGER,                -- NULL: stored; a worker; or, negated, the spool in which it is or is not
+    claimed_at INTEGER NOT NULL   -- Unix time
+);
+CREATE INDEX IF NOT EXISTS open_claims ON keys (owner) WHERE owner IS NOT NULL;
+CREATE TABLE IF NOT EXISTS size (keys INTEGER NOT NULL);
+INSERT INTO size SELECT 0 WHERE NOT EXISTS (SELECT * FROM size);
+CREATE TRIGGER IF NOT EXISTS grown AFTER INSERT ON keys BEGIN UPDATE size SET keys = keys + 1; END;
+CREATE TRIGGER IF NOT EXISTS shrunk AFTER DELETE ON keys BEGIN UPDATE size SET keys = keys - 1; END;
+CREATE TABLE IF NOT EXISTS packed (spool INTEGER NOT NULL);
+PRAGMA user_version = 1;
+COMMIT;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexLimits:
+    """How long and how many keys are kept."""
+
+    window_seconds: float
+    """``apidanalytics_idempotency_window``"""
+    max_keys: int
+    """``apidanalytics_idempotency_max_keys``"""
+    is_synced: bool = True
+    """Whether claims survive a power cut; False where acks do not either."""
+
+
+Settlement = tuple[Claim, Fate]
+
+
+class KeyIndex:
+    """One process's way into the index. One thread uses it.
+
+    Every method may raise ``sqlite3.Error`` or ``OSError``; then nothing was changed.
+    """
+
+    def __init__(self, database: sqlite3.Connection, turn: int, limits: IndexLimits) -> None:
+        self._database = database
+        self._turn = turn
+        self._limits = limits
+        self._synchronous = ""
+
+    @classmethod
+    def open(cls, path: Path, limits: IndexLimits) -> Self:
+        """Open the index, or make it.
+
+        Raises:
+            NewerFormatError: a newer version of this program wrote it.
+            sqlite3.Error: it cannot be opened, or is damaged.
+
+        """
+        turn = os.open(path.with_name("turn.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would let others read it
+            database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            index = cls(database, turn, limits)
+            with index._my_turn():
+                index._prepare()
+        except BaseException:
+            os.close(turn)
+            raise
+        return index
+
+    def _prepare(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT_VERSION:
+            raise NewerFormatError(f"the index of keys has format {version}; this version reads {FORMAT_VERSION}")
+        if version < FORMAT_VERSION:
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._database.close()
+        os.close(self._turn)
+
+    def claim(
+        self, wishes: Sequence[Wish], settlements: Iterable[Settlement], owner: int, now: float
+    ) -> list[tuple[Verdict, Claim | None]]:
+        """Settle earlier claims, then answer these wishes, in order; a claim comes with each ``GRANTED``."""
+        with self._transaction(durable=bool(wishes)):
+            for claim, fate in settlements:
+                self._settle(claim, fate)
+            room = self._make_room(len(wishes), now) if wishes else 0
+            answers: list[tuple[Verdict, Claim | None]] = []
+            for wish in wishes:
+                answer = self._answer(wish, owner, now, has_room=room > 0)
+                room -= answer[0] is Verdict.GRANTED
+                answers.append(answer)
+            return answers
+
+    def _answer(self, wish: Wish, owner: int, now: float, *, has_room: bool) -> tuple[Verdict, Claim | None]:
+        execute = self._database.execute
+        name = name_of(wish.tenant, wish.key)
+        found = execute("SELECT seq, body, owner, claimed_at FROM keys WHERE id = ?", (name,)).fetchone()
+        if found is not None:
+            seq, body, its_owner, claimed_at = found
+            if not self._is_over(claimed_at, now):
+                return (Verdict.IN_USE if its_owner is not None else _compare(body, wish.body)), None
+            execute("DELETE FROM keys WHERE seq = ?", (seq,))
+        elif not has_room:
+            return Verdict.FULL, None
+        claim = Claim(tenant=wish.tenant, key=wish.key, ticket=wish.ticket)
+        row = (name, wish.body, wish.ticket, owner, int(now))
+        execute("INSERT INTO keys (id, body, ticket, owner, claimed_at) VALUES (?, ?, ?, ?, ?)", row)
+        return Verdict.GRANTED, claim
+
+    def _make_room(self, wanted: int, now: float) -> int:
+        """Remove the oldest rows whose time is over; return how many may be added."""
+        if self._is_oldest_over(now):
+            self._database.execute(
+                "DELETE FROM keys WHERE seq IN (SELECT seq FROM keys ORDER BY seq LIMIT ?)"
+                " AND abs(? - claimed_at) >= ?",
+                (2 * wanted + _PURGE_LEAST, int(now), self._limits.window_seconds),
+            )
+            if self._is_oldest_over(now):
+                return wanted  # more than that were removed, and more are to go
+        (size,) = self._database.execute("SELECT keys FROM size").fetchone()
+        return self._limits.max_keys - int(size)
+
+    def _is_oldest_over(self, now: float) -> bool:
+        row = self._database.execute("SELECT claimed_at FROM keys ORDER BY seq LIMIT 1").fetchone()
+        return row is not None and self._is_over(row[0], now)
+
+    def _is_over(self, claimed_at: int, now: float) -> bool:
+        # A time far in the future is from before the clock was set back: it would stay for as long.
+        return abs(int(now) - claimed_at) >= self._limits.window_seconds
+
+    def _settle(self, claim: Claim, fate: Fate) -> None:
+        mine = (name_of(claim.tenant, claim.key), claim.ticket)
+        if fate is Fate.STORED:
+            self._database.execute("UPDATE keys SET owner = NULL WHERE id = ? AND ticket = ?", mine)
+        elif fate is Fate.RELEASED or not claim.spool:
+            self._database.execute("DELETE FROM keys WHERE id = ? AND ticket = ?", mine)
+        else:
+            self._database.execute("UPDATE keys SET owner = ? WHERE id = ? AND ticket = ?", (-claim.spool, *mine))
+
+    # For the agent.
+
+    def owners(self) -> list[int]:
+        """Return whose open claims there are: workers, and negated the numbers of spools."""
+        return [owner for (owner,) in self._database.execute("SELECT DISTINCT owner FROM keys WHERE owner IS NOT NULL")]
+
+    def close_claims(self, owner: int, found: Iterable[Claim]) -> tuple[int, int]:
+        """Settle all open claims of an owner, durably: these are stored, the others released. Return how many."""
+        with self._transaction(durable=True):
+            stored = self._mark_stored(found)
+            released = self._database.execute("DELETE FROM keys WHERE owner = ?", (owner,)).rowcount
+        return stored, released
+
+    def spool_goes(self, number: int, claims: Iterable[Claim]) -> None:
+        """Make sure, durably, that the claims found in a spool are stored, and in doubt about it none is left."""
+        with self._transaction(durable=True):
+            if self.owners():
+                self._mark_stored(claims)
+                self._database.execute("DELETE FROM keys WHERE owner = ?", (-number,))
+            # A change, so that this commit syncs what workers have written without a sync.
+            self._database.execute("DELETE FROM packed")
+            self._database.execute("INSERT INTO packed VALUES (?)", (number,))
+
+    def _mark_stored(self, claims: Iterable[Claim]) -> int:
+        return self._database.executemany(
+            "UPDATE keys SET owner = NULL WHERE id = ? AND ticket = ? AND owner IS NOT NULL",
+            ((name_of(claim.tenant, claim.key), claim.ticket) for claim in claims),
+        ).rowcount
+
+    @contextmanager
+    def _transaction(self, *, durable: bool) -> Iterator[None]:
+        """Change all of it or nothing; durable when it ends, if so wished and if acks are."""
+        self._set_synchronous("FULL" if durable and self._limits.is_synced else "NORMAL")
+        with self._my_turn():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        # SQLite sleeps and tries again, ever longer; the kernel wakes up whose turn it is.
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def _set_synchronous(self, mode: str) -> None:
+        if mode != self._synchronous:
+            self._database.execute(f"PRAGMA synchronous = {mode}")
+            self._synchronous = mode
+
+
+def name_of(tenant: str, key: str) -> bytes:
+    """Return the hash by which the index knows a tenant's key."""
+    return blake2b(f"{tenant}\0{key}".encode(), digest_size=16).digest()
+
+
+def _compare(body: bytes, other: bytes) -> Verdict:
+    return Verdict.REPLAYED if body == other else Verdict.REUSED

@@ -1,0 +1,267 @@
+"""The index of idempotency keys on real files: two desks, dead owners, spools that go, an index that fails."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+import structlog
+
+from apidanalytics.clock import SystemClock
+from apidanalytics.idempotency.desk import KeyDesk
+from apidanalytics.idempotency.index import IndexLimits, KeyIndex, name_of
+from apidanalytics.idempotency.owner import is_alive
+from apidanalytics.idempotency.settler import Settler
+from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.model import Claim, Fate, SpoolHeader, Verdict, Wish
+from apidanalytics.spool.frame import Share, format_group, format_header
+from apidanalytics.spool.segment import SegmentReader
+from tests.harness import ROOT
+
+LIMITS = IndexLimits(window_seconds=3600, max_keys=100)
+TENANT = "acme~prod"
+
+
+@pytest.fixture
+def data(tmp_path):
+    directory = DataDirectory(tmp_path / "ax")
+    directory.create()
+    return directory
+
+
+def desk_of(data, owner, limits=LIMITS):
+    return KeyDesk(data.keys, owner, limits, SystemClock())
+
+
+def settler_of(data):
+    return Settler(data, LIMITS, SegmentReader.open)
+
+
+def wish(key="k", body=b"b" * 16, ticket=0):
+    return Wish(tenant=TENANT, key=key, body=body, ticket=ticket or int.from_bytes(os.urandom(7)))
+
+
+async def ask(desk, one):
+    answer = asyncio.get_running_loop().create_future()
+    desk.claim(one, lambda verdict, claim: answer.set_result((verdict, claim)))
+    return await asyncio.wait_for(answer, 20)
+
+
+async def verdict_of(desk, one):
+    return (await ask(desk, one))[0]
+
+
+async def eventually(condition):
+    async with asyncio.timeout(20):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+def write_spool(place, number, owner, *claims):
+    header = SpoolHeader(
+        number=number, interval_seconds=1, max_file_bytes=1, instance_id="i", created_at=0.0, owner=owner
+    )
+    share = Share(tenant=TENANT, start_at=0, records=1, lines=b"{}\n")
+    path = place / str(SpoolName(number=number))
+    path.write_bytes(format_header(header) + format_group(1, [share], claims))
+    return path
+
+
+def die_with_claims(data, owner, *keys):
+    """Claim keys in another process that is then killed."""
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from tests.integration.test_keys import *\n"
+        "data = DataDirectory(Path(sys.argv[1])); owner = int(sys.argv[2])\n"
+        "from apidanalytics.idempotency.owner import Owner\n"
+        "held = Owner.enter(data.keys, owner); index = KeyIndex.open(data.keys / 'index.db', LIMITS)\n"
+        "index.claim([wish(key, ticket=n) for n, key in enumerate(sys.argv[3:], 1)], [], owner, SystemClock().now())\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(data.root), str(owner), *keys],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == -9, result.stderr.decode()
+    return [Claim(tenant=TENANT, key=key, ticket=n) for n, key in enumerate(keys, 1)]
+
+
+def stored_keys(data, *keys):
+    with sqlite3.connect(data.keys / "index.db") as database:
+        rows = dict(database.execute("SELECT id, owner FROM keys"))
+    database.close()
+    return {key: rows[name_of(TENANT, key)] is None for key in keys if name_of(TENANT, key) in rows}
+
+
+async def test_of_many_who_want_a_key_at_once_on_two_workers_one_gets_it(data):
+    desks = [desk_of(data, 1), desk_of(data, 2)]
+    for n in range(20):
+        answers = await asyncio.gather(*(ask(desks[m % 2], wish(f"k{n}")) for m in range(8)))
+        assert sorted(verdict.value for verdict, _ in answers) == ["granted"] + ["in use"] * 7
+        assert sum(claim is not None for _, claim in answers) == 1
+    for desk in desks:
+        await desk.stop()
+
+
+async def test_what_one_worker_stored_is_a_repeat_to_another_soon_after(data):
+    one, two = desk_of(data, 1), desk_of(data, 2)
+    _, claim = await ask(one, wish())
+    assert await verdict_of(two, wish()) is Verdict.IN_USE
+    one.settle(claim, Fate.STORED)
+
+    async def is_replayed():
+        return await verdict_of(two, wish()) is Verdict.REPLAYED
+
+    await eventually(is_replayed)
+    assert await verdict_of(two, wish(body=b"c" * 16)) is Verdict.REUSED
+    for desk in (one, two):
+        await desk.stop()
+
+
+async def test_a_desk_settles_all_before_it_ends_and_leaves_nothing_open(data):
+    desk = desk_of(data, 7)
+    claims = [(await ask(desk, wish(key)))[1] for key in "ab"]
+    assert is_alive(data.keys, 7)
+    for claim in claims:
+        desk.settle(claim, Fate.STORED)
+    await desk.stop()
+    assert stored_keys(data, "a", "b") == {"a": True, "b": True}
+    assert not is_alive(data.keys, 7)
+    assert sorted(path.name for path in data.keys.iterdir()) == ["index.db", "turn.lock"]
+
+
+async def test_a_desk_that_was_never_asked_touches_nothing(data):
+    desk = desk_of(data, 1)
+    await desk.stop()
+    assert list(data.keys.iterdir()) == []
+    assert desk._thread is None
+
+
+def test_of_a_dead_worker_what_is_in_its_spools_is_stored_and_the_rest_is_free(data):
+    claims = die_with_claims(data, 5, "open", "sealed", "recovered", "nowhere", "elsewhere")
+    write_spool(data.tmp, 1, 5, claims[0])
+    write_spool(data.sealed, 2, 5, claims[1])
+    write_spool(data.recovered, 3, 5, claims[2])
+    write_spool(data.sealed, 4, 6, claims[4])  # another worker's
+    settler_of(data).settle_the_dead()
+    assert stored_keys(data, "open", "sealed", "recovered", "nowhere", "elsewhere") == {
+        "open": True,
+        "sealed": True,
+        "recovered": True,
+    }
+    assert not list(data.keys.glob("*.worker"))
+
+
+async def test_a_living_worker_is_left_alone(data):
+    desk = desk_of(data, 5)
+    await ask(desk, wish())
+    settler_of(data).settle_the_dead()
+    assert stored_keys(data, "k") == {"k": False}
+    await desk.stop()
+
+
+def test_before_a_spool_goes_its_claims_are_stored_also_those_of_the_living_or_the_dead(data):
+    claims = die_with_claims(data, 5, "a", "b")
+    settler = settler_of(data)
+    settler.spool_goes(1, claims[:1])
+    assert stored_keys(data, "a", "b") == {"a": True, "b": False}
+    settler.settle_the_dead()
+    assert stored_keys(data, "a", "b") == {"a": True}
+
+
+async def test_a_claim_in_doubt_waits_for_its_spool(data):
+    desk = desk_of(data, 5)
+    claims = [(await ask(desk, wish(key)))[1] for key in ("there", "not there", "gone")]
+    for claim, spool in zip(claims, (8, 8, 9), strict=True):
+        claim.spool = spool
+        desk.settle(claim, Fate.IN_DOUBT)
+    await desk.stop()
+    path = write_spool(data.sealed, 8, 5, claims[0])
+    settler = settler_of(data)
+    settler.settle_the_dead()
+    assert stored_keys(data, "there", "not there", "gone") == {"there": False, "not there": False}
+    settler.spool_goes(8, claims[:1])
+    path.unlink()
+    assert stored_keys(data, "there", "not there") == {"there": True}
+
+
+def test_an_old_spool_says_nothing_about_a_new_claim_to_the_same_key(data):
+    index = KeyIndex.open(data.keys / "index.db", LIMITS)
+    index.claim([wish(ticket=1)], [], 5, 0.0)
+    index.claim([wish(ticket=2)], [], 5, LIMITS.window_seconds)
+    settler_of(data).spool_goes(1, [Claim(tenant=TENANT, key="k", ticket=1)])
+    assert stored_keys(data, "k") == {"k": False}
+    index.close()
+
+
+async def test_over_the_limit_a_new_key_is_refused_and_a_known_one_is_not(data):
+    desk = desk_of(data, 5, IndexLimits(window_seconds=3600, max_keys=2))
+    _, claim = await ask(desk, wish("a"))
+    desk.settle(claim, Fate.STORED)
+    await ask(desk, wish("b"))
+    assert await verdict_of(desk, wish("c")) is Verdict.FULL
+    assert await verdict_of(desk, wish("a")) is Verdict.REPLAYED
+    await desk.stop()
+
+
+async def test_an_index_that_fails_is_said_once_and_works_again_by_itself(data, monkeypatch):
+    desk = desk_of(data, 5)
+    _, claim = await ask(desk, wish("a"))
+    real = KeyIndex.claim
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with structlog.testing.capture_logs() as logs:
+        monkeypatch.setattr(KeyIndex, "claim", full)
+        desk.settle(claim, Fate.STORED)
+        assert await verdict_of(desk, wish("b")) is Verdict.FAILED
+        assert await verdict_of(desk, wish("b")) is Verdict.FAILED
+        monkeypatch.setattr(KeyIndex, "claim", real)
+        assert await verdict_of(desk, wish("b")) is Verdict.GRANTED
+        await desk.stop()
+    assert [entry["event"] for entry in logs] == ["keys.failed", "keys.works_again"]
+    assert stored_keys(data, "a") == {"a": True}
+
+
+async def test_a_newer_index_is_left_alone(data):
+    KeyIndex.open(data.keys / "index.db", LIMITS).close()
+    with sqlite3.connect(data.keys / "index.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    desk = desk_of(data, 5)
+    assert await verdict_of(desk, wish()) is Verdict.FAILED
+    await desk.stop()
+    with structlog.testing.capture_logs() as logs:
+        settler_of(data).settle_the_dead()
+    assert [entry["event"] for entry in logs] == ["keys.settle_failed"]
+
+
+def test_a_claim_is_synced_before_it_is_granted(data, require_tool):
+    """Counts the syncs of another process: with SIGKILL alone a missing one would never show."""
+    strace = require_tool("strace")
+    trace = data.root / "trace"
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from tests.integration.test_keys import KeyIndex, LIMITS, wish\n"
+        "index = KeyIndex.open(Path(sys.argv[1]), LIMITS)\n"
+        "index.claim([wish('warm')], [], 5, 1.0)\n"
+        "for n in range(5):\n"
+        "    index.claim([wish(f'k{n}')], [], 5, 1.0)\n"
+        "    os.write(1, b'granted')\n"
+    )
+    index = str(data.keys / "index.db")
+    subprocess.run(
+        [strace, "-f", "-o", str(trace), "-e", "trace=fsync,fdatasync,write", sys.executable, "-c", code, index],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+    before_each = trace.read_text().split('"granted"')[:-1]
+    assert ["sync(" in calls for calls in before_each] == [True] * 5
