@@ -64,6 +64,10 @@ lock: $(DEV) ## pin the requirements anew, in requirements/*.txt
 	$(LOCK) $(ARGS) pyproject.toml --output-file requirements/run.txt >/dev/null
 	$(LOCK) $(ARGS) --all-extras pyproject.toml requirements/dev.in --constraints requirements/run.txt \
 		--output-file requirements/dev.txt >/dev/null
+	$(LOCK) $(ARGS) --all-extras pyproject.toml --constraints requirements/dev.txt \
+		--output-file requirements/image.txt >/dev/null
+	$(LOCK) $(ARGS) requirements/build.in --constraints requirements/dev.txt \
+		--output-file requirements/build.txt >/dev/null
 
 clean: ## remove the set-up and every cache; never ./data
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -83,6 +83,14 @@ def main() -> int:
         for name, version in run.items()
         if develop.get(name) != version
     ]
+    image, build = read_pins("image.txt", problems), read_pins("build.txt", problems)
+    problems += unmet(wanted_to_run() + wanted_by_extras(), image, "image.txt")
+    problems += [
+        f"{file}: {name} is {version}, dev.txt has {develop.get(name)}"
+        for file, pins in (("image.txt", image), ("build.txt", build))
+        for name, version in pins.items()
+        if develop.get(name) != version
+    ]
     print("\n".join([*problems, "Run `make lock`."]) if problems else "Requirements are pinned and in step.")
     return bool(problems)
 
