@@ -1,6 +1,6 @@
 """What is sent next: oldest first within a tenant, tenants in turn, and no tenant in another's way.
 
-Each tenant with something to send has a lane. A lane that is neither empty nor held stands in one of two rings, and
+Each tenant with something to send has a lane. A lane that is neither empty nor held stands in one of three rings, and
 turns of a ring are taken one after the other: O(1) for each file, however many tenants and files wait.
 
 * A healthy lane may use all slots but one, so that the others never wait for one slow tenant.
@@ -15,8 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
+from typing import Final
 
 from apidanalytics.upload.states import Waiting
+
+_ORDERS: Final = ((1, 2, 0), (0, 1, 2), (2, 1, 0), (0, 2, 1))
+"""In which order the rings are asked, turn by turn: healthy (0) first every other time, failing (1) and slow (2) in
+turns between."""
 
 
 @dataclass(slots=True)
@@ -52,8 +57,10 @@ class FairQueue:
         self._slots = slots
         self._lanes: dict[str, _Lane] = {}
         self._healthy: OrderedDict[str, _Lane] = OrderedDict()
-        self._troubled: OrderedDict[str, _Lane] = OrderedDict()
-        self._troubled_first = False
+        self._failing: OrderedDict[str, _Lane] = OrderedDict()
+        self._slow: OrderedDict[str, _Lane] = OrderedDict()
+        self._rings = (self._healthy, self._failing, self._slow)
+        self._turn = 0
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._tie = count()
         self._waiting = 0
@@ -133,7 +140,8 @@ class FairQueue:
 
     def yields(self, tenant: str) -> bool:
         """Free the slot of one file that is still being sent; False when no other tenant waits, or too many did so."""
-        if self._crawling >= self._slots or not (self._healthy.keys() | self._troubled.keys()) - {tenant}:
+        waiting = sum(len(ring) - (tenant in ring) for ring in self._rings)
+        if not waiting or self._crawling >= self._slots:
             return False
         lane = self._lanes[tenant]
         self._run(lane, -1)
@@ -165,7 +173,7 @@ class FairQueue:
 
     def has_due(self, now: float) -> bool:
         """Tell whether anything could be sent, slots aside."""
-        return bool(self._healthy or self._troubled or (self._later and self._later[0][0] <= now))
+        return bool(any(self._rings) or (self._later and self._later[0][0] <= now))
 
     def _lane(self, tenant: str) -> _Lane:
         lane = self._lanes.get(tenant)
@@ -175,36 +183,36 @@ class FairQueue:
 
     def _place(self, lane: _Lane) -> None:
         """Put a lane where its state says: into a ring (at the end, unless it stands there), or nowhere."""
-        if not lane.due or lane.held:
-            self._healthy.pop(lane.tenant, None)
-            self._troubled.pop(lane.tenant, None)
-        elif lane.is_troubled:
-            self._healthy.pop(lane.tenant, None)
-            self._troubled.setdefault(lane.tenant, lane)
-        else:
-            self._troubled.pop(lane.tenant, None)
-            self._healthy.setdefault(lane.tenant, lane)
+        right = None
+        if lane.due and not lane.held:
+            right = self._failing if lane.failures else self._slow if lane.is_slow else self._healthy
+        for ring in self._rings:
+            if ring is not right:
+                ring.pop(lane.tenant, None)
+        if right is not None:
+            right.setdefault(lane.tenant, lane)
         if lane.is_gone and not lane.held:
             self._lanes.pop(lane.tenant, None)
 
     def _choose(self, unless: frozenset[str]) -> _Lane | None:
-        rings = [self._healthy]
-        if self._running_troubled < max(1, self._slots // 2) or not self._healthy:
-            rings.insert(0 if self._troubled_first else 1, self._troubled)
-        self._troubled_first = not self._troubled_first
-        for ring in rings:
+        self._turn = (self._turn + 1) % len(_ORDERS)
+        for number in _ORDERS[self._turn]:
+            ring = self._rings[number]
+            most = self._most(ring)
+            if not most:
+                continue
+            # At most as many lanes as there are uploads stand in the way of the one that is found.
             for tenant, lane in ring.items():
-                if lane.running + lane.crawling < self._most(lane) and tenant not in unless:
+                if lane.running + lane.crawling < most and tenant not in unless:
                     ring.move_to_end(tenant)
                     return lane
         return None
 
-    def _most(self, lane: _Lane) -> int:
-        """Return how many files of a lane may be on their way."""
-        if lane.failures or (lane.is_slow and self._healthy):
-            # Of those whose attempts fail, half of the slots in any case.
-            return int(self._running_troubled < max(1, self._slots // 2))
-        return max(1, self._slots - 1)
+    def _most(self, ring: "OrderedDict[str, _Lane]") -> int:
+        """Return how many files of each lane of a ring may be on their way; 0: no more of any."""
+        if ring is self._healthy or (ring is self._slow and not self._healthy):
+            return max(1, self._slots - 1)
+        return int(self._running_troubled < max(1, self._slots // 2))
 
     def _run(self, lane: _Lane, change: int) -> None:
         lane.running += change

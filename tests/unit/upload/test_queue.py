@@ -221,3 +221,22 @@ def test_a_file_costs_the_same_among_many_as_among_few():
         return time.perf_counter() - begun
 
     assert min(cost(100_000) for _ in range(3)) < 20 * min(cost(1_000) for _ in range(3))
+
+
+def test_many_failing_tenants_are_not_looked_through_for_each_file():
+    queue = FairQueue(4)
+    for number in range(1000):
+        queue.push(file(number, f"t{number}"))
+    while queue._healthy:
+        tenant = queue.take(0.0).tenant
+        queue.push(file(2000, tenant))
+        queue.finished(tenant, failed=True)
+    taken = [queue.take(0.0), queue.take(0.0)]
+    assert all(taken), "half of the slots are theirs"
+
+    class Untouchable(dict):
+        def items(self):
+            raise AssertionError("looked through")
+
+    queue._rings = (queue._healthy, Untouchable(queue._failing), queue._slow)
+    assert queue.take(0.0) is None
