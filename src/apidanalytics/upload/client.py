@@ -11,6 +11,7 @@ from apidanalytics.upload.content import Content
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.outcome import Delivered, Expired, Outcome, Party, Refused, TokenRefused, Trouble
 from apidanalytics.upload.token import TokenSource, TokenUnavailableError
+from apidanalytics.upload.turns import Turn
 from apidanalytics.upload.verify import checksum_header, contradiction
 
 CONTENT_TYPE: Final = "application/x-gzip"
@@ -33,6 +34,8 @@ class Delivery:
     content: Content
     md5: str
     """Of the content, lower-case hex."""
+    turn: Turn
+    """Entered while the content is sent."""
 
 
 class CollectionClient:
@@ -67,7 +70,8 @@ class CollectionClient:
         if not isinstance(signed, SignedUrl):
             return signed, None
         failpoints.hit("upload.before_put")
-        outcome, status = await self._put(signed, delivery)
+        async with delivery.turn:
+            outcome, status = await self._put(signed, delivery)
         failpoints.hit("upload.after_put")
         return outcome, status
 

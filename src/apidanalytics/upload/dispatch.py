@@ -28,14 +28,14 @@ class Sending:
 
 
 class Dispatcher:
-    """All instants are monotonic seconds; ``random`` returns numbers from [0, 1)."""
+    """All instants are monotonic seconds; ``random`` returns numbers from [0, 1); ``ahead`` is as in ``FairQueue``."""
 
-    def __init__(self, *, slots: int, policy: Policy, random: Callable[[], float]) -> None:
+    def __init__(self, *, slots: int, policy: Policy, random: Callable[[], float], ahead: int = 0) -> None:
         self._policy = policy
         self._random = random
-        self._queue = FairQueue(slots)
+        self._queue = FairQueue(slots, ahead)
         self._breaker = Breaker()
-        self._pace = Pace.full(slots)
+        self._pace = Pace.full(slots + ahead)
         self._crawling: set[int] = set()  # numbers of the files that gave up their places
         self._aside: list[Waiting] = []
         self._in_trouble: set[str] = set()  # those of which the log has said so

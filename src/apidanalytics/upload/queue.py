@@ -51,10 +51,14 @@ class _Lane:
 
 
 class FairQueue:
-    """Files that wait, by tenant. The caller takes, and says ``finished`` for each that it took."""
+    """Files that wait, by tenant. The caller takes, and says ``finished`` for each that it took.
 
-    def __init__(self, slots: int) -> None:
+    ``ahead`` files more than there are slots are handed out, to be got ready; they are none in the shares of a lane.
+    """
+
+    def __init__(self, slots: int, ahead: int = 0) -> None:
         self._slots = slots
+        self._most_running = slots + ahead
         self._lanes: dict[str, _Lane] = {}
         self._healthy: OrderedDict[str, _Lane] = OrderedDict()
         self._failing: OrderedDict[str, _Lane] = OrderedDict()
@@ -127,7 +131,7 @@ class FairQueue:
         """Take the next file, of no tenant in ``unless``; None when there is none or no slot for it."""
         while self._later and self._later[0][0] <= now:
             heappop(self._later)[2]()
-        if self._running >= self._slots:
+        if self._running >= self._most_running:
             return None
         lane = self._choose(unless)
         if lane is None:

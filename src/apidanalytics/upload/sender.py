@@ -17,6 +17,7 @@ from apidanalytics.upload.outcome import Outcome, Party, Refused, Unreadable
 from apidanalytics.upload.overview import Uploading
 from apidanalytics.upload.prepare import Prepared
 from apidanalytics.upload.settle import Result
+from apidanalytics.upload.turns import Turn, Turns
 
 _DISK_PAUSE_SECONDS: Final = 5.0
 """Before a file is opened again that the disk refused."""
@@ -43,6 +44,7 @@ class Sender:
         submit: Callable[[Result], None],
         clock: Clock,
         disk: DiskWatch,
+        turns: Turns,
         crawl_seconds: float,
         on_finished: Callable[[], None],
     ) -> None:
@@ -52,6 +54,7 @@ class Sender:
         self._submit = submit
         self._clock = clock
         self._disk = disk
+        self._turns = turns
         self._crawl_seconds = crawl_seconds
         self._on_finished = on_finished
         self._tasks: dict[asyncio.Task[None], Uploading | None] = {}
@@ -92,22 +95,24 @@ class Sender:
         prepared = await self._open(sending)
         if prepared is None:
             return
-        with self._watched(sending):
-            outcome = await self._deliver(prepared)
+        turn = self._turns.turn()
+        with self._watched(sending, turn):
+            outcome = await self._deliver(prepared, turn)
         now = self._clock.monotonic()
         decision = self._dispatcher.judge(sending, outcome, attempts=prepared.known.attempts, now=now)
         if isinstance(decision, Done | Defer | GiveUp):
             self._submit(Result(known=prepared.known, decision=decision))
 
     @contextmanager
-    def _watched(self, sending: Sending) -> Iterator[None]:
+    def _watched(self, sending: Sending, turn: Turn) -> Iterator[None]:
         """Have the upload give its place to others, should it crawl."""
         loop = asyncio.get_running_loop()
         timer: asyncio.TimerHandle
 
         def look() -> None:
             nonlocal timer
-            if self._dispatcher.crawls(sending):
+            if not turn.is_waiting and self._dispatcher.crawls(sending):
+                turn.give_up()
                 self._on_finished()
             else:
                 timer = loop.call_later(self._crawl_seconds, look)
@@ -129,13 +134,13 @@ class Sender:
             self._dispatcher.skipped(sending)
         return prepared
 
-    async def _deliver(self, prepared: Prepared) -> Outcome:
+    async def _deliver(self, prepared: Prepared, turn: Turn) -> Outcome:
         file, content = prepared.known.file, prepared.content
         if isinstance(content, Unreadable):
             return content
         self._say_uploading(prepared)
         delivery = Delivery(
-            tenant=file.tenant, start_at=file.start_at, name=file.name, content=content, md5=prepared.md5
+            tenant=file.tenant, start_at=file.start_at, name=file.name, content=content, md5=prepared.md5, turn=turn
         )
         try:
             return await self._collection.deliver(delivery)

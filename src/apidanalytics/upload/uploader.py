@@ -36,6 +36,7 @@ from apidanalytics.upload.settle import Result
 from apidanalytics.upload.settler import Settler
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import Chosen, Waiting
+from apidanalytics.upload.turns import Turns
 
 _GREETED: Final = 1000
 """Files put into the queue before other work gets its turn."""
@@ -84,7 +85,9 @@ class Uploader:
             is_busy=lambda: self._sender.is_busy,
             on_settled=self._settled,
         )
-        self._dispatcher = Dispatcher(slots=settings.concurrency, policy=settings.policy, random=random)
+        self._dispatcher = Dispatcher(
+            slots=settings.concurrency, ahead=settings.concurrency, policy=settings.policy, random=random
+        )
         self._wake = asyncio.Event()
         self._sender = Sender(
             prepare=lambda number: prepare(ledger, self._shelves, number, clock.now()),
@@ -93,6 +96,7 @@ class Uploader:
             submit=self._settler.submit,
             clock=clock,
             disk=self._disk,
+            turns=Turns(settings.concurrency),
             crawl_seconds=settings.policy.crawl_seconds,
             on_finished=self._wake.set,
         )

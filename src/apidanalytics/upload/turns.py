@@ -1,0 +1,55 @@
+"""Whose turn it is to send: files are opened and their URLs asked for while the bodies of others are on their way.
+
+So that the line is never idle, as many files as may be sent at a time are got ready ahead of them.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+
+class Turns:
+    """So many files may be sent at a time."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = asyncio.Semaphore(slots)
+
+    def turn(self) -> "Turn":
+        """Return the turn of one file, which is still to come."""
+        return Turn(self._free)
+
+
+class Turn:
+    """Entered for as long as the body is sent, and again for another try; it may be given to others meanwhile."""
+
+    def __init__(self, free: asyncio.Semaphore) -> None:
+        self._free = free
+        self._has_it = False
+        self._needs_it = True
+        self.is_waiting = False
+        """Everything is ready, and others are being sent."""
+
+    def give_up(self) -> None:
+        """Let others have it; this file goes on beside them. Twice is fine."""
+        self._needs_it = False
+        self._release()
+
+    async def __aenter__(self) -> Self:
+        if self._needs_it:
+            self.is_waiting = True
+            try:
+                await self._free.acquire()
+            finally:
+                self.is_waiting = False
+            self._has_it = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._has_it:
+            self._has_it = False
+            self._free.release()

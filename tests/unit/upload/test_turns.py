@@ -1,0 +1,42 @@
+"""Files are got ready ahead, and sent in turn."""
+
+import asyncio
+
+from apidanalytics.upload.turns import Turns
+
+
+async def test_no_more_than_the_slots_have_their_turn_and_the_next_gets_it_when_one_is_through():
+    turns = Turns(1)
+    first, second = turns.turn(), turns.turn()
+    async with first:
+        waiting = asyncio.create_task(second.__aenter__())
+        await asyncio.sleep(0)
+        assert (second.is_waiting, waiting.done()) == (True, False)
+    await waiting
+    assert not second.is_waiting
+
+
+async def test_one_that_gives_its_turn_up_lets_the_next_go_and_returns_it_once():
+    turns = Turns(1)
+    first, second, third = turns.turn(), turns.turn(), turns.turn()
+    async with first:
+        first.give_up()
+        first.give_up()
+        async with second, asyncio.timeout(1):
+            waiting = asyncio.create_task(third.__aenter__())
+            await asyncio.sleep(0)
+            assert third.is_waiting
+        await waiting
+    async with asyncio.timeout(1), first:
+        pass  # for another try it needs none
+
+
+async def test_one_that_is_cancelled_while_it_waits_takes_nothing_along():
+    turns = Turns(1)
+    async with turns.turn():
+        waiting = asyncio.create_task(turns.turn().__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+    async with asyncio.timeout(1), turns.turn():
+        pass
