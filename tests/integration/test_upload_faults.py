@@ -153,8 +153,11 @@ async def test_an_open_breaker_sends_one_probe_at_a_time_at_growing_distances(wo
         return web.Response(status=401)
 
     world.stage(*TENANTS)
-    async with world.uploading(settings=world.settings(concurrency=1)):
+    async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
         world.endpoint.behave = watch
+        await until(lambda: uploader.state().paused_since and not running, "it is open")
+        most = 0
+        times.clear()
         await until(lambda: len(times) > 8, "9 probes")
     assert most == 1
     assert times[8] - times[7] > times[2] - times[1]

@@ -118,6 +118,15 @@ class Dispatcher:
         self._crawling.add(sending.file.id)
         return True
 
+    def may_go(self, sending: Sending) -> bool:
+        """Tell whether a file that was taken may still be sent: a probe may, the others while all may."""
+        return sending.is_probe or (self._breaker.open is None and self._pace.quiet_until is None)
+
+    def postponed(self, sending: Sending) -> None:
+        """Put a file back at its place that may not be sent any more; nothing is counted."""
+        self._queue.push(sending.file)
+        self._finish(sending, None)
+
     def skipped(self, sending: Sending) -> None:
         """Free the slot of a file that turned out not to be there."""
         self._finish(sending, None)

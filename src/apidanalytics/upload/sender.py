@@ -17,7 +17,7 @@ from apidanalytics.upload.outcome import Outcome, Party, Refused, Unreadable
 from apidanalytics.upload.overview import Uploading
 from apidanalytics.upload.prepare import Prepared
 from apidanalytics.upload.settle import Result
-from apidanalytics.upload.turns import Turn, Turns
+from apidanalytics.upload.turns import PostponedError, Turn, Turns
 
 _DISK_PAUSE_SECONDS: Final = 5.0
 """Before a file is opened again that the disk refused."""
@@ -95,9 +95,13 @@ class Sender:
         prepared = await self._open(sending)
         if prepared is None:
             return
-        turn = self._turns.turn()
-        with self._watched(sending, turn):
-            outcome = await self._deliver(prepared, turn)
+        turn = self._turns.turn(lambda: self._dispatcher.may_go(sending))
+        try:
+            with self._watched(sending, turn):
+                outcome = await self._deliver(prepared, turn)
+        except PostponedError:
+            self._dispatcher.postponed(sending)
+            return
         now = self._clock.monotonic()
         decision = self._dispatcher.judge(sending, outcome, attempts=prepared.known.attempts, now=now)
         if isinstance(decision, Done | Defer | GiveUp):
@@ -144,6 +148,8 @@ class Sender:
         )
         try:
             return await self._collection.deliver(delivery)
+        except PostponedError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a server answers, it must not end the service
             return _defect(error)
         finally:

@@ -4,8 +4,13 @@ So that the line is never idle, as many files as may be sent at a time are got r
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+
+
+class PostponedError(Exception):
+    """While the file was got ready, sending was stopped: it goes back to its place."""
 
 
 class Turns:
@@ -14,16 +19,20 @@ class Turns:
     def __init__(self, slots: int) -> None:
         self._free = asyncio.Semaphore(slots)
 
-    def turn(self) -> "Turn":
-        """Return the turn of one file, which is still to come."""
-        return Turn(self._free)
+    def turn(self, may_go: Callable[[], bool] = lambda: True) -> "Turn":
+        """Return the turn of one file, which is still to come; ``may_go`` is asked when it has come."""
+        return Turn(self._free, may_go)
 
 
 class Turn:
-    """Entered for as long as the body is sent, and again for another try; it may be given to others meanwhile."""
+    """Entered for as long as the body is sent, and again for another try; it may be given to others meanwhile.
 
-    def __init__(self, free: asyncio.Semaphore) -> None:
+    Entering raises ``PostponedError`` when the file may not go any more.
+    """
+
+    def __init__(self, free: asyncio.Semaphore, may_go: Callable[[], bool]) -> None:
         self._free = free
+        self._may_go = may_go
         self._has_it = False
         self._needs_it = True
         self.is_waiting = False
@@ -42,6 +51,9 @@ class Turn:
             finally:
                 self.is_waiting = False
             self._has_it = True
+        if not self._may_go():
+            self._release()
+            raise PostponedError
         return self
 
     async def __aexit__(

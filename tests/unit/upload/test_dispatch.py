@@ -224,3 +224,18 @@ def test_changes_are_said_once(dispatcher):
         "upload.tenant_recovered",
         "upload.tenant_recovered",
     ]
+
+
+def test_what_was_got_ready_when_it_opened_goes_back_to_its_place():
+    dispatcher = Dispatcher(slots=1, ahead=1, policy=POLICY, random=lambda: 0.0)
+    add(dispatcher, (1, "a"), (2, "b"), (3, "c"))
+    first, ready = dispatcher.take(0.0), dispatcher.take(0.0)
+    assert dispatcher.may_go(ready)
+    dispatcher.judge(first, E_GONE, attempts=0, now=0.0)
+    assert not dispatcher.may_go(ready)
+    dispatcher.postponed(ready)
+    probe = dispatcher.take(10.0)
+    assert probe.is_probe
+    assert dispatcher.may_go(probe)
+    dispatcher.judge(probe, OK, attempts=0, now=10.0)
+    assert sorted([probe.file.id, *(dispatcher.take(10.0).file.id for _ in range(2))]) == [1, 2, 3]

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from apidanalytics.upload.turns import Turns
+import pytest
+
+from apidanalytics.upload.turns import PostponedError, Turns
 
 
 async def test_no_more_than_the_slots_have_their_turn_and_the_next_gets_it_when_one_is_through():
@@ -38,5 +40,14 @@ async def test_one_that_is_cancelled_while_it_waits_takes_nothing_along():
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait({waiting})
+    async with asyncio.timeout(1), turns.turn():
+        pass
+
+
+async def test_one_that_may_not_go_any_more_when_its_turn_comes_is_postponed_and_leaves_the_turn_to_others():
+    turns = Turns(1)
+    with pytest.raises(PostponedError):
+        async with turns.turn(lambda: False):
+            raise AssertionError("entered")
     async with asyncio.timeout(1), turns.turn():
         pass
