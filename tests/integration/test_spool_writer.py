@@ -172,13 +172,26 @@ async def test_when_not_even_the_cut_is_sure_the_answer_is_unknown(data, monkeyp
 
 
 async def test_an_ack_before_the_write_is_only_given_with_durability_memory(data, monkeypatch):
-    monkeypatch.setattr(committer_module.OpenSpool, "create", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(committer_module.OpenSpool, "create", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
     for durability, expected in (("memory", Outcome.COMMITTED), ("os", Outcome.UNAVAILABLE)):
         acks, writer = Acks(), SpoolWriter(data, limits(durability=durability), SystemClock())
         writer.start()
         writer.append(batch(1), acks.outcomes.append)
         assert await acks.all(1) == {expected: 1}
         await writer.stop()
+
+
+async def test_clients_who_post_again_share_a_commit_without_waiting_for_the_linger(data):
+    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=1.0), SystemClock())
+    writer.start()
+    started = asyncio.get_running_loop().time()
+    for count in range(8, 88, 8):
+        for n in range(8):
+            writer.append(batch(count + n), acks.outcomes.append)
+        await acks.all(count)
+    assert asyncio.get_running_loop().time() - started < 1.0, "all who were expected were there"
+    assert writer.groups <= 12
+    await writer.stop()
 
 
 async def wait_for_sealed(data, count=1):

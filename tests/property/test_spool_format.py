@@ -43,17 +43,20 @@ def flat(committed):
     return [s for group, _ in committed for s in group], [c for _, claimed in committed for c in claimed]
 
 
-@given(groups)
-def test_what_is_formatted_is_read_back(tmp_path_factory, committed):
+rooms = st.integers(0, 2000).map(bytes)
+
+
+@given(groups, rooms)
+def test_what_is_formatted_is_read_back(tmp_path_factory, committed, room):
     path = tmp_path_factory.getbasetemp() / "format.spool"
-    path.write_bytes(as_bytes(committed))
+    path.write_bytes(as_bytes(committed) + room)
     assert read_all(path) == flat(committed)
 
 
-@given(groups, st.data())
+@given(groups, rooms, st.data())
 @settings(max_examples=200)
-def test_damage_anywhere_never_crashes_and_never_invents(tmp_path_factory, committed, data):
-    content = bytearray(as_bytes(committed))
+def test_damage_anywhere_never_crashes_and_never_invents(tmp_path_factory, committed, room, data):
+    content = bytearray(as_bytes(committed) + room)
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(content)))
         end = data.draw(st.integers(start, min(len(content), start + 40)))

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Final, cast
 
-from apidanalytics.errors import ErrorCode, Refusal
+from apidanalytics.errors import Refusal
 from apidanalytics.ingest.budget import IncompleteBody
 from apidanalytics.ingest.gate import NO_ROOM, UNANSWERED, Gate
 from apidanalytics.ingest.http import CLOSE, Channel, Exchange, Response
@@ -14,8 +14,6 @@ from apidanalytics.ingest.server_state import ServerState
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_DISCARDED_BYTES: Final = 64 * 1024 * 1024
 """So much of what follows the last request is thrown away; then the connection is no longer read."""
-
-_INTERNAL_ERROR: Final = Response(500, Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "Internal error").body())
 
 
 class Intake:
@@ -181,16 +179,10 @@ class Intake:
                 self.transport.write(CONTINUE)
 
     def _deliver(self, exchange: Exchange) -> None:
-        state = self._state
-        state.requests += 1
         exchange.body_bytes = len(exchange.body)
         self._budget.used += exchange.body_bytes
         self._queue.append(exchange)
-        try:
-            state.handler(exchange)
-        except Exception as error:  # noqa: BLE001 - a defect in the handler must not take the connection with it
-            state.report_failure(error)
-            exchange.respond(_INTERNAL_ERROR)
+        self._state.deliver(exchange)
 
     def _deliver_unusual(self, exchange: Exchange) -> None:
         """Deliver a request that did not arrive in one piece, or after which the connection closes."""

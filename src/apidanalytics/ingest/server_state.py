@@ -8,8 +8,9 @@ from typing import Final, Protocol
 import structlog
 
 from apidanalytics.clock import Clock
+from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.budget import InflightBudget
-from apidanalytics.ingest.http import Handler, render_tails
+from apidanalytics.ingest.http import Exchange, Handler, Response, render_tails
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.spellings import Spellings
 
@@ -17,6 +18,8 @@ log = structlog.get_logger()
 
 FAILURE_LOG_SECONDS: Final = 10.0
 """At most one handler failure is logged in this time: a defect may strike with every request."""
+
+_INTERNAL_ERROR: Final = Response(500, Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "Internal error").body())
 
 
 class Connection(Protocol):
@@ -43,6 +46,7 @@ class ServerState:
         "_clock",
         "_failures",
         "_next_failure_log_at",
+        "_ready",
         "_second",
         "arrival_time",
         "budget",
@@ -88,6 +92,7 @@ class ServerState:
         self._second = -1
         self.tails = (b"", b"", b"")
         """How a header ends; see ``render_tails``. The date in them is at most one sweep late."""
+        self._ready: list[Exchange] = []
         self._failures = 0
         self._next_failure_log_at = 0.0
         self._tell_time()
@@ -100,7 +105,27 @@ class ServerState:
             connection.expire()
         self.budget.settle()
 
-    def report_failure(self, error: Exception) -> None:
+    def deliver(self, exchange: Exchange) -> None:
+        """Let the handler see a request, soon: after all that can be read now has been.
+
+        Reading many and then handling many is quicker than taking turns: each finds its code and data in the cache.
+        """
+        if not self._ready:
+            self.call_soon(self._handle_ready)
+        self._ready.append(exchange)
+
+    def _handle_ready(self) -> None:
+        ready, self._ready = self._ready, []
+        self.requests += len(ready)
+        handler = self.handler
+        for exchange in ready:
+            try:
+                handler(exchange)
+            except Exception as error:  # noqa: BLE001 - a defect in the handler must not take the others with it
+                self._report_failure(error)
+                exchange.respond(_INTERNAL_ERROR)
+
+    def _report_failure(self, error: Exception) -> None:
         """Log an exception of the handler, unless one was logged just before."""
         self._failures += 1
         if self.now < self._next_failure_log_at:

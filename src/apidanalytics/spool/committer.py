@@ -99,7 +99,9 @@ class Committer:
 
     def _open(self) -> OpenSpool:
         if self._spool is None:
-            self._spool = OpenSpool.create(self._data, self._header, self._sync)
+            self._spool = OpenSpool.create(
+                self._data, self._header, self._sync, has_room=self._limits.durability == "disk"
+            )
             self._opened_at = self._clock.monotonic()
         return self._spool
 

@@ -6,6 +6,10 @@
                                        |                        (or removed, when nothing was committed)
                                        +-- process dies --> recovered/ (by the agent, once the lock is free)
 
+Room is written ahead: now and then a commit carries zeros behind its frame, and the commits after it overwrite them.
+An ``fdatasync`` then has only data to flush; after an append it has to commit the file's new length, too, through the
+file system's journal. Sealing cuts the rest of the room off; a reader knows zeros for what they are.
+
 The file's own ``flock`` is held from before it has its name until after it has been renamed, so recovery never takes
 the spool of a process that lives.
 """
@@ -14,22 +18,34 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from apidanalytics import durable, failpoints
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import Claim, SpoolHeader
 from apidanalytics.spool.frame import Share, format_group, format_header
 
+Sync = Callable[[int], None]
+
+FIRST_ROOM_BYTES: Final = 64 << 10
+MAX_ROOM_BYTES: Final = 1 << 20
+"""Room is written ahead in steps as long as the spool is by then, between these two: a short spool stays small."""
+_ZEROS: Final = memoryview(bytes(MAX_ROOM_BYTES))
+
 
 class OpenSpool:
     """An open spool. One thread owns it."""
 
-    def __init__(self, descriptor: int, path: Path, header: SpoolHeader, end: int, sync: Callable[[int], None]) -> None:
+    def __init__(
+        self, descriptor: int, path: Path, header: SpoolHeader, end: int, sync: Sync, *, has_room: bool
+    ) -> None:
         self._descriptor = descriptor
         self._path = path
         self._sync = sync
+        self._has_room = has_room
+        self._room_end = end
         self._sequence = 1
         self._empty = True
         self.header = header
@@ -41,9 +57,15 @@ class OpenSpool:
 
     @classmethod
     def create(
-        cls, data: DataDirectory, make_header: Callable[[int], SpoolHeader], sync: Callable[[int], None]
+        cls, data: DataDirectory, make_header: Callable[[int], SpoolHeader], sync: Sync, *, has_room: bool = True
     ) -> Self:
         """Create a spool with a number never used before; durable and locked when this returns.
+
+        Args:
+            data: Where to.
+            make_header: Gives the header for a number.
+            sync: What a commit does after the write.
+            has_room: Whether room is written ahead, which pays if commits are synced.
 
         Raises:
             OSError: the disk refuses; nothing is left behind.
@@ -67,7 +89,7 @@ class OpenSpool:
             os.close(descriptor)
             raise
         failpoints.hit("spool.after_create")
-        return cls(descriptor, path, header, len(frame), sync)
+        return cls(descriptor, path, header, len(frame), sync, has_room=has_room)
 
     def append(self, shares: Sequence[Share], claims: Sequence[Claim] = ()) -> None:
         """Commit one group: whole and, by what ``sync`` promises, durable when this returns.
@@ -79,12 +101,21 @@ class OpenSpool:
         frame = format_group(self._sequence, shares, claims)
         failpoints.hit("spool.before_write")
         _write(self._descriptor, frame, self.end)
+        end = self.end + len(frame)
+        if end > self._room_end and self._has_room:
+            self._write_room(end)
         failpoints.hit("spool.before_sync")
         self._sync(self._descriptor)
         failpoints.hit("spool.after_sync")
-        self.end += len(frame)
+        self.end = end
         self._sequence += 1
         self._empty = False
+
+    def _write_room(self, offset: int) -> None:
+        """Write zeros from here on, if the disk takes them; where they lack, commits go on appending."""
+        length = min(max(offset, FIRST_ROOM_BYTES), MAX_ROOM_BYTES)
+        with suppress(OSError):
+            self._room_end = offset + os.pwrite(self._descriptor, _ZEROS[:length], offset)
 
     def cut_back(self) -> None:
         """Make sure that nothing after the last commit can ever be read.
@@ -108,6 +139,7 @@ class OpenSpool:
             durable.remove(self._path)
             self.close()
             return None
+        os.ftruncate(self._descriptor, self.end)  # the room that was not used
         os.fsync(self._descriptor)
         target = data.sealed / self._path.name
         try:

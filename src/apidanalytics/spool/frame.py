@@ -1,8 +1,8 @@
-"""The format of a spool: one append-only file, frame after frame, each of them one group commit.
+"""The format of a spool: one file, frame after frame, each of them one group commit.
 
 ::
 
-    spool  = frame(header) frame(group)*
+    spool  = frame(header) frame(group)* zero*
     frame  = magic "APSF" | kind u8 | 3 zero bytes | length u32 | sequence u64 | crc u32 | body
     body   of a header (kind 1):  JSON: format_version and the members of model.SpoolHeader
     body   of a group  (kind 2):  entries u32 | table length u32 | table | chunk*
@@ -16,8 +16,9 @@ seen like one in a record. The sequence counts frames from 0, so a frame that va
 
 A claim says that a batch in this group was sent with that ``Idempotency-Key``. Format 1 had no keyed groups.
 
-What the end of a file means: a frame that does not check out, with nothing but rubbish behind it, is *torn*: a write
-that a crash interrupted and nobody was told of. A good frame behind a bad one means that committed data was damaged
+What the end of a file means: zeros are room that was written ahead and not used. A frame that does not check out,
+with nothing but rubbish behind it, is *torn*: a write that a crash interrupted and nobody was told of. A good frame
+behind a bad one means that committed data was damaged
 afterwards: *corrupt*, reported as ``Damage``; reading goes on at the good frame.
 """
 
@@ -39,7 +40,7 @@ GROUP: Final = 2
 """Kind of most others."""
 KEYED: Final = 3
 """Kind of those in which a batch has a claim."""
-COMPRESS_FROM: Final = 4096
+COMPRESS_FROM: Final = 16384
 """A share below this many bytes is stored as it is: compressing it costs more than it saves."""
 HEAD: Final = struct.Struct("<4sB3xIQ")
 CRC: Final = struct.Struct("<I")

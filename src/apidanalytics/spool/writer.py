@@ -52,6 +52,7 @@ class SpoolWriter:
         self._wake = threading.Lock()  # a binary semaphore: released to wake the writer thread
         self._wake.acquire()
         self._gathering: asyncio.TimerHandle | None = None
+        self._expected = 1  # batches that the next group waits for, at most for the linger
         self._is_busy = False  # from the first batch of a group until its acks; belongs to the loop thread
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,15 +110,19 @@ class SpoolWriter:
         if not self._is_busy and self._loop is not None:
             self._is_busy = True
             self._gather()
-        elif self._gathering is not None and len(queue) >= self._limits.capacity:
+        elif self._gathering is not None and len(queue) >= self._expected:
             self._gathering.cancel()
             self._kick()
         return True
 
     def _gather(self) -> None:
-        """Give more batches a moment to join: a group costs one sync, however many are in it."""
+        """Give more batches a moment to join: a group costs one sync, however many are in it.
+
+        Clients who were just answered are likely to post again, so as many batches as were on their way a moment ago
+        are worth waiting for; when all of them are there, waiting for more would only leave the machine idle.
+        """
         assert self._loop is not None
-        if self._limits.linger_seconds and len(self._queue) < self._limits.capacity:
+        if self._limits.linger_seconds and len(self._queue) < self._expected:
             self._gathering = self._loop.call_later(self._limits.linger_seconds, self._kick)
         else:
             self._kick()
@@ -172,6 +177,7 @@ class SpoolWriter:
             done(outcome)
         if self.on_room is not None:
             self.on_room()
+        self._expected = min(len(group) + len(self._queue), self._limits.capacity)
         if self._queue:
             self._gather()
         else:

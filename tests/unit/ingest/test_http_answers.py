@@ -98,13 +98,14 @@ def test_abort_closes_without_an_answer_but_not_before_earlier_ones():
     assert not server.state.connections
 
 
-def test_abort_inside_the_handler_stops_what_was_pipelined():
+def test_abort_inside_the_handler_leaves_what_was_pipelined_without_an_answer():
     server = Server()
     server.state.handler = Exchange.abort
     client = server.connect().send(GET * 3)
     assert client.answers == []
     assert client.transport.is_closed
-    assert server.state.requests == 1
+    server.run()
+    assert server.state.budget.used == 0
 
 
 def test_a_handler_that_raises_costs_one_500_and_one_log_line():
@@ -118,6 +119,29 @@ def test_a_handler_that_raises_costs_one_500_and_one_log_line():
     (entry,) = logs
     assert entry["event"] == "ingest.handler_failed"
     assert isinstance(entry["exc_info"], ZeroDivisionError)
+
+
+def test_requests_that_can_be_read_now_are_all_read_before_the_first_is_handled():
+    server = Server()
+    clients = [server.connect() for _ in range(3)]
+    for client in clients:
+        client.transport.arrive(GET)
+    assert server.state.requests == 0
+    server.run()
+    assert server.state.requests == 3
+    assert [client.statuses for client in clients] == [[200]] * 3
+
+
+def test_a_handler_that_raises_for_one_request_answers_the_others():
+    server = Server()
+    clients = [server.connect() for _ in range(2)]
+    answer = server.state.handler
+    server.state.handler = lambda exchange: answer(exchange) if exchange.method == b"GET" else 1 / 0  # type: ignore[assignment,return-value]
+    clients[0].transport.arrive(GET.replace(b"GET", b"PUT"))
+    clients[1].transport.arrive(GET)
+    with capture_logs():
+        server.run()
+    assert [client.statuses for client in clients] == [[500], [200]]
 
 
 def test_failures_that_were_not_logged_are_counted_in_the_next_line():

@@ -3,13 +3,14 @@
 import errno
 import fcntl
 import os
+import random
 
 import pytest
 
 from apidanalytics import durable
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import SpoolHeader
-from apidanalytics.spool.file import OpenSpool
+from apidanalytics.spool.file import FIRST_ROOM_BYTES, MAX_ROOM_BYTES, OpenSpool
 from apidanalytics.spool.frame import Share
 from apidanalytics.spool.segment import SegmentReader
 
@@ -81,6 +82,75 @@ def test_the_next_group_overwrites_one_that_failed(data):
     spool.append([SHARE])
     spool.cut_back()
     assert lines_in(spool.seal(data)) == [SHARE.lines]
+
+
+def test_commits_overwrite_room_that_was_written_ahead_and_sealing_cuts_it_off(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    (path,) = data.tmp.iterdir()
+    spool.append([SHARE])
+    with_room = path.stat().st_size
+    assert with_room == spool.end + FIRST_ROOM_BYTES
+    for _ in range(99):
+        spool.append([SHARE])
+    assert path.stat().st_size == with_room
+    assert lines_in(path) == [SHARE.lines] * 100
+    sealed = spool.seal(data)
+    assert sealed.stat().st_size == spool.end
+    assert lines_in(sealed) == [SHARE.lines] * 100
+
+
+def test_room_grows_with_the_spool_and_never_over_its_bound(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    (path,) = data.tmp.iterdir()
+    noise = Share(tenant="acme~prod", start_at=120, records=1, lines=random.Random(1).randbytes(300_000))
+    for _ in range(12):
+        spool.append([noise])
+        assert path.stat().st_size - spool.end <= min(max(FIRST_ROOM_BYTES, spool.end), MAX_ROOM_BYTES)
+    spool.seal(data)
+
+
+def test_a_spool_whose_process_died_is_whole_and_its_room_no_damage(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    (path,) = data.tmp.iterdir()
+    spool.append([SHARE])
+    spool.close()
+    with SegmentReader.open(path) as reader:
+        assert [reader.read(entry) for entry in reader.entries()] == [SHARE.lines]
+        assert (reader.damage, reader.torn_bytes) == ([], 0)
+
+
+def test_a_disk_without_space_for_room_still_takes_what_fits(data, monkeypatch):
+    pwrite = os.pwrite
+
+    def no_zeros(descriptor, content, offset):
+        if not any(content):
+            raise OSError(errno.ENOSPC, "no room today")
+        return pwrite(descriptor, content, offset)
+
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    monkeypatch.setattr(os, "pwrite", no_zeros)
+    for _ in range(3):
+        spool.append([SHARE])
+    assert lines_in(spool.seal(data)) == [SHARE.lines] * 3
+
+
+def test_no_room_is_written_where_commits_are_not_synced(data):
+    spool = OpenSpool.create(data, header, lambda _: None, has_room=False)
+    (path,) = data.tmp.iterdir()
+    spool.append([SHARE])
+    assert path.stat().st_size == spool.end
+
+
+def test_what_failed_is_cut_off_with_the_room_behind_it(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    (path,) = data.tmp.iterdir()
+    spool.append([SHARE])
+    spool._sync = fail
+    with pytest.raises(OSError, match="no sync today"):
+        spool.append([REFUSED])
+    spool.cut_back()
+    assert path.stat().st_size == spool.end
+    assert b"refused" not in path.read_bytes()
 
 
 def test_a_spool_that_cannot_be_created_leaves_nothing_behind(data, monkeypatch):

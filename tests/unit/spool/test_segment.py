@@ -1,5 +1,7 @@
 """The format of a spool: what was committed is read back, and damage is told from a torn write."""
 
+import random
+
 import pytest
 from isal import isal_zlib
 
@@ -102,7 +104,8 @@ def test_a_spool_cut_at_any_byte_keeps_every_whole_group_and_counts_the_torn_res
         whole = [group for group, end in zip(GROUPS, borders[1:], strict=True) if end <= cut]
         shares, damage, torn = read_all(write(content[:cut]))
         assert (shares, damage) == (flat(whole), [])
-        assert torn == cut - max(border for border in borders if border <= cut)
+        last = max(border for border in borders if border <= cut)
+        assert torn == len(content[last:cut].rstrip(b"\0")), "zeros are room that was not used"
 
 
 def test_a_flipped_bit_loses_only_its_own_group_and_never_invents_a_record(write):
@@ -125,6 +128,45 @@ def test_a_damaged_last_group_is_corrupt_and_not_torn(write):
     _, damage, torn = read_all(write(bytes(content)))
     assert torn == 0
     assert damage[0].offset == frame_borders()[-2]
+
+
+ROOM = bytes(5000)
+NOISE = Share(tenant="acme~prod", start_at=120, records=1, lines=random.Random(1).randbytes(5000))
+"""It does not compress, so its frame fills ten sectors."""
+
+
+def test_room_that_was_not_used_is_neither_torn_nor_damaged(write):
+    for content in (spool_bytes(), format_header(HEADER)):
+        expected = read_all(write(content))
+        path = write(content + ROOM)
+        assert read_all(path) == expected
+        with SegmentReader.open(path) as reader:
+            assert reader.header == HEADER
+    assert count_records(write(spool_bytes() + ROOM)) == count_records(write(spool_bytes()))
+
+
+def test_a_last_frame_of_which_any_sector_is_missing_in_the_room_is_torn(write):
+    groups = [*GROUPS, [NOISE]]
+    content, start = spool_bytes(groups), frame_borders(groups)[-2]
+    for sector in range(start // 512, len(content) // 512 + 1):
+        torn_write = bytearray(content + ROOM)
+        low, high = max(sector * 512, start), min(sector * 512 + 512, len(content))
+        torn_write[low:high] = bytes(high - low)
+        shares, damage, torn = read_all(write(bytes(torn_write)))
+        assert shares == flat(GROUPS)
+        assert damage == [], sector
+        assert torn > 0
+
+
+def test_a_damaged_last_group_is_corrupt_also_with_room_behind_it(write):
+    groups = [*GROUPS, [NOISE]]
+    content, start = spool_bytes(groups), frame_borders(groups)[-2]
+    for byte in range(start + frame.HEAD_BYTES, len(content), 97):
+        damaged = bytearray(content + ROOM)
+        damaged[byte] ^= 1
+        _, damage, torn = read_all(write(bytes(damaged)))
+        assert torn == 0
+        assert [d.offset for d in damage] == [start]
 
 
 def test_a_group_that_vanished_is_damage(write):
