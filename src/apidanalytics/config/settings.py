@@ -193,7 +193,7 @@ class Settings:
         "apidanalytics_collection_interval", kinds.duration(1, _DAY, whole=True), 120.0, "time that one bucket covers"
     )
     spool_max_bytes: int = default(
-        "apidanalytics_spool_max_bytes", kinds.size(), 256 * _MIB, "a spool of this size is sealed early"
+        "apidanalytics_spool_max_bytes", kinds.size(), 1024 * _MIB, "a spool of this size is sealed early"
     )
     max_file_bytes: int = default(
         "apidanalytics_max_file_bytes", kinds.size(), 512 * _MIB, "records in one file; above it another one begins"
