@@ -1,6 +1,9 @@
 """The service under load: its cost from the first byte to the object in the lake."""
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from typing import Any
 
 from benchmarks import processes, scopes, wrk
 from benchmarks.results import Cost
-from benchmarks.yardsticks import free_port
+from benchmarks.yardsticks import ROOT, free_port
 from tests.harness import ServiceProcess, wait_until
 
 INTERVAL_SECONDS = 5
@@ -40,8 +43,16 @@ def prepared(folder: Path, **settings: Any) -> Iterator[ServiceProcess]:
         "apidanalytics_collection_interval": INTERVAL_SECONDS,
         **settings,
     }
-    with ServiceProcess(settings) as service:
+    with ServiceProcess(settings, environment=_with_bytecode(folder.parent)) as service:
         yield service
+
+
+def _with_bytecode(below: Path) -> dict[str, str]:
+    """Let the service find its modules compiled, as every installation does, whatever the caller's environment."""
+    environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(below / "bytecode")}
+    command = [sys.executable, "-m", "compileall", "-q", str(ROOT / "src")]
+    subprocess.run(command, env={**os.environ, **environment}, check=True)
+    return environment
 
 
 def measure(load: wrk.Load, below: Path, *, interval_seconds: int | None = None) -> Cost:

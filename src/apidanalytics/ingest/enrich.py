@@ -35,6 +35,8 @@ _BLANKS: Final = (b"null", b'""')
 class Tails(dict[str | None, bytes]):
     """The tails of one tenant's records that have the same of our members, by ``client_id``; made when asked for."""
 
+    __slots__ = ("_count", "_make")
+
     def __init__(self, make: Callable[[str | None], bytes], count: Callable[[], None]) -> None:
         super().__init__()
         self._make = make

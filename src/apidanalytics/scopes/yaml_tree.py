@@ -4,6 +4,7 @@ Read from the parser's events, not composed by the library: that recurses, and 1
 stack of the process.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -70,6 +71,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._events = yaml.parse(text, Loader=_LOADER)
         self._depth = 0
+        self._line = 0
 
     def document(self) -> Node:
         root: Node | None = None
@@ -84,7 +86,7 @@ class _Reader:
 
     def _node(self, event: yaml.Event) -> Node:
         if isinstance(event, yaml.ScalarEvent):
-            return Scalar(_line(event), _kind(event), event.value)
+            return self._scalar(event, event.value)
         if isinstance(event, yaml.AliasEvent):
             _refuse(event, "aliases (*name) are not understood here")
         self._depth += 1
@@ -93,6 +95,18 @@ class _Reader:
         node = self._listing(event) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(event)
         self._depth -= 1
         return node
+
+    def _scalar(self, event: yaml.ScalarEvent, text: str) -> Scalar:
+        line = _line(event)
+        if line != self._line:
+            self._line = line
+        return Scalar(self._line, _kind(event), text)  # one number for all values of a line: there are many of them
+
+    def _name(self, event: yaml.Event) -> Node:
+        """Return the name of a member; there are few of them, so all that are the same share one text."""
+        return (
+            self._scalar(event, sys.intern(event.value)) if isinstance(event, yaml.ScalarEvent) else self._node(event)
+        )
 
     def _listing(self, start: yaml.Event) -> Listing:
         items: list[Node] = []
@@ -103,7 +117,7 @@ class _Reader:
     def _mapping(self, start: yaml.Event) -> Mapping:
         members: list[tuple[Node, Node]] = []
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            members.append((self._node(event), self._node(next(self._events))))
+            members.append((self._name(event), self._node(next(self._events))))
         return Mapping(_line(start), members)
 
 
@@ -111,7 +125,7 @@ def _kind(event: yaml.ScalarEvent) -> str:
     tag = event.tag
     if tag in (None, "!"):
         tag = _resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
-    return str(tag).removeprefix(_TAG) if str(tag).startswith(_TAG) else "a value with a tag"
+    return sys.intern(str(tag).removeprefix(_TAG)) if str(tag).startswith(_TAG) else "a value with a tag"
 
 
 def _line(event: yaml.Event) -> int:
