@@ -1,1 +1,1 @@
-"""Stage 2, in the workers: batches made durable by group commit, in append-only files."""
+"""Stage 2, in the workers: batches made durable by group commit, in files written from end to end."""
