@@ -4,7 +4,6 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
@@ -28,14 +27,11 @@ from apidanalytics.spool.frame import (
     parse_claims,
     parse_table,
 )
+from apidanalytics.spool.tail import end_of_content, is_all_there
 
 _PIECE: Final = 1 << 20
 _WINDOW: Final = 1 << 18
 _GROUPS: Final = (GROUP, KEYED)
-_SECTOR: Final = 512
-"""What a disk writes whole or not at all."""
-_LAST_ZEROS: Final = 4
-"""So many zeros a frame may end with: those of a zlib stream's checksum."""
 _InflateError: Final = cast(type[Exception], isal_zlib.error)
 
 
@@ -188,7 +184,7 @@ class SegmentReader:
 
     def _frames(self) -> Iterator[Frame]:
         position = sequence = 0
-        self._end = self._end_of_content()
+        self._end = end_of_content(self._read, self._size)
         while position < self._end:
             frame = self._good_frame(position)
             if frame is None:
@@ -204,35 +200,13 @@ class SegmentReader:
             yield frame
             position, sequence = frame.end, frame.sequence + 1
 
-    def _end_of_content(self) -> int:
-        """Return the offset behind the last byte that is not zero."""
-        end = self._size
-        while end > 0:
-            start = max(end - _WINDOW, 0)
-            content = self._read(start, end - start).rstrip(b"\0")
-            if content:
-                return start + len(content)
-            end = start
-        return 0
-
     def _note_tail(self, position: int) -> None:
         """Tell a torn last write from a last frame that is all there, but not as it was written."""
         length = self._end - position
-        if self._is_all_there(position):
+        if is_all_there(self._scan, position, self._end, self._size):
             self.damage.append(Damage(offset=position, length=length, reason="checksum does not match"))
         else:
             self.torn_bytes = length
-
-    def _is_all_there(self, position: int) -> bool:
-        """Return whether a frame fills the file up to its end, without a sector that was never written."""
-        head = self._scan(position, HEAD_BYTES)
-        if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
-            return False
-        end = position + HEAD_BYTES + int(HEAD.unpack_from(head)[2])
-        if not end - _LAST_ZEROS <= self._end <= end <= self._size:
-            return False
-        borders = [position, *range(position - position % _SECTOR + _SECTOR, end - _LAST_ZEROS, _SECTOR), end]
-        return all(self._scan(start, stop - start).strip(b"\0") for start, stop in pairwise(borders))
 
     def _good_frame(self, position: int) -> Frame | None:
         """Return the frame at this position if it is whole and its checksum is right."""
