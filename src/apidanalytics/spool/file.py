@@ -139,7 +139,8 @@ class OpenSpool:
             durable.remove(self._path)
             self.close()
             return None
-        os.ftruncate(self._descriptor, self.end)  # the room that was not used
+        with suppress(OSError):  # room that was not used does no harm
+            os.ftruncate(self._descriptor, self.end)
         os.fsync(self._descriptor)
         target = data.sealed / self._path.name
         try:

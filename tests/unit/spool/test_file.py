@@ -109,6 +109,15 @@ def test_room_grows_with_the_spool_and_never_over_its_bound(data):
     spool.seal(data)
 
 
+def test_a_spool_whose_room_cannot_be_cut_off_is_sealed_with_it(data, monkeypatch):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool.append([SHARE])
+    monkeypatch.setattr(os, "ftruncate", lambda *_: fail(0))
+    sealed = spool.seal(data)
+    assert sealed.stat().st_size == spool.end + FIRST_ROOM_BYTES
+    assert lines_in(sealed) == [SHARE.lines]
+
+
 def test_a_spool_whose_process_died_is_whole_and_its_room_no_damage(data):
     spool = OpenSpool.create(data, header, os.fdatasync)
     (path,) = data.tmp.iterdir()
