@@ -26,8 +26,9 @@ def traced(require_tool, start_quick, tmp_path):
     strace = require_tool("strace")
 
     def trace(durability, environment=None):
+        # Long enough that no spool is sealed meanwhile: that syncs it, and may do so between a write and its answer.
         service = start_quick(
-            apidanalytics_durability=durability, apidanalytics_collection_interval=2, environment=environment
+            apidanalytics_durability=durability, apidanalytics_collection_interval=3600, environment=environment
         )
         output = tmp_path / "trace"
         (worker,) = children(service.pid)

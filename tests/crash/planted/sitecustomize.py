@@ -61,6 +61,7 @@ def failed_commit_not_cut_back():
 
     def leave(self):
         self._empty = False  # or else a spool with nothing but the failed group would go
+        self.end = os.fstat(self._descriptor).st_size  # or else sealing would cut it off
 
     OpenSpool.cut_back = leave
 
