@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.harness import ServiceProcess
+
+# A slow machine is no fault of the code: a test of properties has the time limit that every test has.
+hypothesis.settings.register_profile("project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("project")
 
 _SERVICES = pytest.StashKey[list[ServiceProcess]]()
 _LOG_LINES_SHOWN = 200
