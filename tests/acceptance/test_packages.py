@@ -3,6 +3,7 @@
 No image is built and no cluster is asked here; what stands in for them is named by each test.
 """
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -189,3 +190,33 @@ def test_the_image_s_steps_make_a_program_that_runs_by_itself(tmp_path, data_dir
         service.start()
         assert service.post("testid", [{"client_received_start_timestamp": 1700000000000}])[0] == 200
         assert service.terminate() == 0
+
+
+# -- compose
+
+
+def test_the_compose_file_is_what_its_specification_says_and_mounts_what_is_there():
+    run(installed("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml")
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    mounts = [mount.split(":") for service in compose["services"].values() for mount in service.get("volumes", ())]
+    assert {source for source, *_ in mounts if not source.startswith(".")} == compose["volumes"].keys()
+    files = [source for source, *_ in mounts if source.startswith(".")]
+    assert [file for file in files if not (DEPLOY / file).exists()] == []
+
+
+def test_the_collector_and_the_collection_service_of_the_compose_file_agree(tmp_path):
+    """Its settings and its file are good, and the token of the one opens the other."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    secret = DEPLOY / "compose/collector.token"
+    environment = compose["collector"]["environment"] | {
+        "APID_LOCAL_STORAGE_PATH": str(tmp_path),
+        "APID_APIGEESYNC_BEARER_TOKEN_FILE": str(secret),
+        "APID_APIDANALYTICS_SCOPES_FILE": str(ROOT / "examples/scopes.yaml"),
+        "PYTHONPATH": str(ROOT / "src"),
+    }
+    run(sys.executable, "-m", "apidanalytics", "check-config", env=environment, cwd=tmp_path)
+    text = (DEPLOY / "compose/collection.yaml").read_text().replace("/var/lib/apidanalytics", str(tmp_path))
+    (tmp_path / "collection.yaml").write_text(text)
+    run(sys.executable, "-m", "apidanalytics", "collection", "--check", cwd=tmp_path, env=environment)
+    (token,) = yaml.safe_load(text)["tokens"]
+    assert token["hash"] == "sha256:" + hashlib.sha256(secret.read_bytes().strip()).hexdigest()
