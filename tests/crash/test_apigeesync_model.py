@@ -12,10 +12,9 @@ import pytest
 
 from tests.apigeesync import faults
 from tests.apigeesync.accounts import APP, DEVELOPER, MAPPER, PRODUCT, SCOPE
-from tests.apigeesync.database import Database, Transaction
+from tests.apigeesync.database import FIRST_LSN, Database, Transaction
 from tests.apigeesync.oracle import oracle
 from tests.apigeesync.tables import SELECTOR
-from tests.harness import wait_until
 from tests.integration.synced import TOO_OLD, Following, collecting
 
 SCOPES = [f"scope{number}" for number in range(6)]
@@ -77,7 +76,7 @@ class Upstream:
                 (DEVELOPER, {"username": self._text(), "email": self._pick([self._text(), None, ""])}),
             ]
         )
-        selector = tenant if self._chance.random() < 0.9 else "foreign"
+        selector = tenant if self._chance.random() < 0.8 else "foreign"
         return self._put(
             transaction, table, (tenant, self._pick(IDS)), {**values, SELECTOR: selector}, ("tenant_id", "id")
         )
@@ -129,12 +128,12 @@ def act(following: Following, chance: random.Random) -> str:
 
 def reset(following: Following) -> None:
     """Lose the log while it is followed to its end. (What is lost unseen can hide behind equal sequences, for ever.)"""
+    if following.database.last_sequence[0] < FIRST_LSN:
+        return  # once is enough, see Following.reset
     following.faults.clear()
     following.wake()
     following.wait_polling()
-    snapshots = len(following.asked("data"))
-    following.database.reset()
-    wait_until(lambda: len(following.asked("data")) > snapshots, what="a snapshot is taken after the reset")
+    following.reset()
     following.wait_polling()
 
 

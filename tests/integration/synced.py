@@ -13,6 +13,7 @@ from tests.apigeesync import faults
 from tests.apigeesync.accounts import APP, add_key, add_scope, example_database
 from tests.apigeesync.changes import parse_sequence
 from tests.apigeesync.collector import Collector, Known
+from tests.apigeesync.database import FIRST_LSN
 from tests.apigeesync.faults import Fault
 from tests.apigeesync.server import InThread, Request, StandIn
 from tests.harness import wait_until
@@ -89,6 +90,25 @@ class Following:
         before = len(self.asked("data"))
         self.then("changes", TOO_OLD)
         wait_until(lambda: len(self.asked("data")) > before, what="a snapshot is asked for")
+
+    def reset(self, just_before: Callable[[], object] = lambda: None) -> None:
+        """Let the change server lose its log, and wait until a snapshot is asked for.
+
+        What happens just before is in no answer. A request that comes after the loss waits for a change, as at a real
+        server: one comes again and again. It must not be done twice: what the client is at has to be beyond all
+        sequences that are counted from 0.
+        """
+        assert self.database.last_sequence[0] >= FIRST_LSN, "it was reset before"
+        snapshots = len(self.asked("data"))
+        with self.database.lock:
+            just_before()
+            self.database.reset()
+
+        def is_noticed() -> bool:
+            self.wake()
+            return len(self.asked("data")) > snapshots
+
+        wait_until(is_noticed, pause_seconds=0.1, what="a snapshot is asked for after the reset")
 
     def settle(self) -> None:
         """Let all go well again, also for the request that waits already, and wait until that shows."""

@@ -356,9 +356,7 @@ def test_a_change_server_that_was_reset_is_followed_from_a_new_snapshot(followin
     account = following.new_account()
     following.wait_in_step()
     following.wait_polling()
-    with following.database.lock:
-        following.new_key(account, "lost", product="lost")
-        following.database.reset()
+    following.reset(just_before=lambda: following.new_key(account, "lost", product="lost"))
     following.wait_in_step("lost")
     following.new_key(account, "next", product="next")
     following.wait_in_step("lost", "next")
