@@ -77,7 +77,9 @@ class World:
         return newest(self.data.tmp if is_open else self.data.sealed)
 
     def pack(self, path: Path) -> None:
-        Packer(self.data, self.ledger, SegmentReader.open, clock=self.clock, fallback=header).pack(path)
+        Packer(
+            self.data, self.ledger, SegmentReader.open, clock=self.clock, fallback=header, spool_goes=lambda *_: None
+        ).pack(path)
 
     def upload(self) -> None:
         """Deliver everything that is staged."""
