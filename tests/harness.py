@@ -70,7 +70,9 @@ class ServiceProcess:
         command: tuple[str, ...] = (),
     ) -> None:
         """``command`` is what is run instead, when the service is not started by hand."""
-        self.settings = {key: _as_text(value) for key, value in settings.items()}
+        # Services of several tests run at once, and only those that look at it need the administration address.
+        defaults = {"apidanalytics_admin_listen": "off"}
+        self.settings = {key: _as_text(value) for key, value in {**defaults, **settings}.items()}
         self.environment = dict(environment or {})
         self.directory = Path(self.settings["local_storage_path"])
         self._command = command or (*wrapper, sys.executable, "-m", "apidanalytics", *arguments)

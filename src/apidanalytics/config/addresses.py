@@ -1,7 +1,7 @@
 """Where to listen, and where to call: the forms of addresses that a setting may have."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -47,6 +47,19 @@ def parse_host(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError("not a host")
     return text
+
+
+def is_loopback(listen: str) -> bool:
+    """Tell whether what listens there (``off``: nothing) can be reached from this machine only."""
+    if listen == "off" or listen.startswith("unix:"):
+        return True
+    host, _, _ = listen.rpartition(":")
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False  # a name, which may mean anything, or every interface
 
 
 def parse_base_url(text: str) -> str:

@@ -4,9 +4,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from apidanalytics.config import addresses
 from apidanalytics.config.sources import printable
 
-_TOGETHER: Final = (("api_tls_cert", "api_tls_key"), ("configfwdproxy_url", "configfwdproxy_port"))
+_TOGETHER: Final = (
+    ("api_tls_cert", "api_tls_key"),
+    ("apidanalytics_admin_tls_cert", "apidanalytics_admin_tls_key"),
+    ("configfwdproxy_url", "configfwdproxy_port"),
+)
 _APART: Final = (
     ("apidanalytics_scopes_file", "apidanalytics_scopes_database"),
     ("apigeesync_bearer_token", "apigeesync_bearer_token_file"),
@@ -21,10 +26,24 @@ _SYNC: Final = (
 )
 _SYNC_TOO: Final = ("apigeesync_proxy_server_base", "apigeesync_cluster_id")
 """Needed with those, but alone they mean nothing: a configuration of apid may have them."""
-_NEEDS: Final = (("configfwdproxy_user", "configfwdproxy_url"), ("configfwdproxy_passwd", "configfwdproxy_user"))
+_NEEDS: Final = (
+    ("configfwdproxy_user", "configfwdproxy_url"),
+    ("configfwdproxy_passwd", "configfwdproxy_user"),
+    ("apidanalytics_admin_client_ca", "apidanalytics_admin_tls_cert"),
+)
 _AT_LEAST: Final = (("apidanalytics_max_payload_bytes", "apidanalytics_max_body_bytes"),)
 # Only what the start itself needs. A token or scope data may come later, and until then batches are still kept.
-_READ_AT_START: Final = ("api_tls_cert", "api_tls_key", "apidanalytics_ca_bundle")
+_READ_AT_START: Final = (
+    "api_tls_cert",
+    "api_tls_key",
+    "apidanalytics_ca_bundle",
+    "apidanalytics_admin_token_file",
+    "apidanalytics_admin_tls_cert",
+    "apidanalytics_admin_tls_key",
+    "apidanalytics_admin_client_ca",
+)
+_ADMIN_LISTEN: Final = "apidanalytics_admin_listen"
+_ADMIN_GUARDS: Final = ("apidanalytics_admin_token_file", "apidanalytics_admin_client_ca")
 
 
 def contradictions(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:
@@ -49,6 +68,18 @@ def contradictions(values: Mapping[str, Any], shown: Mapping[str, str]) -> Itera
     for one, other in _pairs(_AT_LEAST, values):
         if values[one] < values[other]:
             yield f"{one}: {shown[one]} should be at least {other}: {shown[other]}"
+    yield from _unguarded(values, shown)
+
+
+def _unguarded(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:
+    """Whoever reaches the administration address may pause uploads and read every tenant's name."""
+    listen = values.get(_ADMIN_LISTEN)
+    if listen is None or addresses.is_loopback(listen) or any(values.get(guard) is not None for guard in _ADMIN_GUARDS):
+        return
+    yield (
+        f"{_ADMIN_LISTEN}: {shown[_ADMIN_LISTEN]} can be reached from other machines: set {_ADMIN_GUARDS[0]},"
+        f" or {_ADMIN_GUARDS[1]} with a certificate, or listen on 127.0.0.1"
+    )
 
 
 def unreadable(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:

@@ -16,6 +16,8 @@ from apidanalytics.config import addresses, units
 T = TypeVar("T")
 
 TEN_YEARS: Final = 3650 * 86400.0
+OFF: Final = "off"
+"""Stands for a listener that is not wanted."""
 _TRUE: Final = frozenset({"true", "yes", "on", "t", "y", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "f", "n", "0"})
 _URL_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
@@ -36,6 +38,8 @@ class Kind(Generic[T]):
     """The value as text; ``parse`` reads it back."""
     unit: str = ""
     """What a bare number counts."""
+    takes_empty: bool = False
+    """Whether ``""``, in quotes in the file, is a value; otherwise it counts as not given."""
 
 
 def text(*, expected: str, form: str, name: str = "text") -> Kind[str]:
@@ -136,6 +140,10 @@ def _data_path(given: str) -> str:
     return given if given.isprintable() and not {"", ".", ".."} & set(names) else _wrong(given)
 
 
+def _listen_or_off(given: str) -> str:
+    return OFF if given.lower() in {"", OFF} else _listen(given, unix=False)
+
+
 def _listen(given: str, *, unix: bool) -> str:
     if isinstance(addresses.parse_listen(given), Path) and not unix:
         return _wrong(given)
@@ -168,6 +176,12 @@ LISTEN_TCP: Final = Kind(
     name="address",
     expected="an address such as 127.0.0.1:9000, [::1]:9000 or :9000 (every interface); port 0 is any free one",
     parse=partial(_listen, unix=False),
+)
+LISTEN_OR_OFF: Final = Kind(
+    name="address",
+    expected='an address such as 127.0.0.1:9001, [::1]:9001 or :9001 (every interface), or off (or "")',
+    parse=_listen_or_off,
+    takes_empty=True,
 )
 HOST: Final = Kind(
     name="host",

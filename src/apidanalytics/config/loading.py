@@ -80,7 +80,7 @@ def _resolve(given: Mapping[str, Given], *, embedded: bool) -> _Resolved:
     resolved = _Resolved()
     for row in SETTINGS:
         value = given.get(row.key)
-        if value is not None:
+        if value is not None and (row.kind.takes_empty or value.text is None or value.text.strip()):
             _read(row, value, resolved)
         elif row.required and not embedded:
             resolved.problems.append(f"Missing required config value: {row.key}")

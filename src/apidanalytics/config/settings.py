@@ -281,6 +281,33 @@ class Settings:
         "apidanalytics_worker_timeout", kinds.duration(1), 10.0, "a worker that is silent this long is replaced"
     )
 
+    # Administration
+    admin_listen: str = default(
+        "apidanalytics_admin_listen", kinds.LISTEN_OR_OFF, "127.0.0.1:9001", "status page, metrics and API; off: none"
+    )
+    admin_token_file: Path | None = optional(
+        "apidanalytics_admin_token_file", kinds.PATH, "file with the token that the administration address asks for"
+    )
+    admin_tls_cert: Path | None = optional(
+        "apidanalytics_admin_tls_cert", kinds.PATH, "its certificate chain (PEM): HTTPS, with the key"
+    )
+    admin_tls_key: Path | None = optional("apidanalytics_admin_tls_key", kinds.PATH, "private key (PEM) of it")
+    admin_client_ca: Path | None = optional(
+        "apidanalytics_admin_client_ca", kinds.PATH, "authorities (PEM) of the client certificates that it asks for"
+    )
+    metrics_tenants: int = default(
+        "apidanalytics_metrics_tenants",
+        kinds.integer(0, 10_000, unit="tenants"),
+        100,
+        "tenants with metrics of their own; 0: none",
+    )
+    otlp_endpoint: str | None = optional(
+        "apidanalytics_otlp_endpoint", kinds.BASE_URL, "base URL of an OpenTelemetry collector (OTLP over HTTP)"
+    )
+    otlp_interval: float = default(
+        "apidanalytics_otlp_interval", kinds.duration(1), 60.0, "metrics are sent there this often"
+    )
+
     origins: dict[str, str] = field(default_factory=dict, repr=False)
     """Where the value of each key came from; a key that is not listed has its default."""
 

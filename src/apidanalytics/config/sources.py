@@ -177,6 +177,7 @@ def _values(root: yaml.MappingNode, path: Path) -> Iterator[Given]:
         if value.tag == _NULL:
             continue
         text = value.value if isinstance(value, yaml.ScalarNode) else None
-        if text is None or text.strip():
+        is_quoted = isinstance(value, yaml.ScalarNode) and value.style is not None
+        if text is None or text.strip() or is_quoted:
             line = value.start_mark.line + 1
             yield Given(key=key.value.lower(), text=text, origin=f"file {printable(str(path))}", line=line)

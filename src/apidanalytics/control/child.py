@@ -76,3 +76,13 @@ class Child:
         if self._popen is not None:
             self._popen.returncode = self.status  # or it would warn that the child was never waited for
         return self.status
+
+
+def describe_end(status: int) -> str:
+    """Return how a process ended, in words, from its exit status."""
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"

@@ -47,6 +47,8 @@ class Handover:
     """How many agents this process has been before."""
     last_change: dict[str, Any] | None = None
     """What the last reload or upgrade was, and how it went; for the status."""
+    counters: dict[str, Any] = field(default_factory=dict)
+    """What all workers counted so far; the metrics go on from there."""
 
     @classmethod
     def of_this_process(cls, environment: MutableMapping[str, str]) -> Self:
@@ -73,6 +75,7 @@ class Handover:
             workers=[(worker.child.pid, worker.pipe.fileno()) for worker in self.workers],
             generation=self.generation,
             last_change=self.last_change,
+            counters=self.counters,
         )
         for number in (written.lock, *written.sockets, *(pipe for _, pipe in written.workers)):
             if number >= 0:
@@ -111,6 +114,7 @@ class Handover:
             workers=[FormerWorker(child=Child(pid), pipe=_adopt(pipe)) for pid, pipe in written.workers],
             generation=written.generation,
             last_change=written.last_change,
+            counters=written.counters,
         )
 
 
@@ -124,6 +128,7 @@ class _Written(msgspec.Struct):
     workers: list[tuple[int, int]] = []
     generation: int = 0
     last_change: dict[str, Any] | None = None
+    counters: dict[str, Any] = {}
 
 
 def _adopt(number: int) -> socket.socket:

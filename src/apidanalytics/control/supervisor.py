@@ -11,11 +11,10 @@ unless that takes over a second and others live to serve its share.
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -23,9 +22,10 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.control.channel import Channel, Message
-from apidanalytics.control.child import Child
+from apidanalytics.control.child import Child, describe_end
 from apidanalytics.control.handover import FormerWorker
 from apidanalytics.control.sockets import Listeners
+from apidanalytics.control.tally import Counters, added, total
 
 log = structlog.get_logger()
 
@@ -67,6 +67,10 @@ class _Worker:
     spawned_at: float = 0.0
     heard_at: float = 0.0
     report: Mapping[str, Any] | None = None
+    counters: Counters = field(default_factory=dict)
+    """Of the present process, as it reported them last."""
+    past_counters: Counters = field(default_factory=dict)
+    """The sum of all former processes."""
 
     @property
     def pid(self) -> int | None:
@@ -87,8 +91,9 @@ class Supervisor:
         greeting: Callable[[int], Sequence[Message]],
         on_message: Callable[[Message], None],
         on_death: Callable[[], None],
+        on_event: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
-        """Take what is needed: ``greeting`` gives the first messages to a new worker of this index."""
+        """``greeting`` gives the first messages to a new worker of this index; ``on_event`` hears what workers log."""
         self._command = command
         self._listeners = listeners
         self._timeout_seconds = timeout_seconds
@@ -96,6 +101,7 @@ class Supervisor:
         self._greeting = greeting
         self._on_message = on_message
         self._on_death = on_death
+        self._on_event = on_event
         self._workers = [_Worker(index) for index in range(count)]
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -138,6 +144,10 @@ class Supervisor:
             }
             for worker in self._workers
         ]
+
+    def counters(self) -> dict[str, Any]:
+        """Return the sum of what all workers counted, those that are gone too."""
+        return total(part for worker in self._workers for part in (worker.past_counters, worker.counters))
 
     @property
     def is_serving(self) -> bool:
@@ -216,6 +226,8 @@ class Supervisor:
         finally:
             worker.state = WorkerState.DOWN
             worker.report = None
+            worker.past_counters = added(worker.past_counters, worker.counters)
+            worker.counters = {}
             if worker.channel is not None:
                 worker.channel.close()
                 worker.channel = None
@@ -238,7 +250,7 @@ class Supervisor:
             "worker.died",
             worker=worker.index,
             worker_pid=worker.pid,
-            how=_describe(status),
+            how=describe_end(status),
             restarts=worker.restarts,
             hint="replaced; what it acknowledged is in its spool",
         )
@@ -248,7 +260,7 @@ class Supervisor:
     def _hear(self, worker: _Worker, message: Message) -> None:
         worker.heard_at = self._clock.monotonic()
         if message["type"] == "heartbeat":
-            worker.report = message["report"]
+            self._take_report(worker, message["report"])
             if worker.state is WorkerState.STARTING:
                 worker.state = WorkerState.RUNNING
                 log.info(
@@ -256,6 +268,12 @@ class Supervisor:
                 )
             return
         self._on_message(message)
+
+    def _take_report(self, worker: _Worker, report: dict[str, Any]) -> None:
+        worker.counters = report.pop("counters", {})
+        for event in report.pop("events", ()):
+            self._on_event(event)
+        worker.report = report
 
     async def _watch(self) -> None:
         """Kill a worker that has not been heard of for too long; its keeper then replaces it."""
@@ -269,15 +287,6 @@ class Supervisor:
                 worker.heard_at = now
                 if worker.process is not None:
                     worker.process.kill()
-
-
-def _describe(status: int) -> str:
-    if status >= 0:
-        return f"exit code {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"
 
 
 def worker_command() -> list[str]:

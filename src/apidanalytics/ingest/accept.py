@@ -5,7 +5,7 @@ once unzipped) is unzipped in a thread and read in steps, one at a time in a wor
 """
 
 import asyncio
-from collections import Counter
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ import structlog
 
 from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.busy import busy_answers
+from apidanalytics.ingest.counters import Counters
 from apidanalytics.ingest.entrance import Entrance
 from apidanalytics.ingest.http import Exchange, Response
 from apidanalytics.ingest.inflate import inflate
@@ -69,20 +70,6 @@ class AcceptOptions:
     overload_status: int = 503
     """Of ``OVERLOADED`` and ``STORAGE_UNAVAILABLE``; 500 for a client that retries nothing else."""
     payload: PayloadOptions = field(default_factory=PayloadOptions)
-
-
-@dataclass(slots=True)
-class Counters:
-    """What this worker has answered since it started."""
-
-    requests: Counter[tuple[int, str]] = field(default_factory=Counter)
-    """By status and errorCode (``""`` for none). Status 0: closed without an answer."""
-    records: int = 0
-    """Of batches answered with 200."""
-    bytes: int = 0
-    """Of their lines."""
-    replayed: int = 0
-    """Batches answered 200 because they were stored before, under the same ``Idempotency-Key``."""
 
 
 class Acceptor:
@@ -233,6 +220,7 @@ class Acceptor:
         if outcome is Outcome.COMMITTED:
             self.counters.records += batch.records
             self.counters.bytes += len(batch.lines)
+            self.counters.seconds.observe(time.time() - exchange.arrived_at)
             self._answer(exchange, _OK)
         elif outcome is Outcome.UNAVAILABLE:
             self.say_busy(exchange, ErrorCode.STORAGE_UNAVAILABLE)

@@ -1,10 +1,21 @@
 """Trouble that lasts is said once, with its reason, and its end is said too."""
 
+import time
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 _log: Final = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lasting:
+    """Trouble that has not ended yet."""
+
+    reason: str
+    since: float
+    """Unix time."""
 
 
 class Trouble:
@@ -14,11 +25,18 @@ class Trouble:
         self._event = event
         self._hint = hint
         self._reason = ""
+        self._since = 0.0
+
+    @property
+    def now(self) -> "Lasting | None":
+        """What goes wrong at present."""
+        return Lasting(reason=self._reason, since=self._since) if self._reason else None
 
     def begin(self, reason: str, **fields: object) -> None:
         """Say that it goes wrong, unless just that was said last."""
         if reason == self._reason:
             return
+        self._since = self._since if self._reason else time.time()
         self._reason = reason
         _log.warning(f"{self._event}_failed", reason=reason, hint=self._hint, **fields)
 

@@ -19,7 +19,7 @@ from apidanalytics.scopes.compile import count
 from apidanalytics.scopes.findings import FindingsLog
 from apidanalytics.scopes.source import Published, SourceError
 from apidanalytics.scopes.tenants import Findings
-from apidanalytics.scopes.trouble import Trouble
+from apidanalytics.scopes.trouble import Lasting, Trouble
 from apidanalytics.scopes.versions import Versions
 
 SETTLED_SECONDS: Final = 0.2
@@ -128,6 +128,11 @@ class WatchedFile:
 
     def __repr__(self) -> str:
         return f"<WatchedFile {self._form.path} published={self._published and self._published.version}>"
+
+    @property
+    def trouble(self) -> Lasting | None:
+        """Why the file cannot be read now."""
+        return self._trouble.now
 
     def poll(self) -> Published | None:
         """Return the new version if the file says something new."""

@@ -1,7 +1,6 @@
 """The agent: every part but ingest, joined, and started and stopped as a list."""
 
 import asyncio
-import random
 import secrets
 from typing import Final
 
@@ -13,22 +12,20 @@ from apidanalytics.config import Settings
 from apidanalytics.control.channel import Message
 from apidanalytics.control.handover import Handover
 from apidanalytics.control.lock import DataDirectoryLock
-from apidanalytics.control.server import Answer, ControlServer, Request
 from apidanalytics.idempotency.settler import Settler
 from apidanalytics.layout import format_tenant
 from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.source import Published
-from apidanalytics.service import failed
-from apidanalytics.service.agent import Agent, AgentState, Step, wait_until
-from apidanalytics.service.changing import Changing, Kind
+from apidanalytics.service.administration import Administration
+from apidanalytics.service.agent import Agent, Step, wait_until
+from apidanalytics.service.changing import Changing
 from apidanalytics.service.crew import Crew
 from apidanalytics.service.disk import DiskKeeper
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.keep_disk import disk_keeper
 from apidanalytics.service.keys import settler, sweep_and_settle
-from apidanalytics.service.overview import count_all, running_status
 from apidanalytics.service.packing import Packing
 from apidanalytics.service.parts import (
     OnReady,
@@ -40,11 +37,13 @@ from apidanalytics.service.parts import (
     host_and_port,
     scopes_message,
     tenant_names,
-    upload_settings,
+    uploader,
 )
 from apidanalytics.service.scope_steps import ScopeSteps
 from apidanalytics.service.tls import server_tls
+from apidanalytics.service.watched import Watched
 from apidanalytics.spool.segment import SegmentReader
+from apidanalytics.telemetry.recent import Recent
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.token import FixedToken, TokenSource
@@ -64,16 +63,17 @@ class Service:
 
     _lock: DataDirectoryLock | None = None
     _ledger: Ledger
-    _control: ControlServer
+    _watched: Watched
+    _administration: Administration | None = None
     _endpoint: EmbeddedCollection | None = None
     _base_url: str
     _token: TokenSource
     _published: Published | None = None
     _exchanger: Exchanger
-    _uploader: Uploader
+    _uploader: Uploader | None = None
     _is_uploading = False
     _packing: Packing
-    _disk: DiskKeeper
+    _disk: DiskKeeper | None = None
     _keys: Settler
     _instance_id: str
 
@@ -85,13 +85,14 @@ class Service:
         on_ready: OnReady | None,
         handover: Handover,
         changing: Changing,
+        recent: Recent,
     ) -> None:
         self._settings = settings
         self._data = settings.data
         self._embedded = embedded
         self._on_ready = on_ready
         self._clock = SystemClock()
-        self._started_at = self._clock.now()
+        self._recent = recent
         self._handover = handover
         self._changing = changing
         self._strangers = Strangers()
@@ -99,11 +100,11 @@ class Service:
         self.agent = Agent(
             shutdown_seconds=settings.shutdown_timeout, clock=self._clock, is_successor=handover.lock is not None
         )
-        self._crew = Crew(settings, self.agent, handover, self._clock)
+        self._crew = Crew(settings, self.agent, handover, self._clock, recent.add)
         self.agent.steps = [
             Step(name="directory", start=self._start_directory, stop=self._stop_directory),
             Step(name="ledger", start=self._start_ledger, stop=self._stop_ledger),
-            Step(name="control", start=self._start_control, stop=self._stop_control),
+            Step(name="administration", start=self._start_administration, stop=self._stop_administration),
             Step(
                 name="token",
                 start=lambda: self._scopes.start_token(self._instance_id),
@@ -164,18 +165,13 @@ class Service:
     async def _start_upload(self) -> None:
         self._exchanger = exchanger(self._settings)
         await self._exchanger.open()
-        self._uploader = Uploader(
-            data=self._data,
-            ledger=self._ledger,
-            collection=collection_client(self._settings, self._base_url, self._exchanger, self._token, self._clock),
-            settings=upload_settings(self._settings),
-            clock=self._clock,
-            random=random.random,
-        )
+        client = collection_client(self._settings, self._base_url, self._exchanger, self._token, self._clock)
+        self._uploader = uploader(self._settings, self._ledger, client, self._watched.attempts, self._clock)
+        await self._uploader.pausing.load()
 
     async def _stop_upload(self, seconds: float) -> None:
         """Try one pass over what is staged, then let what is on its way finish."""
-        if not self._is_uploading:
+        if not self._is_uploading or self._uploader is None:
             await self._exchanger.aclose()
             return
         try:
@@ -187,6 +183,7 @@ class Service:
         await self._exchanger.aclose()
 
     async def _start_packing(self) -> None:
+        assert self._uploader is not None  # an earlier step
         recovery = Recovery(self._data, self._clock, self._strangers)
         self._keys = settler(self._settings)
         packer = Packer(
@@ -213,6 +210,7 @@ class Service:
         # Packing a backlog would take the cores from the workers that are starting, and batches come first.
         await wait_until(lambda: self._crew.is_serving, SERVING_FIRST_SECONDS)
         await self._packing.in_thread(adoption(self._data, self._ledger, self._clock, self._strangers).run)
+        assert self._uploader is not None
         self._is_uploading = True
         self.agent.spawn("upload", self._uploader.run())
         await self._packing.run()
@@ -226,6 +224,7 @@ class Service:
 
     async def _start_workers(self) -> None:
         self._crew.greeting = self._greeting
+        assert self._uploader is not None  # an earlier step
         self._disk = disk_keeper(self._settings, self._ledger, self._uploader, self._crew, self._clock)
         await self._crew.start(self._instance_id, self._packing.wake, self._disk.hear)
         self.agent.spawn("disk", self._disk.run())
@@ -253,36 +252,27 @@ class Service:
         on_ready(self._crew.url, EXAMPLE_SCOPE if self._embedded else None)
         await asyncio.Event().wait()
 
-    # What commands ask.
+    # Who looks at it.
 
-    async def _start_control(self) -> None:
-        self._control = ControlServer(self._data.control, self._answer)
-        await self._control.start()
-
-    async def _stop_control(self, _seconds: float) -> None:
-        await self._control.stop()
-
-    async def _answer(self, request: Request) -> Answer:
-        if self.agent.state is AgentState.STARTING:
-            return {"error": "the service is starting, and cannot say more yet"}
-        if request.get("command") in set(Kind):
-            return await self._changing.ask(self.agent, Kind(request["command"]))
-        if request.get("command") != "status":
-            return await failed.answer(request, self._ledger, self._uploader)
-        counted = await asyncio.to_thread(count_all, self._data, self._ledger)
-        status = running_status(
-            self.agent.state.value,
-            counted,
-            self._crew.status(),
-            self._uploader.state(),
-            ready=self._crew.is_serving,
-            api=self._crew.url,
-            data_directory=str(self._data.root),
-            started_at=self._started_at,
-            generation=self._handover.generation,
-            last_change=self._handover.last_change,
-            draining=self._crew.draining(),
-            disk=self._disk.status(),
-            scopes=self._scopes.status(self._published),
+    async def _start_administration(self) -> None:
+        self._watched = Watched(
+            settings=self._settings,
+            clock=self._clock,
+            started_at=self._clock.now(),
+            agent=self.agent,
+            handover=self._handover,
+            ledger=self._ledger,
+            recent=self._recent,
+            crew=self._crew,
+            scopes=self._scopes,
+            uploader=lambda: self._uploader,
+            disk=lambda: self._disk,
+            published=lambda: self._published,
+            admin_url=lambda: self._administration.url if self._administration else None,
         )
-        return {**status, "problems": [*status["problems"], *self._scopes.problems()]}
+        self._administration = await asyncio.to_thread(Administration, self._watched, self._changing)
+        await self._administration.start()
+
+    async def _stop_administration(self, _seconds: float) -> None:
+        if self._administration is not None:
+            await self._administration.stop()

@@ -7,9 +7,9 @@ import resource
 import secrets
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -28,9 +28,11 @@ from apidanalytics.service.keys import WriterAndDesk, key_desk
 from apidanalytics.service.room import disk_room, follow_room
 from apidanalytics.service.tls import server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
+from apidanalytics.service.worker_report import WorkerReport
 from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.spool.writer import SpoolWriter
 from apidanalytics.telemetry import logs
+from apidanalytics.telemetry.recent import Recent
 
 log = structlog.get_logger()
 
@@ -92,7 +94,8 @@ async def _serve(control: socket.socket, listening: Sequence[socket.socket]) -> 
 
 def _build(start: Message, listening: Sequence[socket.socket], channel: Channel) -> Worker:
     settings = Settings.from_json(start["settings"].encode())
-    logs.configure(level=settings.log_level, form=settings.log_format, process=f"worker-{start['index']}")
+    recent, name = Recent(), f"worker-{start['index']}"
+    logs.configure(level=settings.log_level, form=settings.log_format, process=name, recent=recent)
     clock = SystemClock()
     loop = asyncio.get_running_loop()
     owner = secrets.randbits(48) or 1
@@ -120,7 +123,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         start_draining=lambda: setattr(acceptor, "draining", True),
         load_scopes=feed.load,
         poll_scopes=feed.poll,
-        report=lambda: _report(acceptor, listener, writer, feed),
+        report=WorkerReport(acceptor, listener, writer, recent, scopes=lambda: (feed.version, feed.sequence)),
         follow=lambda message: follow_room(message, room, writer),
     )
 
@@ -167,23 +170,6 @@ class _ScopeFeed:
             refresh_interval=self._settings.cache_refresh_interval,
             clock=self._clock,
         )
-
-
-def _report(acceptor: Acceptor, listener: Listener, writer: SpoolWriter, feed: _ScopeFeed) -> Mapping[str, Any]:
-    counters = acceptor.counters
-    return {
-        "ready": feed.version is not None and writer.is_writable and not (acceptor.draining or acceptor.room.is_full),
-        "writable": writer.is_writable,
-        "taken": acceptor.room.taken,
-        "scopes": feed.version,
-        "sequence": feed.sequence,
-        "connections": listener.connections,
-        "requests": listener.requests,
-        "records": counters.records,
-        "bytes": counters.bytes,
-        "replayed": counters.replayed,
-        "groups": writer.groups,
-    }
 
 
 def _spool_limits(settings: Settings, instance_id: str, owner: int) -> SpoolLimits:

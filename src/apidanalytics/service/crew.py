@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ from apidanalytics.control.former import FormerWorkers
 from apidanalytics.control.handover import Handover
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.supervisor import Supervisor, worker_command
+from apidanalytics.control.tally import total
 from apidanalytics.service.agent import Agent
 from apidanalytics.service.parts import start_message
 
@@ -23,11 +24,21 @@ log = structlog.get_logger()
 class Crew:
     """Started and stopped as one step of the agent."""
 
-    def __init__(self, settings: Settings, agent: Agent, handover: Handover, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        agent: Agent,
+        handover: Handover,
+        clock: Clock,
+        on_event: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        """``on_event`` is told what the workers logged."""
         self._settings = settings
         self._agent = agent
         self._handover = handover
         self._clock = clock
+        self._on_event = on_event
+        self._counted_before = handover.counters
         self._listeners: Listeners | None = None
         self._supervisor: Supervisor | None = None
         self._former = FormerWorkers(())
@@ -57,6 +68,7 @@ class Crew:
             greeting=lambda index: [self._first_message(index, listeners), *self.greeting()],
             on_message=lambda message: None if hear(message) else wake(),
             on_death=wake,
+            on_event=self._on_event,
         )
         self._former, self._handover.workers = FormerWorkers(self._handover.workers), []
         self._agent.on_force = self._kill
@@ -70,6 +82,7 @@ class Crew:
     async def stop(self, seconds: float) -> None:
         """Drain every worker and close the sockets; when the agent hands over, leave them all to its successor."""
         await self._agent.cancel("succession")
+        self._handover.counters = self.counters()
         if self._supervisor is not None and self._agent.hands_over:
             self._handover.workers = self._former.detach() + await self._supervisor.detach()
         elif self._supervisor is not None:
@@ -107,6 +120,10 @@ class Crew:
     def status(self) -> list[dict[str, Any]]:
         """Return what is known of each worker."""
         return self._supervisor.status() if self._supervisor is not None else []
+
+    def counters(self) -> dict[str, Any]:
+        """Return the sum of what all workers of this process counted, under the agents before this one too."""
+        return total([self._counted_before, self._supervisor.counters() if self._supervisor is not None else {}])
 
     def draining(self) -> list[dict[str, Any]]:
         """Return what is known of each worker of the agent before."""

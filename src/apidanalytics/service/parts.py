@@ -1,5 +1,6 @@
 """Small parts of the agent that follow from its settings alone."""
 
+import random
 import secrets
 from collections.abc import Callable
 
@@ -19,13 +20,14 @@ from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
 from apidanalytics.scopes.source import Published
+from apidanalytics.upload.attempts import Attempts, WatchedCollection
 from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.states import State
 from apidanalytics.upload.token import FixedToken, TokenFile, TokenSource
-from apidanalytics.upload.uploader import UploadSettings
+from apidanalytics.upload.uploader import Uploader, UploadSettings
 
 OnReady = Callable[[str, str | None], None]
 """Told once the service is ready: its URL, and a scope to try, if the example scopes are served."""
@@ -113,6 +115,20 @@ def upload_settings(settings: Settings) -> UploadSettings:
         failed_retry_seconds=settings.failed_retry_interval,
         retention_seconds=settings.ledger_retention,
         policy=Policy(attempts=settings.upload_attempts),
+    )
+
+
+def uploader(
+    settings: Settings, ledger: Ledger, collection: CollectionClient, attempts: Attempts, clock: Clock
+) -> Uploader:
+    """Return what delivers; every attempt is noted."""
+    return Uploader(
+        data=settings.data,
+        ledger=ledger,
+        collection=WatchedCollection(collection, attempts, clock),
+        settings=upload_settings(settings),
+        clock=clock,
+        random=random.random,
     )
 
 

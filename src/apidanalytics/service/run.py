@@ -19,6 +19,7 @@ from apidanalytics.service.changing import CANNOT_START, Changing, Kind, Launch
 from apidanalytics.service.parts import OnReady
 from apidanalytics.service.signals import Signals
 from apidanalytics.telemetry import logs
+from apidanalytics.telemetry.recent import Recent
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ class _Lives:
         self._on_ready = on_ready
         self._handover = Handover.of_this_process(os.environ)
         self._signals = Signals()
+        self._recent = Recent()
 
     async def run(self) -> int:
         self._signals.install()
@@ -66,10 +68,15 @@ class _Lives:
 
     async def _live(self, settings: Settings, changing: Changing) -> int:
         """Be one agent, from its start to its end."""
-        logs.configure(level=settings.log_level, form=settings.log_format, process="agent")
+        logs.configure(level=settings.log_level, form=settings.log_format, process="agent", recent=self._recent)
         on_ready = self._on_ready if self._handover.generation == 0 else None
         service = Service(
-            settings, embedded=self._launch.embedded, on_ready=on_ready, handover=self._handover, changing=changing
+            settings,
+            embedded=self._launch.embedded,
+            on_ready=on_ready,
+            handover=self._handover,
+            changing=changing,
+            recent=self._recent,
         )
         self._handover.generation += 1
         self._signals.attach(partial(changing.hear, service.agent))

@@ -9,6 +9,7 @@ import structlog
 from apidanalytics.clock import Clock
 from apidanalytics.config import Settings
 from apidanalytics.scopes.source import Published
+from apidanalytics.scopes.trouble import Lasting
 from apidanalytics.scopes.watch import WatchedFile
 from apidanalytics.service.agent import Agent
 from apidanalytics.service.parts import scope_form, token_source
@@ -39,6 +40,7 @@ class ScopeSteps:
         self._on_published = on_published
         self._versions_in_use = versions_in_use
         self._sync: ScopeSync | None = None
+        self._watched: WatchedFile | None = None
 
     async def start_token(self, instance_id: str) -> None:
         """Begin to keep the token of Apigee Sync, if that is configured: uploads need it too."""
@@ -70,6 +72,7 @@ class ScopeSteps:
             log.warning("scopes.none", hint="set apidanalytics_scopes_file; without scope data every batch gets 500")
             return
         source = await asyncio.to_thread(WatchedFile, form, self._settings.local_storage_path / "scopes", self._clock)
+        self._watched = source
         news = ScopeNews(source, on_published=self._on_published, versions_in_use=self._versions_in_use)
         await news.look()
         self._agent.spawn("scopes", news.run())
@@ -88,6 +91,21 @@ class ScopeSteps:
             return None
         source = self._settings.scopes_file or self._settings.scopes_database or "the embedded example"
         return {"source": str(source), "version": published.version, "path": path, "state": "following"}
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is any source."""
+        return self._sync is not None or self._watched is not None
+
+    @property
+    def trouble(self) -> Lasting | None:
+        """Why the source cannot be read or followed now, and since when."""
+        if self._sync is None:
+            return self._watched.trouble if self._watched is not None else None
+        status = self._sync.status()
+        if status["last_error"] is None:
+            return None
+        return Lasting(reason=status["last_error"], since=status["last_contact_at"] or self._clock.now())
 
     def problems(self) -> list[str]:
         """Return what is not as it should be, in sentences for the person on call."""

@@ -21,6 +21,7 @@ from apidanalytics.spool.file import OpenSpool
 from apidanalytics.spool.frame import Share
 from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.spool.sealer import Sealer
+from apidanalytics.telemetry.histogram import SIZES, Histogram
 
 log = structlog.get_logger()
 
@@ -57,6 +58,9 @@ class Committer:
         """Groups committed so far."""
         self.records = 0
         """Records committed so far."""
+        self.seconds = Histogram()
+        """What a commit took: write and sync."""
+        self.group_batches = Histogram(SIZES)
 
     def __repr__(self) -> str:
         state = "writable" if self.is_writable else "refused by the disk"
@@ -71,11 +75,14 @@ class Committer:
         except OSError as error:
             self._refused(error, "create")
             return self._report_refusal(batches)
+        began = self._clock.monotonic()
         try:
             spool.append(_join(batches), _claims(batches, spool.header.number))
         except OSError as error:
             self._refused(error, "write")
             return self._undo(spool, batches)
+        self.seconds.observe(self._clock.monotonic() - began)
+        self.group_batches.observe(len(batches))
         self.groups += 1
         self.records += sum(batch.records for batch in batches)
         self._accepting()

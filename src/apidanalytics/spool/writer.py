@@ -18,7 +18,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -81,6 +81,19 @@ class SpoolWriter:
     def seal_soon(self) -> None:
         """Have the open spool sealed before its time, within about a second, so that it is packed and gone."""
         self._committer.seal_wanted = True
+
+    @property
+    def waiting(self) -> int:
+        """Batches that wait for the disk."""
+        return len(self._queue)
+
+    def counters(self) -> dict[str, Any]:
+        """Return how long commits took and how many batches were in them, as numbers that only grow."""
+        committer = self._committer
+        return {
+            "commit_seconds": committer.seconds.as_counters(),
+            "group_batches": committer.group_batches.as_counters(),
+        }
 
     def start(self) -> None:
         """Start the writer thread; acks go to the running event loop."""

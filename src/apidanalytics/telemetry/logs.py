@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -17,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from apidanalytics.clock import Clock, SystemClock
 from apidanalytics.telemetry.masking import mask_fields
+from apidanalytics.telemetry.recent import Recent
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -30,7 +32,15 @@ LEVELS: Final = {
 """Names of levels, the original's among them: what is below the level is not logged."""
 
 
-def configure(*, level: str, form: str, process: str, stream: TextIO | None = None, clock: Clock | None = None) -> None:
+def configure(
+    *,
+    level: str,
+    form: str,
+    process: str,
+    stream: TextIO | None = None,
+    clock: Clock | None = None,
+    recent: Recent | None = None,
+) -> None:
     """Set up the logs of this process. Called again, it replaces what was set up before.
 
     Args:
@@ -39,6 +49,7 @@ def configure(*, level: str, form: str, process: str, stream: TextIO | None = No
         process: what this process is, such as ``agent`` or ``worker-0``; part of every line.
         stream: where lines go; None: stderr.
         clock: tells the time of a line; None: the machine's.
+        recent: keeps the last lines for whoever looks at the service.
 
     """
     out = sys.stderr if stream is None else stream
@@ -50,6 +61,7 @@ def configure(*, level: str, form: str, process: str, stream: TextIO | None = No
             structlog.processors.format_exc_info,
             _Stamp(process, clock or SystemClock(), for_people=for_people),
             _mask,
+            *([_Keep(recent)] if recent is not None else []),
             _text(coloured=out.isatty() and not os.environ.get("NO_COLOR")) if for_people else _json(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
@@ -105,6 +117,17 @@ class _Stamp:
         if self._for_people:
             return f"{at:%H:%M:%SZ}"
         return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+class _Keep:
+    """Puts a copy of each line, with its time as Unix time, into the ring of the last ones."""
+
+    def __init__(self, recent: Recent) -> None:
+        self._recent = recent
+
+    def __call__(self, _logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+        self._recent.add({**fields, "at": time.time()})
+        return fields
 
 
 class _Lines:

@@ -40,6 +40,7 @@ class Dispatcher:
         self._aside: list[Waiting] = []
         self._in_trouble: set[str] = set()  # those of which the log has said so
         self._probing = False
+        self._is_paused = False
 
     def __repr__(self) -> str:
         return f"<Dispatcher {'open' if self._breaker.open else 'closed'}, {len(self)} waiting>"
@@ -60,6 +61,11 @@ class Dispatcher:
         else:
             self._queue.push_later(file, at)
 
+    def set_paused(self, tenants: frozenset[str], *, everybody: bool) -> None:
+        """Send nothing of these tenants, or nothing at all, because somebody asked for it."""
+        self._is_paused = everybody
+        self._queue.pause(tenants)
+
     def probe_now(self) -> None:
         """Let the next probe go at once."""
         if self._breaker.open is not None:
@@ -67,6 +73,8 @@ class Dispatcher:
 
     def take(self, now: float) -> Sending | None:
         """Take the next file to send, if there is one and a slot for it."""
+        if self._is_paused:
+            return None
         if self._pace.is_quiet(now):
             return None
         if self._pace.quiet_until is not None:
@@ -133,6 +141,8 @@ class Dispatcher:
 
     def next_at(self) -> float | None:
         """Return when there may be something to take, if nothing else happens."""
+        if self._is_paused:
+            return None
         if self._pace.quiet_until is not None:
             return self._pace.quiet_until if len(self) else None
         if self._breaker.open is None:
@@ -141,7 +151,9 @@ class Dispatcher:
 
     def has_due(self, now: float) -> bool:
         """Tell whether there is anything that need not wait for its time."""
-        return not self._pace.is_quiet(now) and (self._queue.has_due(now) or bool(self._aside))
+        if self._is_paused or self._pace.is_quiet(now):
+            return False
+        return self._queue.has_due(now) or bool(self._aside)
 
     def _take_probe(self, now: float) -> Waiting | None:
         if self._breaker.is_due(now):

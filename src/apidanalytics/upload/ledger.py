@@ -192,6 +192,17 @@ class Ledger:
         with self._writing:
             return usage.read(self._database)
 
+    def pauses(self) -> dict[str, float]:
+        """Return since when uploads are paused by hand, by tenant; ``""`` stands for all of them."""
+        with self._read() as database:
+            return dict(database.execute("SELECT tenant, since FROM pauses").fetchall())
+
+    def pause(self, tenant: str, since: float | None) -> None:
+        """Keep a pause (one that is in force stays as it is), or with None forget it."""
+        query = "DELETE FROM pauses WHERE tenant = ?" if since is None else "INSERT OR IGNORE INTO pauses VALUES (?, ?)"
+        with self._write() as database:
+            database.execute(query, (tenant,) if since is None else (tenant, since))
+
     # What uploading tells.
 
     def uploaded(self, etags: Mapping[int, str | None], at: float) -> None:

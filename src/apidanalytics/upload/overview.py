@@ -9,6 +9,9 @@ class Uploading:
 
     tenant: str
     name: str
+    records: int
+    bytes: int
+    """Length of the lines, unzipped."""
     size_bytes: int
     since: float
     """Unix time."""

@@ -8,6 +8,7 @@ turns of a ring are taken one after the other: O(1) for each file, however many 
 * A troubled lane (its last attempt failed, or crawled) may run one, and all troubled ones together use half of the
   slots; but lanes that merely crawl may have what no healthy one wants.
 * A held lane waits for its time; so does a deferred file, in no one's way.
+* A paused lane waits until somebody resumes it.
 """
 
 from collections import OrderedDict
@@ -71,6 +72,7 @@ class FairQueue:
         self._running = 0
         self._running_troubled = 0
         self._crawling = 0
+        self._paused: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return self._waiting
@@ -85,8 +87,8 @@ class FairQueue:
 
     @property
     def tenants(self) -> int:
-        """Tenants with anything waiting or running."""
-        return len(self._lanes)
+        """Tenants with anything waiting or running, without those that are paused."""
+        return len(self._lanes) - sum(tenant in self._lanes for tenant in self._paused)
 
     def failures(self, tenant: str) -> int:
         """Return how many attempts of this tenant failed since the last success."""
@@ -126,6 +128,12 @@ class FairQueue:
 
         self._place(lane)
         self._call_at(until, release)
+
+    def pause(self, tenants: frozenset[str]) -> None:
+        """Send nothing of these tenants, and of all others again, from now on."""
+        changed, self._paused = self._paused ^ tenants, tenants
+        for tenant in changed & self._lanes.keys():
+            self._place(self._lanes[tenant])
 
     def take(self, now: float, *, unless: frozenset[str] = frozenset()) -> Waiting | None:
         """Take the next file, of no tenant in ``unless``; None when there is none or no slot for it."""
@@ -188,7 +196,7 @@ class FairQueue:
     def _place(self, lane: _Lane) -> None:
         """Put a lane where its state says: into a ring (at the end, unless it stands there), or nowhere."""
         right = None
-        if lane.due and not lane.held:
+        if lane.due and not lane.held and lane.tenant not in self._paused:
             right = self._failing if lane.failures else self._slow if lane.is_slow else self._healthy
         for ring in self._rings:
             if ring is not right:

@@ -82,6 +82,13 @@ CREATE TABLE reserve (room BLOB) STRICT;
 _MIGRATIONS: Final = {1: "ALTER TABLE files ADD COLUMN md5 TEXT;"}
 """By the format that a script starts from; it leads to the next one."""
 
+_ADDED: Final = """
+CREATE TABLE IF NOT EXISTS pauses (tenant TEXT PRIMARY KEY, since REAL NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS files_tenant ON files (tenant, id);
+CREATE INDEX IF NOT EXISTS files_set_aside ON files (settled_at) WHERE state = 'set_aside';
+"""
+"""Came later. A version that does not know them can do without, so the format's number is the same."""
+
 log = structlog.get_logger()
 
 
@@ -166,6 +173,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     if version < FORMAT:
         steps = _TABLES if version == 0 else "".join(_MIGRATIONS[older] for older in range(version, FORMAT))
         database.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {FORMAT}; COMMIT;")
+    database.executescript(_ADDED)
     if path.stat().st_size <= _CHECKED_BYTES or _suspicion(path).exists():
         _check(database)
         _suspicion(path).unlink(missing_ok=True)

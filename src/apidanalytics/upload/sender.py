@@ -160,7 +160,12 @@ class Sender:
         assert task is not None
         file = prepared.known.file
         self._tasks[task] = Uploading(
-            tenant=file.tenant, name=file.name, size_bytes=file.size_bytes, since=self._clock.now()
+            tenant=file.tenant,
+            name=file.name,
+            records=file.records,
+            bytes=file.bytes,
+            size_bytes=file.size_bytes,
+            since=self._clock.now(),
         )
 
     def _forget(self, task: "asyncio.Task[None]") -> None:

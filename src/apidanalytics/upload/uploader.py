@@ -28,6 +28,7 @@ from apidanalytics.upload.dispatch import Dispatcher
 from apidanalytics.upload.housekeeping import keep_house
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.overview import UploadState
+from apidanalytics.upload.pausing import Pausing
 from apidanalytics.upload.prepare import prepare
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
@@ -91,6 +92,7 @@ class Uploader:
             slots=settings.concurrency, ahead=settings.concurrency, policy=settings.policy, random=random
         )
         self._wake = asyncio.Event()
+        self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
         self._sender = Sender(
             prepare=lambda number: prepare(ledger, self._shelves, number, clock.now()),
             collection=collection,

@@ -1,0 +1,154 @@
+"""How delivery goes: outages, tenants in trouble, pauses, backlogs and what was left behind."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from apidanalytics.health.facts import Backlog, Facts, TenantTrouble
+from apidanalytics.health.findings import Finding, Severity
+from apidanalytics.health.words import how_long, how_many, listed
+
+MOST_TENANTS: Final = 5
+"""Tenants in trouble that get a sentence of their own."""
+LATE_SECONDS: Final = 600.0
+"""A backlog older than this, beside the interval it had to wait for, is late."""
+
+
+def everybody(facts: Facts) -> Iterator[Finding]:
+    """Judge an outage of the endpoint or the store."""
+    uploads = facts.uploads
+    if uploads.stopped_since is None:
+        return
+    lasted = how_long(facts.now - uploads.stopped_since)
+    yield Finding(
+        code="uploads_stopped",
+        severity=Severity.TROUBLE,
+        text=f"Uploads of all tenants have failed for {lasted}: {_plain(uploads.stopped_reason)}; "
+        f"{_waiting(facts.staged, facts.now)}.",
+        hint="Everything is kept, and sent once a probe comes through. Check endpoint, store and token.",
+        since=uploads.stopped_since,
+    )
+
+
+def tenants(facts: Facts) -> Iterator[Finding]:
+    """Judge the tenants whose uploads fail; while everybody's do, only the outage is reported."""
+    if facts.uploads.stopped_since is not None:
+        return
+    troubles = sorted(facts.uploads.troubles, key=lambda trouble: trouble.since)
+    for trouble in troubles[:MOST_TENANTS]:
+        yield _of_tenant(trouble, facts.now)
+    rest = troubles[MOST_TENANTS:]
+    if rest:
+        names = [trouble.tenant for trouble in rest]
+        yield Finding(
+            code="tenant_uploads_fail",
+            severity=Severity.WARNING,
+            text=f"Uploads fail for {how_many(len(rest), 'more tenant')}: {listed(names)}.",
+            hint="The list of tenants shows the reason of each.",
+            since=rest[0].since,
+        )
+
+
+def _of_tenant(trouble: TenantTrouble, now: float) -> Finding:
+    lasted = now - trouble.since
+    return Finding(
+        code="tenant_uploads_fail",
+        severity=Severity.WARNING,
+        text=f"Uploads for {trouble.tenant} have failed for {how_long(lasted)}: {_plain(trouble.reason)}; "
+        f"{_waiting(trouble.waiting, now)}.",
+        hint="Everything is kept and tried again. Other tenants are not affected.",
+        since=trouble.since,
+        tenant=trouble.tenant,
+    )
+
+
+def pauses(facts: Facts) -> Iterator[Finding]:
+    """Report what somebody paused."""
+    uploads = facts.uploads
+    if uploads.paused_since is not None:
+        yield Finding(
+            code="uploads_paused",
+            severity=Severity.WARNING,
+            text=f"All uploads have been paused by hand for {how_long(facts.now - uploads.paused_since)}; "
+            f"{_waiting(facts.staged, facts.now)}.",
+            hint="Everything is kept until somebody resumes them.",
+            since=uploads.paused_since,
+        )
+    if uploads.paused_tenants:
+        names = sorted(uploads.paused_tenants)
+        yield Finding(
+            code="tenants_paused",
+            severity=Severity.NOTE,
+            text=f"Uploads are paused by hand for {listed(names)}.",
+            hint="Their files are kept until somebody resumes them.",
+        )
+
+
+def backlog(facts: Facts) -> Iterator[Finding]:
+    """Judge data that gets old although nothing fails."""
+    uploads = facts.uploads
+    if facts.state != "running" or uploads.stopped_since is not None or uploads.paused_since is not None:
+        return
+    late = facts.interval_seconds + LATE_SECONDS
+    if _age(facts.spooled, facts.now) > late:
+        yield Finding(
+            code="packing_late",
+            severity=Severity.WARNING,
+            text=f"{how_many(facts.spooled.records, 'record')} wait to be packed, the oldest for "
+            f"{how_long(_age(facts.spooled, facts.now))}.",
+            hint="The events named pack.failed say whether a spool cannot be packed; otherwise it is too busy.",
+        )
+    # What waits for a tenant in trouble, or a paused one, has been reported already.
+    if _age(facts.staged, facts.now) > late and not uploads.troubles and not uploads.paused_tenants:
+        yield Finding(
+            code="uploads_late",
+            severity=Severity.WARNING,
+            text=f"Uploads go through but do not keep up: {_waiting(facts.staged, facts.now)}.",
+            hint="Raise apidanalytics_upload_concurrency, or look at the way to the store.",
+        )
+
+
+def leftovers(facts: Facts) -> Iterator[Finding]:
+    """Report what gave up for now, and what could not be read."""
+    if facts.failed.files:
+        yield Finding(
+            code="failed_files",
+            severity=Severity.WARNING,
+            text=f"{how_many(facts.failed.files, 'file')} gave up for now and "
+            f"{'is' if facts.failed.files == 1 else 'are'} in failed/"
+            f"{_oldest(facts.failed, facts.now)}.",
+            hint="They are tried again after the next success, by the clock, or when asked to.",
+        )
+    if facts.dropped.records:
+        yield Finding(
+            code="dropped",
+            severity=Severity.WARNING,
+            text=f"{how_many(facts.dropped.records, 'record')} were dropped undelivered, to make room.",
+            hint="That was chosen by apidanalytics_full_policy: drop_oldest.",
+        )
+    if facts.set_aside.files:
+        yield Finding(
+            code="set_aside",
+            severity=Severity.WARNING,
+            text=f"{how_many(facts.set_aside.files, 'piece')} of data ({how_many(facts.set_aside.records, 'record')}) "
+            "could not be read or delivered.",
+            hint="They are in damaged/, each with the reason beside it.",
+        )
+
+
+def _waiting(waiting: Backlog, now: float) -> str:
+    if not waiting.files:
+        return "no file waits"
+    verb = "waits" if waiting.files == 1 else "wait"
+    return f"{how_many(waiting.files, 'file')} {verb}{_oldest(waiting, now)}"
+
+
+def _oldest(waiting: Backlog, now: float) -> str:
+    return "" if waiting.oldest_at is None else f"; the oldest is {how_long(_age(waiting, now))} old"
+
+
+def _age(waiting: Backlog, now: float) -> float:
+    return 0.0 if waiting.oldest_at is None else now - waiting.oldest_at
+
+
+def _plain(reason: str | None) -> str:
+    return (reason or "the reason is not known").rstrip(". ")

@@ -1,0 +1,102 @@
+"""What a judgement is based on. Instants are Unix seconds; the shares of what is judged elsewhere are not here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """Data that waits in one state."""
+
+    records: int = 0
+    files: int = 0
+    oldest_at: float | None = None
+    """Start of the oldest bucket in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFacts:
+    """One ingest worker."""
+
+    index: int
+    state: str
+    """``down``, ``starting`` or ``running``."""
+    restarts: int = 0
+    is_writable: bool = True
+    """The disk took its last write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantTrouble:
+    """A tenant whose uploads fail while others may go through."""
+
+    tenant: str
+    since: float
+    reason: str
+    waiting: Backlog = Backlog()
+    """Its files in ``staging/`` and ``failed/``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeFacts:
+    """The scope data in use."""
+
+    version: str | None = None
+    """None: there is none, and every batch gets 500."""
+    is_configured: bool = True
+    trouble: str | None = None
+    """Why the source cannot be read now."""
+    trouble_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFacts:
+    """The file system of the data directory."""
+
+    total_bytes: int
+    free_bytes: int
+    limits_reached: Sequence[str] = ()
+    """Which of the limits that were set are reached, and what follows, as sentences."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadFacts:
+    """How delivery goes."""
+
+    stopped_since: float | None = None
+    """When everybody's uploads began to fail, so that only probes go out."""
+    stopped_reason: str | None = None
+    troubles: Sequence[TenantTrouble] = ()
+    paused_since: float | None = None
+    """When somebody paused all uploads."""
+    paused_tenants: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """Batches that were not taken in the last minute."""
+
+    overloaded: int = 0
+    unavailable: int = 0
+    other_5xx: int = 0
+    unanswered: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything that the judgement looks at."""
+
+    now: float
+    state: str
+    """Of the agent: ``starting``, ``running``, ``draining`` or ``stopped``."""
+    interval_seconds: float
+    workers: Sequence[WorkerFacts] = ()
+    scopes: ScopeFacts = ScopeFacts()
+    disk: DiskFacts | None = None
+    uploads: UploadFacts = UploadFacts()
+    spooled: Backlog = Backlog()
+    staged: Backlog = Backlog()
+    failed: Backlog = Backlog()
+    set_aside: Backlog = Backlog()
+    dropped: Backlog = Backlog()
+    refusals: Refusals = Refusals()

@@ -1,0 +1,22 @@
+"""What a worker has answered since it started: plain numbers, for the agent to add up."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from apidanalytics.telemetry.histogram import Histogram
+
+
+@dataclass(slots=True)
+class Counters:
+    """What this worker has answered since it started."""
+
+    requests: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """By status and errorCode (``""`` for none). Status 0: closed without an answer."""
+    records: int = 0
+    """Of batches answered with 200."""
+    bytes: int = 0
+    """Of their lines."""
+    replayed: int = 0
+    """Batches answered 200 because they were stored before, under the same ``Idempotency-Key``."""
+    seconds: Histogram = field(default_factory=Histogram)
+    """From the last byte of a batch to its 200."""

@@ -1,0 +1,156 @@
+"""What looks at the service and takes orders: the commands of ``control.sock``, the administration address, and OTLP.
+
+It starts early, so that a slow start can be watched, and stops late, so that draining can.
+"""
+
+import asyncio
+import sqlite3
+import ssl
+from typing import Final
+
+import structlog
+
+from apidanalytics.admin.application import application
+from apidanalytics.admin.guard import Guard, Token
+from apidanalytics.admin.labels import LabelledTenants
+from apidanalytics.admin.otlp import Sender
+from apidanalytics.admin.server import AdminServer
+from apidanalytics.config import Settings, parse_listen
+from apidanalytics.control.server import Answer, ControlServer, Request
+from apidanalytics.errors import ConfigurationError
+from apidanalytics.service import failed
+from apidanalytics.service.agent import AgentState
+from apidanalytics.service.census import Census
+from apidanalytics.service.changing import Changing, Kind
+from apidanalytics.service.commands import Commands
+from apidanalytics.service.history import SAMPLE_SECONDS
+from apidanalytics.service.identity import instance_id
+from apidanalytics.service.insight import Insight
+from apidanalytics.service.watched import Watched
+from apidanalytics.upload.view import LedgerView
+
+log = structlog.get_logger()
+
+OFF: Final = "off"
+
+
+class Administration:
+    """Made once the ledger is open."""
+
+    def __init__(self, watched: Watched, changing: Changing) -> None:
+        self._watched = watched
+        self._changing = changing
+        self._agent = watched.agent
+        settings = watched.settings
+        self._view = LedgerView.open(settings.data.ledger)
+        census = Census(settings.data, watched.ledger, self._view, watched.clock)
+        self._insight = Insight(watched, census, self._view)
+        self._commands = Commands(self._insight)
+        self._control = ControlServer(settings.data.control, self._answer)
+        self._labelled = LabelledTenants(settings.metrics_tenants)
+        self._server: AdminServer | None = None
+        self._otlp: Sender | None = None
+
+    def __repr__(self) -> str:
+        return f"<Administration {self._server!r}, {self._insight!r}>"
+
+    @property
+    def url(self) -> str | None:
+        """Where the status page is; None while it is not served."""
+        return self._server.url if self._server is not None else None
+
+    async def start(self) -> None:
+        """Answer commands, and serve the administration address if there is one.
+
+        Raises:
+            ConfigurationError: OTLP is wanted, and its extra is not installed.
+            OSError: an address cannot be used.
+
+        """
+        await self._control.start()
+        settings = self._watched.settings
+        if settings.admin_listen != OFF:
+            self._server = _server(settings, self._commands, self._labelled)
+            await self._server.start()
+            self._agent.spawn("administration", self._server.run())
+            self._agent.spawn("history", self._sample())
+        if settings.otlp_endpoint is not None:
+            self._start_otlp(settings.otlp_endpoint)
+
+    def _start_otlp(self, endpoint: str) -> None:
+        settings = self._watched.settings
+        try:
+            self._otlp = Sender(
+                endpoint,
+                lambda: self._commands.answer({"command": "metrics"}),
+                self._labelled,
+                interval_seconds=settings.otlp_interval,
+                instance_id=instance_id(settings),
+            )
+        except ImportError as error:
+            problem = "apidanalytics_otlp_endpoint: needs the extra apidanalytics[otel]: install it, or leave it out"
+            raise ConfigurationError([problem]) from error
+        self._agent.spawn("otlp", self._otlp.run())
+
+    async def stop(self) -> None:
+        """End all of it; stopping twice is fine."""
+        await self._agent.cancel("otlp")
+        if self._otlp is not None:
+            await self._otlp.aclose()
+        await self._agent.cancel("history")
+        await self._agent.cancel("administration")
+        if self._server is not None:
+            await self._server.stop()
+        await self._control.stop()
+        await asyncio.to_thread(self._view.close)
+
+    async def _answer(self, request: Request) -> Answer:
+        """Answer on ``control.sock``, which alone can order a reload or an upgrade."""
+        if request.get("command") not in set(Kind):
+            return await self._ask(request)
+        if self._agent.state is AgentState.STARTING:
+            return {"error": "the service is starting, and cannot say more yet"}
+        return await self._changing.ask(self._agent, Kind(request["command"]))
+
+    async def _ask(self, request: Request) -> Answer:
+        uploader = self._watched.uploader()
+        if uploader is not None and str(request.get("command", "")).startswith("failed."):
+            return await failed.answer(request, self._watched.ledger, uploader)
+        return await self._commands.answer(request)
+
+    async def _sample(self) -> None:
+        while True:
+            try:
+                await self._insight.sample()
+            except (OSError, sqlite3.Error) as error:
+                log.warning("admin.sample_failed", error=str(error), hint="the charts have a gap")
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+
+def _server(settings: Settings, commands: Commands, labelled: LabelledTenants) -> AdminServer:
+    address = parse_listen(settings.admin_listen)
+    assert isinstance(address, tuple)  # the setting takes no unix socket
+    host, port = address
+    token = Token(settings.admin_token_file) if settings.admin_token_file is not None else None
+    is_protected = settings.admin_client_ca is not None
+    guard = Guard(token=token, is_protected=is_protected, own_names=frozenset({host.lower()} - {""}))
+    served = application(commands.answer, guard, labelled)
+    return AdminServer(served, host=host, port=port, tls=admin_tls(settings))
+
+
+def admin_tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return what the administration address speaks TLS with, or None when it speaks plain HTTP.
+
+    Raises:
+        OSError: a file cannot be read (``ssl.SSLError``: it is not what it should be).
+
+    """
+    if settings.admin_tls_cert is None or settings.admin_tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.admin_tls_cert, settings.admin_tls_key)
+    if settings.admin_client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(settings.admin_client_ca)
+    return context

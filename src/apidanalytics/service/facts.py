@@ -1,0 +1,99 @@
+"""From the parts of the agent to the facts that a judgement is based on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apidanalytics.health.facts import (
+    Backlog,
+    DiskFacts,
+    Facts,
+    Refusals,
+    ScopeFacts,
+    TenantTrouble,
+    UploadFacts,
+    WorkerFacts,
+)
+from apidanalytics.service.census import Tenants, Totals
+from apidanalytics.service.watched import Watched
+from apidanalytics.upload.attempts import Trouble
+from apidanalytics.upload.overview import UploadState
+from apidanalytics.upload.pausing import EVERYBODY
+
+
+def gather(
+    watched: Watched,
+    totals: Totals,
+    tenants: Tenants | None,
+    upload: UploadState | None,
+    *,
+    disk: tuple[int, int],
+    refusals: Refusals,
+) -> Facts:
+    """Return the facts of this moment; ``tenants`` is needed only while some are in trouble."""
+    keeper = watched.disk()
+    backlogs = {state: _backlog(totals, state) for state in ("spooled", "staged", "failed", "set_aside", "dropped")}
+    return Facts(
+        now=watched.clock.now(),
+        state=watched.agent.state.value,
+        interval_seconds=watched.settings.collection_interval,
+        workers=_workers(watched.crew.status()),
+        scopes=_scopes(watched),
+        disk=DiskFacts(
+            total_bytes=disk[0],
+            free_bytes=disk[1],
+            limits_reached=keeper.status()["problems"] if keeper is not None else (),
+        ),
+        uploads=_uploads(watched, tenants, upload),
+        refusals=refusals,
+        **backlogs,
+    )
+
+
+def _backlog(totals: Totals, state: str) -> Backlog:
+    counts = totals.counts[state]
+    return Backlog(records=counts["records"], files=counts["files"], oldest_at=totals.oldest_at.get(state))
+
+
+def _workers(status: Sequence[Mapping[str, Any]]) -> list[WorkerFacts]:
+    return [
+        WorkerFacts(
+            index=worker["index"],
+            state=worker["state"],
+            restarts=worker["restarts"],
+            is_writable=worker.get("writable", True),
+        )
+        for worker in status
+    ]
+
+
+def _scopes(watched: Watched) -> ScopeFacts:
+    published, trouble = watched.published(), watched.scopes.trouble
+    return ScopeFacts(
+        version=published.version if published else None,
+        is_configured=watched.scopes.is_configured,
+        trouble=trouble.reason if trouble else None,
+        trouble_since=trouble.since if trouble else None,
+    )
+
+
+def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | None) -> UploadFacts:
+    uploader = watched.uploader()
+    pauses = uploader.pausing.in_force if uploader is not None else {}
+    return UploadFacts(
+        stopped_since=upload.paused_since if upload else None,
+        stopped_reason=upload.paused_reason if upload else None,
+        troubles=[_trouble(trouble, tenants) for trouble in watched.attempts.troubles.values()],
+        paused_since=pauses.get(EVERYBODY),
+        paused_tenants=sorted(pauses.keys() - {EVERYBODY}),
+    )
+
+
+def _trouble(trouble: Trouble, tenants: Tenants | None) -> TenantTrouble:
+    parts = [] if tenants is None else [tenants.staged.get(trouble.tenant), tenants.failed.get(trouble.tenant)]
+    known = [part for part in parts if part is not None]
+    waiting = Backlog(
+        records=sum(part.records for part in known),
+        files=sum(part.files for part in known),
+        oldest_at=min((part.oldest_start_at for part in known), default=None),
+    )
+    return TenantTrouble(tenant=trouble.tenant, since=trouble.since, reason=trouble.reason, waiting=waiting)

@@ -1,0 +1,93 @@
+"""Counts what spools hold while they grow: each look reads only the frames that came since the last one.
+
+For a status, never for packing: it trusts what it sees.
+"""
+
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from apidanalytics.spool.frame import COUNTS, GROUP, HEAD, HEAD_BYTES, MAGIC, parse_table
+
+_GLANCE_BYTES: Final = 512
+"""Enough for the head and the table of a group of a few tenants: one read a frame."""
+
+
+@dataclass(slots=True)
+class Content:
+    """What was seen of one spool so far."""
+
+    tenants: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Records, and bytes of their lines."""
+    records: int = 0
+    line_bytes: int = 0
+    oldest_start_at: int | None = None
+    position: int = 0
+    """Where the next frame begins."""
+
+    def _add(self, tenant: str, records: int, size: int, start_at: int) -> None:
+        known_records, known_size = self.tenants.get(tenant, (0, 0))
+        self.tenants[tenant] = (known_records + records, known_size + size)
+        self.records += records
+        self.line_bytes += size
+        if self.oldest_start_at is None or start_at < self.oldest_start_at:
+            self.oldest_start_at = start_at
+
+    def advance(self, descriptor: int) -> None:
+        """Count the whole frames behind ``position``."""
+        size = os.fstat(descriptor).st_size
+        while self.position + HEAD_BYTES <= size:
+            glance = os.pread(descriptor, _GLANCE_BYTES, self.position)
+            magic, kind, length, _ = HEAD.unpack_from(glance)
+            end = self.position + HEAD_BYTES + length
+            if magic != MAGIC or end > size:
+                return
+            if kind == GROUP:
+                self._count(descriptor, glance)
+            self.position = end
+
+    def _count(self, descriptor: int, glance: bytes) -> None:
+        number, table_length = COUNTS.unpack_from(glance, HEAD_BYTES)
+        begins = HEAD_BYTES + COUNTS.size
+        table = glance[begins : begins + table_length]
+        if len(table) < table_length:
+            table = os.pread(descriptor, table_length, self.position + begins)
+        for entry in parse_table(table, number, 0):
+            self._add(entry.tenant, entry.records, entry.bytes, entry.start_at)
+
+
+class SpoolCounts:
+    """Remembers what was counted, by spool number. One thread at a time may look."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Content] = {}
+
+    def __repr__(self) -> str:
+        return f"<SpoolCounts of {len(self._known)} spools>"
+
+    def look(self, spools: Iterable[tuple[int, Path]]) -> dict[int, Content]:
+        """Return the content of each of these spools, and forget all others.
+
+        A spool that cannot be read, or was packed and removed meanwhile, holds nothing.
+        """
+        self._known = {number: self._look(number, path) for number, path in spools}
+        return dict(self._known)
+
+    def _look(self, number: int, path: Path) -> Content:
+        content = self._known.get(number) or Content()
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError:
+            return content
+        try:
+            if os.fstat(descriptor).st_size < content.position:
+                content = Content()  # a refused write was cut off again
+            content.advance(descriptor)
+        except (OSError, ValueError, struct.error):
+            return content
+        finally:
+            os.close(descriptor)
+        return content

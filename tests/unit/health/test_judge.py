@@ -1,0 +1,164 @@
+"""Whether it is well, and why not, in sentences."""
+
+from dataclasses import replace
+
+import pytest
+
+from apidanalytics.health.facts import (
+    Backlog,
+    DiskFacts,
+    Facts,
+    Refusals,
+    ScopeFacts,
+    TenantTrouble,
+    UploadFacts,
+    WorkerFacts,
+)
+from apidanalytics.health.findings import Severity, verdict
+from apidanalytics.health.judge import judge
+
+NOW = 1_700_000_000.0
+MINUTE = 60.0
+WELL = Facts(
+    now=NOW,
+    state="running",
+    interval_seconds=120,
+    workers=[WorkerFacts(index=0, state="running"), WorkerFacts(index=1, state="running")],
+    scopes=ScopeFacts(version="1"),
+    disk=DiskFacts(total_bytes=100 << 30, free_bytes=50 << 30),
+    spooled=Backlog(records=10, files=1, oldest_at=NOW - 100),
+    staged=Backlog(records=10, files=1, oldest_at=NOW - 130),
+)
+
+
+def ago(minutes):
+    return NOW - minutes * MINUTE
+
+
+def only(facts):
+    (finding,) = judge(facts)
+    return finding
+
+
+def test_all_is_well():
+    assert judge(WELL) == []
+    assert verdict([]) == "well"
+
+
+def test_a_tenant_in_trouble_is_told_with_since_when_why_and_what_waits():
+    trouble = TenantTrouble(
+        tenant="acme~prod",
+        since=ago(12),
+        reason="the object store answered 403",
+        waiting=Backlog(records=4100, files=41, oldest_at=ago(14)),
+    )
+    finding = only(replace(WELL, uploads=UploadFacts(troubles=[trouble])))
+    assert finding.text == (
+        "Uploads for acme~prod have failed for 12 minutes: the object store answered 403; "
+        "41 files wait; the oldest is 14 minutes old."
+    )
+    assert (finding.severity, finding.tenant, finding.since) == (Severity.WARNING, "acme~prod", ago(12))
+
+
+def test_of_many_tenants_in_trouble_the_longest_are_told_one_by_one_and_the_rest_together():
+    troubles = [TenantTrouble(tenant=f"t{n}~prod", since=ago(n), reason="403") for n in range(20)]
+    found = judge(replace(WELL, uploads=UploadFacts(troubles=troubles)))
+    assert [finding.tenant for finding in found] == ["t19~prod", "t18~prod", "t17~prod", "t16~prod", "t15~prod", None]
+    assert found[-1].text.startswith("Uploads fail for 15 more tenants: t14~prod, t13~prod, t12~prod and 12 more")
+
+
+def test_while_everybodys_uploads_fail_that_is_all_that_is_told_of_them():
+    uploads = UploadFacts(
+        stopped_since=ago(12),
+        stopped_reason="collection endpoint: no connection to 10.0.0.1:443",
+        troubles=[TenantTrouble(tenant="a~b", since=ago(12), reason="no connection")],
+    )
+    finding = only(replace(WELL, uploads=uploads, staged=Backlog(records=9, files=41, oldest_at=ago(14))))
+    assert finding.severity is Severity.TROUBLE
+    assert finding.text == (
+        "Uploads of all tenants have failed for 12 minutes: collection endpoint: no connection to 10.0.0.1:443; "
+        "41 files wait; the oldest is 14 minutes old."
+    )
+
+
+def test_pauses_are_reported_and_explain_a_backlog():
+    old = replace(WELL, staged=Backlog(records=9, files=3, oldest_at=ago(600)))
+    everybody = only(replace(old, uploads=UploadFacts(paused_since=ago(30))))
+    assert everybody.text == (
+        "All uploads have been paused by hand for 30 minutes; 3 files wait; the oldest is 10 hours old."
+    )
+    one = only(replace(old, uploads=UploadFacts(paused_tenants=["b~c", "a~b"])))
+    assert one.text == "Uploads are paused by hand for a~b and b~c."
+    assert verdict([one]) == "well"
+
+
+def test_a_backlog_that_gets_old_though_nothing_fails_is_told():
+    assert only(replace(WELL, staged=Backlog(files=3, oldest_at=ago(20)))).code == "uploads_late"
+    assert only(replace(WELL, spooled=Backlog(records=5, oldest_at=ago(20)))).code == "packing_late"
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "severity"), [(11, None), (9, Severity.WARNING), (2, Severity.TROUBLE), (0, Severity.TROUBLE)]
+)
+def test_a_disk_that_fills_up_is_told_in_time(free_gib, severity):
+    found = judge(replace(WELL, disk=DiskFacts(total_bytes=100 << 30, free_bytes=free_gib << 30)))
+    assert [finding.severity for finding in found] == ([severity] if severity else [])
+
+
+def test_a_disk_that_refuses_is_trouble_however_much_is_free():
+    workers = [WorkerFacts(index=0, state="running", is_writable=False)]
+    assert only(replace(WELL, workers=workers)).code == "disk_refuses"
+
+
+def test_a_worker_that_is_down_is_a_warning_and_all_of_them_are_trouble():
+    down, up = WorkerFacts(index=0, state="down"), WorkerFacts(index=1, state="running")
+    assert only(replace(WELL, workers=[down, up])).text == "Worker 0 is down; the others serve its share."
+    assert only(replace(WELL, workers=[down])).severity is Severity.TROUBLE
+
+
+def test_workers_that_are_replaced_again_and_again_are_told():
+    workers = [WorkerFacts(index=0, state="running", restarts=4), WorkerFacts(index=1, state="running", restarts=1)]
+    assert only(replace(WELL, workers=workers)).text == "Workers were replaced 4 times since the service started."
+
+
+def test_without_scope_data_every_batch_is_refused_and_the_hint_says_what_to_do():
+    nothing = only(replace(WELL, scopes=ScopeFacts(is_configured=False)))
+    assert "Set apidanalytics_scopes_file" in nothing.hint
+    broken = only(replace(WELL, scopes=ScopeFacts(trouble="line 3: not YAML", trouble_since=ago(1))))
+    assert broken.text == "There is no scope data: line 3: not YAML. Every batch gets 500."
+
+
+def test_stale_scope_data_is_a_warning():
+    finding = only(replace(WELL, scopes=ScopeFacts(version="1", trouble="no such file", trouble_since=ago(3))))
+    assert finding.text == "The scope data could not be read for 3 minutes: no such file."
+    assert finding.severity is Severity.WARNING
+
+
+def test_batches_that_were_not_taken_are_told():
+    found = judge(replace(WELL, refusals=Refusals(overloaded=12, other_5xx=1, unanswered=2)))
+    assert [finding.code for finding in found] == ["overloaded", "server_errors", "unanswered"]
+    assert found[0].text.startswith("12 batches of the last minute")
+
+
+def test_what_is_left_behind_is_told():
+    found = judge(replace(WELL, failed=Backlog(records=5, files=1, oldest_at=ago(90)), set_aside=Backlog(files=2)))
+    assert [finding.code for finding in found] == ["failed_files", "set_aside"]
+    assert found[0].text == "1 file gave up for now and is in failed/; the oldest is 2 hours old."
+
+
+def test_the_worst_comes_first_and_decides():
+    facts = replace(
+        WELL,
+        failed=Backlog(files=1),
+        uploads=UploadFacts(paused_tenants=["a~b"]),
+        scopes=ScopeFacts(),
+    )
+    found = judge(facts)
+    assert [finding.severity for finding in found] == [Severity.TROUBLE, Severity.WARNING, Severity.NOTE]
+    assert verdict(found) == "trouble"
+
+
+@pytest.mark.parametrize("state", ["starting", "draining"])
+def test_while_it_starts_or_stops_only_that_is_told(state):
+    finding = only(replace(WELL, state=state, workers=[], scopes=ScopeFacts(), staged=Backlog(oldest_at=ago(99))))
+    assert (finding.code, finding.severity) == (state, Severity.NOTE)
