@@ -37,8 +37,6 @@ MEMORY_INTERVAL_SECONDS: Final = 15
 LARGE_BYTES: Final = 1_000_000
 SMALL_BYTES: Final = 2_000
 
-PARTS: Final = frozenset({"grid", "tenants", "memory", "packing", "starting", "signing", "uploads", "backlog"})
-
 PARTS: Final = frozenset(
     {"grid", "tenants", "memory", "packing", "starting", "signing", "syncing", "uploads", "backlog"}
 )

@@ -71,6 +71,7 @@ def _syncing(syncing: Syncing) -> Iterator[Verdict]:
         ("peak memory of a worker", syncing.worker_megabytes, 250.0, "MB"),
         ("CPU of a record with Zipf skew, against 10 keys", syncing.keys_ratio, 1.2, "times"),
         ("cached look-up of a key", syncing.cached_microseconds, 1.0, "µs"),
+        ("ready look-up of a key", syncing.ready_microseconds, 50.0, "µs"),
         ("uncached look-up of a key", syncing.uncached_microseconds, 50.0, "µs"),
         ("look-ups that 200,000 unknown scopes and keys cause", float(syncing.flood_lookups), 0.0, ""),
     )

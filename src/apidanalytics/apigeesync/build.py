@@ -8,6 +8,7 @@ for each other.
 
 import sqlite3
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from apidanalytics.apigeesync.wire import read_txid
 from apidanalytics.scopes import live
 from apidanalytics.scopes.known_keys import write_keys
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 """Of the file; another one is not taken up at start, but a new snapshot is asked for."""
 CACHE_KIB: Final = 16384
 
@@ -56,11 +57,8 @@ class Snapshot:
     tables: dict[str, Table]
 
 
-def check(path: Path, header_txid: str, *, cluster_id: str, is_verified: bool) -> Snapshot:
-    """Look whether a downloaded file is a whole snapshot, and return what it says of itself.
-
-    ``is_verified``: its SHA-256 is that of the ETag. Then only its structure is checked, not that every index
-    fits to its table: that takes half a minute for a million keys, and would find the server's faults only.
+def check(path: Path, header_txid: str, *, cluster_id: str) -> Snapshot:
+    """Look whether a downloaded file is a snapshot, and return what it says of itself. ``prepare`` looks at the rest.
 
     Raises:
         SyncError: it is none.
@@ -69,9 +67,6 @@ def check(path: Path, header_txid: str, *, cluster_id: str, is_verified: bool) -
     failpoints.hit("sync.before_verify")
     try:
         with closing(_open(path)) as connection:
-            (verdict,) = connection.execute(f"PRAGMA {'quick' if is_verified else 'integrity'}_check(1)").fetchone()
-            if verdict != "ok":
-                raise SyncError("snapshot: the database is damaged")
             (clusters,) = connection.execute(f"SELECT count(*) FROM {CLUSTER}").fetchone()  # noqa: S608 - ours
             if clusters != 1:
                 raise SyncError(f"snapshot: {clusters} rows of {CLUSTER} instead of one")
@@ -94,10 +89,12 @@ def read_selectors(connection: sqlite3.Connection, cluster_id: str) -> list[str]
     return [*sorted(found - {"", cluster_id}), cluster_id]
 
 
-def prepare(path: Path, snapshot: Snapshot, facts: dict[str, str]) -> None:
+def prepare(path: Path, snapshot: Snapshot, facts: dict[str, str], *, is_verified: bool) -> None:
     """Make the file of a checked snapshot one that can be served, and write the file of its API keys beside it.
 
-    Neither is synced.
+    Meanwhile another thread looks whether the database is whole. ``is_verified``: its SHA-256 is that of the ETag.
+    Then only its structure is checked, not that every index fits to its table: that takes half a minute for a million
+    keys, and would find the server's faults only. Neither file is synced.
 
     Raises:
         SyncError: the snapshot lacks something that is needed.
@@ -105,8 +102,10 @@ def prepare(path: Path, snapshot: Snapshot, facts: dict[str, str]) -> None:
 
     """
     failpoints.hit("sync.before_build")
-    with closing(_open(path)) as connection:
-        connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; BEGIN; {live.SCHEMA}")
+    with closing(_open(path)) as connection, ThreadPoolExecutor(1, "examine") as another:
+        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;")
+        examination = another.submit(_examine, path, "quick" if is_verified else "integrity")
+        connection.executescript(f"BEGIN; {live.SCHEMA}")
         try:
             for statement in _additions(connection, snapshot.tables):
                 connection.execute(statement)
@@ -115,8 +114,19 @@ def prepare(path: Path, snapshot: Snapshot, facts: dict[str, str]) -> None:
         live.write(connection, {"format": FORMAT, "snapshot": snapshot.txid, **facts})
         connection.execute("COMMIT")
         write_keys(connection, MAPPER, path)
+        examination.result()  # while it reads, the log cannot be emptied
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     failpoints.hit("sync.after_build")
+
+
+def _examine(path: Path, depth: str) -> None:
+    try:
+        with closing(_open(path)) as connection:
+            (verdict,) = connection.execute(f"PRAGMA {depth}_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise SyncError(f"snapshot: the database is damaged ({error})") from error
+    if verdict != "ok":
+        raise SyncError("snapshot: the database is damaged")
 
 
 def _additions(connection: sqlite3.Connection, tables: dict[str, Table]) -> Iterator[str]:

@@ -4,7 +4,8 @@ from typing import Final
 
 from apidanalytics.apigeesync.rows import Effect, Texts
 from apidanalytics.apigeesync.tables import APP, DEVELOPER, MAPPER, PRODUCT, SCOPES
-from apidanalytics.scopes.news import Kind, News
+from apidanalytics.scopes.known_keys import hash_text
+from apidanalytics.scopes.news import Kind, News, part_hash
 
 _PARTS: Final = {PRODUCT: Kind.PRODUCT, APP: Kind.APP, DEVELOPER: Kind.DEVELOPER}
 
@@ -24,6 +25,11 @@ class Concern:
         for row in (effect.before, effect.after):
             if row is not None:
                 self._add(table, row)
+
+    def hashes(self) -> set[int]:
+        """Return the hashes of all keys and parts."""
+        keys = {hash_text(*key) for key in self.keys}
+        return keys | {part_hash(kind, identifier) for kind, _, identifier in self.parts}
 
     def news(self, after: str, sequence: str) -> News:
         """Return it as news from one sequence to the next."""

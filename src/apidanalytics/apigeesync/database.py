@@ -21,10 +21,19 @@ from apidanalytics.apigeesync.wire import Change
 from apidanalytics.scopes import live
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text, rewrite_keys
 from apidanalytics.scopes.news import News
+from apidanalytics.scopes.ready import FILE_NAME as READY_NAME
+from apidanalytics.scopes.ready import ReadyFile
 from apidanalytics.scopes.tables import file_uri
 
 MAX_ADDED_KEYS: Final = 50_000
 """API keys that came since their file was written; with more of them it is written anew."""
+
+
+MAX_CHANGED: Final = 50_000
+"""API keys and parts that changed since the ready answers were made; with more of them they are made anew."""
+MIN_READY_KEYS: Final = 10_000
+"""With fewer API keys there are no ready answers: they soon are in the memory of every worker."""
+TIDY_LOG_BYTES: Final = 4 << 20
 
 
 class VersionFile:
@@ -55,6 +64,7 @@ class VersionFile:
     def _prepare(self) -> None:
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA wal_autocheckpoint = 0")  # ``tidy`` does it: a change list waits for no disk
         facts = live.read_all(self._connection)
         if facts.get("format") != FORMAT:
             raise ValueError("of another format")
@@ -65,6 +75,8 @@ class VersionFile:
         self.sequence = Sequence.parse(text) if text else None
         self._tables = read_tables(self._connection)
         self._added = len(live.added_keys(self._connection))
+        self._changed = len(live.changed(self._connection))
+        self._lists = int(facts.get(live.LISTS, 0))
         self.selectors = read_selectors(self._connection, self._cluster_id)
         # Kept in the file: a process that dies before it has the next snapshot must not forget that one is due.
         self.is_outgrown = "outgrown" in facts
@@ -100,10 +112,11 @@ class VersionFile:
         try:
             concern = self._apply(changes)
             live.add_keys(self._connection, (hash_text(*key) for key in concern.keys))
+            live.add_changed(self._connection, concern.hashes(), self._lists + 1)
             selectors = read_selectors(self._connection, self._cluster_id) if concern.scopes else self.selectors
             is_outgrown = self.is_outgrown or set(selectors) != set(self.selectors)
-            facts = {live.SEQUENCE: str(last), "contact_at": repr(now), **({"outgrown": "yes"} if is_outgrown else {})}
-            live.write(self._connection, facts)
+            facts = {live.SEQUENCE: str(last), live.LISTS: str(self._lists + 1), "contact_at": repr(now)}
+            live.write(self._connection, facts | ({"outgrown": "yes"} if is_outgrown else {}))
             failpoints.hit("sync.before_commit")
             self._connection.execute("COMMIT")
         except BaseException:
@@ -112,19 +125,50 @@ class VersionFile:
             raise
         failpoints.hit("sync.after_commit")
         self.sequence, self.selectors, self.is_outgrown = last, selectors, is_outgrown
+        self._lists += 1
         self._added += len(concern.keys)
+        self._changed += len(concern.keys) + len(concern.parts)
         return concern.news(before, str(last))
 
+    def needs_tidying(self) -> bool:
+        """Return whether the log is long enough that ``tidy`` is worth its writes."""
+        return self._added > MAX_ADDED_KEYS or self.log_bytes() > TIDY_LOG_BYTES
+
     def tidy(self) -> None:
-        """Bring the log into the file as far as readers allow, and added keys into their file when they are many."""
+        """Bring the log into the file as far as readers allow, and added keys into their file when they are many.
+
+        The former may take seconds, and change lists go on meanwhile.
+        """
+        with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True)) as another:
+            another.execute("PRAGMA synchronous = NORMAL")
+            another.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        if self._added <= MAX_ADDED_KEYS:
+            return
         with self._one_at_a_time:
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            if self._added <= MAX_ADDED_KEYS:
-                return
             added = sorted(live.added_keys(self._connection))
             rewrite_keys(self.path, merge(KnownKeys.beside(self.path), added))
             self._connection.execute("DELETE FROM apidanalytics_added_keys")
             self._added = 0
+
+    def needs_ready_answers(self) -> bool:
+        """Return whether the file of ready answers is worth making, or making anew."""
+        path = self.path.with_name(READY_NAME)
+        return self._changed > MAX_CHANGED if path.exists() else len(KnownKeys.beside(self.path)) >= MIN_READY_KEYS
+
+    def forget_changed(self) -> None:
+        """Forget what changed before the file of ready answers was made: from now on, only that or a later one counts.
+
+        Raises:
+            OSError, ValueError, sqlite3.Error: it cannot be read or written.
+
+        """
+        file = ReadyFile(self.path.with_name(READY_NAME))
+        file.close()
+        with self._one_at_a_time:
+            self._connection.execute("BEGIN IMMEDIATE")
+            live.forget_changed(self._connection, file.lists)
+            self._connection.execute("COMMIT")
+            self._changed = len(live.changed(self._connection))
 
     def counts(self) -> tuple[int, int]:
         """Return the number of orgs with an env, and of API keys."""

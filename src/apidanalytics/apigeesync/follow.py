@@ -70,6 +70,7 @@ class Follower:
         self._built_at = float("-inf")
         self._quick = 0
         self._examination: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
         self.state = SyncState(clock=clock)
 
     def __repr__(self) -> str:
@@ -99,6 +100,11 @@ class Follower:
             except (SyncError, OSError, sqlite3.Error) as error:
                 await self._fail(error)
 
+    @property
+    def file(self) -> VersionFile | None:
+        """The current version's file; None: there is none yet."""
+        return self._file
+
     def go_offline(self) -> None:
         """Say that nobody is asked (``apigeesync_diagnostic_mode``)."""
         self.state.state = State.OFFLINE
@@ -107,7 +113,7 @@ class Follower:
         """Let go of the file."""
         if self._examination is not None:
             self._examination.cancel()
-            await asyncio.gather(self._examination, return_exceptions=True)
+        await asyncio.gather(*filter(None, (self._examination, self._tidying)), return_exceptions=True)
         if self._file is not None:
             await asyncio.to_thread(self._file.close)
 
@@ -123,6 +129,8 @@ class Follower:
         await self._serve(file)
         self.state.reached()
         if former is not None:
+            await asyncio.gather(*filter(None, (self._tidying,)), return_exceptions=True)
+            self._tidying = None
             await asyncio.to_thread(former.close)
 
     def _pause_before_snapshot(self) -> float:
@@ -177,10 +185,20 @@ class Follower:
             _log.info("sync.applied", changes=len(changes.changes), sequence=news.sequence)
         if file.is_outgrown:
             self._needed = SCOPES_CHANGED
-        await asyncio.to_thread(file.tidy)
+        self._tidy(file)
         while file.log_bytes() > MAX_LOG_BYTES:
             await asyncio.sleep(QUICK_SECONDS)
-            await asyncio.to_thread(file.tidy)
+            self._tidy(file)
+
+    def _tidy(self, file: VersionFile) -> None:
+        """Have the log emptied while following goes on. What went wrong the last time is said now."""
+        if self._tidying is not None and not self._tidying.done():
+            return
+        former, self._tidying = self._tidying, None
+        if former is not None:
+            former.result()
+        if file.needs_tidying():
+            self._tidying = asyncio.create_task(asyncio.to_thread(file.tidy))
 
     async def _examine(self, file: VersionFile) -> None:
         """Look whether what was taken up is whole, while it serves already; otherwise a new snapshot replaces it."""

@@ -22,6 +22,8 @@ MAX_ANSWER_BYTES: Final = 256 << 20
 """No change list is longer; a snapshot goes to disk and has no limit."""
 MAX_ERROR_BYTES: Final = 64 << 10
 PIECE_BYTES: Final = 1 << 20
+SYNCED_BYTES: Final = 64 << 20
+"""So much of a file is written before it is synced up to there."""
 CONNECT_SECONDS: Final = 10.0
 
 
@@ -97,9 +99,14 @@ class Http:
                 return Answer(status=response.status, headers=_lower(response), body=body)
             digest = hashlib.sha256()
             with await asyncio.to_thread(_private, target) as file:
+                written = 0
                 async for piece in response.content.iter_chunked(PIECE_BYTES):
                     digest.update(piece)
                     await asyncio.to_thread(file.write, piece)
+                    written += len(piece)
+                    if written > SYNCED_BYTES:  # so that little is left to write when the last byte is here
+                        await asyncio.to_thread(os.fdatasync, file.fileno())
+                        written = 0
             return Answer(status=200, headers=_lower(response), sha256=digest.hexdigest())
 
     @asynccontextmanager

@@ -93,7 +93,7 @@ class VersionStore:
             SyncError: it is not what it should be.
 
         """
-        return check(downloaded.path, downloaded.txid, cluster_id=self.cluster_id, is_verified=downloaded.is_verified)
+        return check(downloaded.path, downloaded.txid, cluster_id=self.cluster_id)
 
     def adopt(self, downloaded: Downloaded, snapshot: Snapshot, taken_at: float) -> VersionFile:
         """Make a version of a checked snapshot, put it in its place, durably, and make it the one that counts.
@@ -103,7 +103,7 @@ class VersionStore:
             OSError, sqlite3.Error: it cannot be written. Nothing has changed in either case.
 
         """
-        prepare(downloaded.path, snapshot, {"taken_at": repr(taken_at)})
+        prepare(downloaded.path, snapshot, {"taken_at": repr(taken_at)}, is_verified=downloaded.is_verified)
         version = f"{self._next_number()}_{snapshot.txid[:MAX_TXID]}"
         for path in self.part.iterdir():
             durable.sync_file(path)

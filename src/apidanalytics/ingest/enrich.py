@@ -29,6 +29,7 @@ DEVELOPER_MEMBERS: Final = ("api_product", "developer_app", "developer_email", "
 
 _BITS: Final = {name: 1 << index for index, name in enumerate((*TENANT_MEMBERS, *DEVELOPER_MEMBERS))}
 _TENANT_BITS: Final = sum(_BITS[name] for name in TENANT_MEMBERS)
+_NAMES: Final = {name: b',"%b":' % name.encode() for name in _BITS}
 _BLANKS: Final = (b"null", b'""')
 
 
@@ -107,9 +108,7 @@ class Enrichment:
 
     def _make_tail(self, tenant: Tenant, present: int, client_id: str | None) -> bytes:
         added = (
-            b",%b:%b" % (_encode(name), _encode(text))
-            for name, text in self._values(tenant, client_id)
-            if not present & _BITS[name]
+            _NAMES[name] + _encode(text) for name, text in self._values(tenant, client_id) if not present & _BITS[name]
         )
         return b"".join((*added, b"}\n"))
 
@@ -132,4 +131,7 @@ class Enrichment:
 
 def _encode(text: str) -> bytes:
     """Return a JSON string, also of scope data that hold what UTF-8 cannot."""
-    return msgspec.json.encode(text.encode("utf-8", "replace").decode())
+    try:
+        return msgspec.json.encode(text)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(text.encode("utf-8", "replace").decode())

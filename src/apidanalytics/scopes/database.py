@@ -9,7 +9,9 @@ until ``renew`` moves on to the latest commit.
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,6 +21,8 @@ from apidanalytics.scopes import live
 from apidanalytics.scopes.developers import Answer
 from apidanalytics.scopes.known_keys import KnownKeys
 from apidanalytics.scopes.news import Kind, part_hash
+from apidanalytics.scopes.ready import FILE_NAME as READY_NAME
+from apidanalytics.scopes.ready import ReadyAnswers
 from apidanalytics.scopes.tables import Tables, file_uri, find_tables
 from apidanalytics.scopes.tenants import Row, TenantTable, tabulate
 
@@ -79,16 +83,20 @@ class ScopeDatabase:
         """
         if not tenant_id or not api_key:
             return Answer(None)
-        parts: list[int] = []
-        for row in self._ask(self._select_developer, tenant_id, api_key):
-            there, *values = row
-            product_id, app_id, developer_id, product, app, email, name = map(_text, values)
-            parts += part_hash(Kind.PRODUCT, product_id), part_hash(Kind.APP, app_id)
-            if there:
-                parts.append(part_hash(Kind.DEVELOPER, developer_id))
-                found = Developer(api_product=product, developer_app=app, developer_email=email, developer=name)
-                return Answer(found, tuple(parts))
-        return Answer(None, tuple(parts))
+        return _answer(self._ask(self._select_developer, tenant_id, api_key))
+
+    def every_developer(self) -> Iterator[tuple[str, str, Answer]]:
+        """Return tenant id, API key and answer for every key that is valid text: tens of seconds for a million."""
+        try:
+            rows = self._connection.execute(self._select_developers)
+            for key, group in groupby(rows, itemgetter(-2, -1)):
+                answer = _answer(group)
+                try:
+                    yield key[0].decode(), key[1].decode(), answer
+                except UnicodeDecodeError:
+                    continue
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
 
     def tenant_ids_of(self, api_key: str) -> list[str]:
         """Return every tenant id that has this API key, sorted. It reads the whole table: for a person who asks."""
@@ -133,6 +141,28 @@ class ScopeDatabase:
         except sqlite3.Error as error:
             raise _failed(self.path, error) from error
 
+    def changed_parts(self) -> list[int]:
+        """Return the hashes of API keys and parts that changed since a live file's ready answers may have been made."""
+        try:
+            return live.changed(self._connection) if self.is_live else []
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
+
+    def take_ready(self, ready: ReadyAnswers) -> None:
+        """Have ready answers come from the newest file of them that fits to a live file as it is read now."""
+        path = self.path.with_name(READY_NAME)
+        if not self.is_live or ready.is_taken(path):
+            return
+        try:
+            facts = live.read_all(self._connection)
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
+        ready.take(path, first=int(facts.get(live.CHANGED_AFTER, 0)), last=int(facts.get(live.LISTS, 0)))
+
+    def lists(self) -> int:
+        """Return how many change lists there are in a live file."""
+        return int(live.read_all(self._connection).get(live.LISTS, 0))
+
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
         self._connection.close()
@@ -149,7 +179,10 @@ class ScopeDatabase:
             raise _failed(self.path, error) from error
         self.renew()
         self._select_scopes = _select_scopes(tables)
-        self._select_developer = _select_developer(tables)
+        self._select_developer = _select_developers(tables, "m.tenant_id = ? AND m.appcred_id = ?", "")
+        self._select_developers = _select_developers(
+            tables, "typeof(m.tenant_id) = 'text' AND typeof(m.appcred_id) = 'text'", "m.tenant_id, m.appcred_id,"
+        )
         self._select_tenant_ids = f"SELECT DISTINCT CAST(tenant_id AS TEXT) FROM {tables.mapper} WHERE appcred_id = ?"  # noqa: S608
 
     def _read_version(self) -> int:
@@ -179,20 +212,34 @@ def _select_scopes(tables: Tables) -> str:
     return f"SELECT {columns} FROM {tables.data_scope}"  # noqa: S608 - the names are ours
 
 
-def _select_developer(tables: Tables) -> str:
+def _answer(rows: Iterable[Row]) -> Answer:
+    parts: list[int] = []
+    for row in rows:
+        there, *values = row[:8]
+        product_id, app_id, developer_id, product, app, email, name = map(_text, values)
+        parts += part_hash(Kind.PRODUCT, product_id), part_hash(Kind.APP, app_id)
+        if there:
+            parts.append(part_hash(Kind.DEVELOPER, developer_id))
+            found = Developer(api_product=product, developer_app=app, developer_email=email, developer=name)
+            return Answer(found, tuple(parts))
+    return Answer(None, tuple(parts))
+
+
+def _select_developers(tables: Tables, condition: str, order: str) -> str:
     # LEFT JOIN, because an answer depends on what is missing too; it also keeps SQLite from changing the order, which
     # it may well begin with all products times all apps of the tenant.
     return f"""
         SELECT p.id IS NOT NULL AND a.id IS NOT NULL, CAST(m.apiprdt_id AS TEXT), CAST(m.app_id AS TEXT),
             CAST(a.developer_id AS TEXT),
-            CAST(p.name AS TEXT), CAST(a.name AS TEXT), CAST(d.email AS TEXT), CAST(d.username AS TEXT)
+            CAST(p.name AS TEXT), CAST(a.name AS TEXT), CAST(d.email AS TEXT), CAST(d.username AS TEXT),
+            m.tenant_id, m.appcred_id
         FROM {tables.mapper} AS m
         LEFT JOIN {tables.api_product} AS p ON p.tenant_id = m.tenant_id AND p.id = m.apiprdt_id
         LEFT JOIN {tables.app} AS a ON a.tenant_id = m.tenant_id AND a.id = m.app_id
         LEFT JOIN {tables.developer} AS d
             ON d.tenant_id = m.tenant_id AND d.id = a.developer_id AND a.developer_id <> ''
-        WHERE m.tenant_id = ? AND m.appcred_id = ? AND m.apiprdt_id <> '' AND m.app_id <> ''
-        ORDER BY m.apiprdt_id, m.app_id, coalesce(p.name, ''), coalesce(a.name, ''),
+        WHERE {condition} AND m.tenant_id <> '' AND m.appcred_id <> '' AND m.apiprdt_id <> '' AND m.app_id <> ''
+        ORDER BY {order} m.apiprdt_id, m.app_id, coalesce(p.name, ''), coalesce(a.name, ''),
             coalesce(d.username, ''), coalesce(d.email, '')
     """  # noqa: S608 - the names are ours
 

@@ -5,6 +5,7 @@ table                            rows
 ===============================  ===============================================================================
 ``apidanalytics_live``           ``name``, ``value``: format, the snapshot it was made from, the sequence it is at
 ``apidanalytics_added_keys``     ``hash`` of each API key that is not in ``keys.i64`` yet (``known_keys``)
+``apidanalytics_changed``        ``hash`` of each API key and part (``news``) that changed, and after how many lists
 ===============================  ===============================================================================
 
 A change list and its sequence are one transaction, and readers see either all of it or nothing.
@@ -17,9 +18,14 @@ from typing import Final
 SCHEMA: Final = """
     CREATE TABLE apidanalytics_live (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE apidanalytics_added_keys (hash INTEGER PRIMARY KEY);
+    CREATE TABLE apidanalytics_changed (hash INTEGER PRIMARY KEY, list INTEGER NOT NULL);
 """
 
 SEQUENCE: Final = "sequence"
+LISTS: Final = "lists"
+"""How many change lists there are in it."""
+CHANGED_AFTER: Final = "changed_after"
+"""What changed after this many lists is in ``apidanalytics_changed``; earlier changes may not be any more."""
 
 
 def is_live(connection: sqlite3.Connection) -> bool:
@@ -53,6 +59,23 @@ def add_keys(connection: sqlite3.Connection, hashes: Iterable[int]) -> None:
     """Count these among the keys that came since, within the caller's transaction."""
     rows = ((value,) for value in hashes)
     connection.executemany("INSERT OR IGNORE INTO apidanalytics_added_keys VALUES (?)", rows)
+
+
+def changed(connection: sqlite3.Connection) -> list[int]:
+    """Return the hashes of what changed after ``CHANGED_AFTER`` lists, and perhaps of more."""
+    return [row[0] for row in connection.execute("SELECT hash FROM apidanalytics_changed")]
+
+
+def add_changed(connection: sqlite3.Connection, hashes: Iterable[int], list_: int) -> None:
+    """Count these among what changed, with this list the latest time, within the caller's transaction."""
+    rows = ((value, list_) for value in hashes)
+    connection.executemany("INSERT OR REPLACE INTO apidanalytics_changed VALUES (?, ?)", rows)
+
+
+def forget_changed(connection: sqlite3.Connection, lists: int) -> int:
+    """Forget what changed last with one of the first so many lists, within the caller's transaction."""
+    write(connection, {CHANGED_AFTER: str(lists)})
+    return connection.execute("DELETE FROM apidanalytics_changed WHERE list <= ?", (lists,)).rowcount
 
 
 def _text(value: str | bytes) -> str:

@@ -20,6 +20,7 @@ from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.developers import DeveloperCache
 from apidanalytics.scopes.findings import FindingsLog
 from apidanalytics.scopes.news import News
+from apidanalytics.scopes.ready import ReadyAnswers
 from apidanalytics.scopes.tenants import adjust
 from apidanalytics.scopes.trouble import Trouble
 
@@ -80,9 +81,10 @@ class CachedScopes:
             LookupFailedError: it cannot be read; the former one stays.
 
         """
-        former = self._database
+        former, ready = self._database, self._ready
         self._load(path)
         former.close()
+        ready.close()
         self._trouble.end()
 
     def renew(self, news: News) -> None:
@@ -118,22 +120,26 @@ class CachedScopes:
     def tick(self) -> bool:
         """Load anew when the file has changed or the refresh interval is over; return whether that was done."""
         if not _has_moved(self._database) and self._clock.monotonic() < self._refresh_at:
+            self._database.take_ready(self._ready)
             return False
         return _renew(self, self._database.path, self._trouble)
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
         self._database.close()
+        self._ready.close()
 
     def _load(self, path: Path) -> None:
         database = ScopeDatabase(path)
         try:
             tenants, known = database.tenants(), database.known_keys()
+            ready = ReadyAnswers(database.changed_parts())
+            database.take_ready(ready)
         except BaseException:
             database.close()
             raise
-        self._database, self._tenants = database, tenants
-        self._developers = DeveloperCache(database.developer, known, self._max_keys)
+        self._database, self._tenants, self._ready = database, tenants, ready
+        self._developers = DeveloperCache(database.developer, known, self._max_keys, ready)
         self._refresh_at = self._clock.monotonic() + self._refresh_interval
         self.generation += 1
         self._findings.log(tenants.findings)

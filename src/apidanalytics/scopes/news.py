@@ -1,5 +1,6 @@
 """What a change list changed, so that a worker renews that and nothing else."""
 
+import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
@@ -41,8 +42,9 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def part_hash(kind: Kind, identifier: str) -> int:
-    """Return a number for a part, the same within this process only: a cache keeps it instead of the text."""
-    return hash((kind, identifier))
+    """Return a number of 64 bits for a part, the same in every process: a cache keeps it instead of the text."""
+    digest = hashlib.blake2b(f"{kind}\0{identifier}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
 def hashes_by_tenant(parts: Iterable[tuple[Kind, str, str]]) -> dict[str, set[int]]:

@@ -66,6 +66,7 @@ class ScopeSteps:
             await self._sync.take_up()
             self._agent.spawn("scopes", self._sync.follow())
             self._agent.spawn("sweep", self._sync.sweep(self._versions_in_use))
+            self._agent.spawn("ready answers", self._sync.make_ready())
             return
         form = scope_form(self._settings, embedded=self._embedded)
         if form is None:
@@ -81,6 +82,7 @@ class ScopeSteps:
         """End it."""
         await self._agent.cancel("scopes")
         await self._agent.cancel("sweep")
+        await self._agent.cancel("ready answers")
 
     def status(self, published: Published | None) -> dict[str, Any] | None:
         """Return what the status says of the version that is published; None: nothing is configured, nothing there."""

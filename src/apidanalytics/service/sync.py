@@ -20,6 +20,7 @@ from apidanalytics.config import Settings
 from apidanalytics.scopes.news import News
 from apidanalytics.scopes.source import Published
 from apidanalytics.service.parts import proxy
+from apidanalytics.service.ready_answers import ReadyAnswersMaker
 from apidanalytics.upload.token import TokenUnavailableError
 
 log = structlog.get_logger()
@@ -101,6 +102,10 @@ class ScopeSync:
             log.warning("sync.offline", hint="apigeesync_diagnostic_mode: no snapshot and no changes are asked for")
             await asyncio.Event().wait()
         await self._follower.run()
+
+    async def make_ready(self) -> None:
+        """Have ready answers made for workers, until cancelled."""
+        await ReadyAnswersMaker(lambda: self._follower.file).run()
 
     async def sweep(self, versions_in_use: Callable[[], frozenset[str]]) -> None:
         """Remove old versions once no worker reads them, until cancelled."""
