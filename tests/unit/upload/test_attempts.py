@@ -4,6 +4,7 @@ from apidanalytics.upload.attempts import RESULTS, Attempts, WatchedCollection
 from apidanalytics.upload.client import Delivery
 from apidanalytics.upload.content import Content
 from apidanalytics.upload.outcome import Delivered, Outcome, Party, Refused, TokenRefused
+from apidanalytics.upload.turns import Turns
 
 
 class Clock:
@@ -33,7 +34,8 @@ async def deliver(*outcomes, tenant="a~b"):
     clock, attempts = Clock(), Attempts()
     watched = WatchedCollection(Collection(clock, list(outcomes)), attempts, clock)
     for number, outcome in enumerate(outcomes):
-        delivery = Delivery(tenant=tenant, start_at=0, name=f"f{number}", content=Content.of(b"12345"))
+        content, turn = Content.of(b"12345"), Turns(1).turn()
+        delivery = Delivery(tenant=tenant, start_at=0, name=f"f{number}", content=content, md5="", turn=turn)
         assert await watched.deliver(delivery) is outcome
     return attempts
 
