@@ -125,7 +125,8 @@ def _show(report: Report, scope: Scope, console: Console) -> None:
     for difference in report.differences:
         console.print(Text(f"! {difference.sentence}", style="bold red"))
     if report.differences:
-        console.print(Text(f"{len(report.differences)} differences.", style="bold red"))
+        count = len(report.differences)
+        console.print(Text(f"{count} difference{'s' * (count != 1)}.", style="bold red"))
     else:
         console.print(Text("All accepted records are accounted for.", style="bold green"))
 

@@ -35,7 +35,7 @@ def run(path: Path, *, records: int, as_json: bool) -> int:
         print(f"Cannot read {error.filename or path}: {error.strerror}", file=sys.stderr)
         return ExitCode.FAILURE
     if path.is_dir() and not as_json:
-        console.print(f"{files:,} files, {total:,} records")
+        console.print(f"{files:,} file{'s' * (files != 1)}, {total:,} record{'s' * (total != 1)}")
     return code
 
 
