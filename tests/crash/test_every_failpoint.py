@@ -20,6 +20,8 @@ class Death:
     hit: int = 1
     after_a_worker: bool = False
     """The point is passed only when a worker has died before."""
+    with_open_claims: bool = False
+    """That worker has committed batches with a key, and has not settled their claims."""
 
 
 # A worker is started anew with the point still armed, so it must be able to serve before it gets there.
@@ -56,8 +58,8 @@ DEATHS = {
     "upload.after_delete": BETWEEN_FILES,
     "recover.before_rename": Death("agent", after_a_worker=True),
     "recover.after_rename": Death("agent", after_a_worker=True),
-    "keys.before_close": Death("agent", after_a_worker=True),
-    "keys.after_close": Death("agent", after_a_worker=True),
+    "keys.before_close": Death("agent", with_open_claims=True),
+    "keys.after_close": Death("agent", with_open_claims=True),
 }
 
 
@@ -86,9 +88,11 @@ def test_the_service_is_killed_at_every_point_of_the_list():
 @pytest.mark.parametrize("point", DEATHS)
 def test_a_process_that_dies_here_loses_nothing_and_doubles_nothing(point, start_quick, crash_seed):
     death = DEATHS[point]
-    armed = {failpoints.VARIABLE: f"{point}=kill@{death.hit}"}
-    service = start_quick(environment=armed)
-    with Load(service, seed=crash_seed, keyed_every=3) as load:
+    armed = f"{point}=kill@{death.hit}"
+    if death.with_open_claims:
+        armed += ",spool.after_sync=kill@7"
+    service = start_quick(environment={failpoints.VARIABLE: armed})
+    with Load(service, seed=crash_seed, keyed_every=1 if death.with_open_claims else 3) as load:
         if death.who == "worker":
             wait_for_a_workers_death(service)
             load.wait_acknowledged(50)
