@@ -57,7 +57,7 @@ class Crew:
 
         """
         self._instance_id = instance_id
-        count = self._settings.workers or os.cpu_count() or 1
+        count = self._settings.workers or len(os.sched_getaffinity(0))
         listeners = self._listeners = self._open(count)
         self._supervisor = Supervisor(
             command=worker_command(),
