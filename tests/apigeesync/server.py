@@ -9,6 +9,7 @@ GET   <prefix>/changes      the changes since a sequence, by long poll (``change
 """
 
 import asyncio
+import socket
 import tempfile
 import threading
 import time
@@ -105,6 +106,7 @@ class StandIn:
             OSError: the port is taken.
 
         """
+        self._listener = socket.create_server(("127.0.0.1", port or self._origin.port or 0))
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.database.on_commit.append(self._wake_from_anywhere)
@@ -112,8 +114,7 @@ class StandIn:
             self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port or self._origin.port or 0, reuse_address=True)
-        await site.start()
+        await web.SockSite(self._runner, self._listener).start()
         host, bound = self._runner.addresses[0][:2]
         self._origin = URL.build(scheme="http", host=host, port=bound)
 
@@ -121,7 +122,11 @@ class StandIn:
         """Close the port and every connection; twice is fine."""
         if self._runner is not None:
             self.database.on_commit.remove(self._wake_from_anywhere)
+            # A connection that is accepted while the port closes would be lost unclosed: first accept no more.
+            self._loop.remove_reader(self._listener)
+            await _turns()
             await self._runner.cleanup()
+            await _turns()
             self._runner = None
 
     def _application(self) -> web.Application:
@@ -227,6 +232,12 @@ class StandIn:
                 await asyncio.wait_for(self._changed.wait(), deadline - time.monotonic())
             except TimeoutError:
                 return
+
+
+async def _turns() -> None:
+    """Let the event loop finish what it began: connections that are accepted, or closed."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def _recorded(endpoint: str, request: web.Request) -> Request:

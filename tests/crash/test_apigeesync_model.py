@@ -7,6 +7,7 @@ and restarted. In between every look-up is held against the rules of look-ups ov
 
 import itertools
 import random
+from collections.abc import Iterator
 
 import pytest
 
@@ -154,43 +155,50 @@ def restart(following: Following, chance: random.Random) -> str:
     if chance.random() < 0.5:
         service.kill_all()
     else:
-        assert service.terminate() == 0
+        code = service.terminate()
+        assert code == 0, f"exit code {code}"
     service.restart()
     return "restart"
 
 
-def check(following: Following, history: list[str]) -> None:
+def check(following: Following) -> None:
     """Hold every look-up against the rows upstream."""
-    try:
-        following.collector.wait_in_step([*SCOPES, "testid", "never"], [*KEYS, "testapikey", "never"], 20)
-    except AssertionError as error:
-        raise AssertionError("\n".join([*history[-30:], str(error)])) from None
+    following.collector.wait_in_step([*SCOPES, "testid", "never"], [*KEYS, "testapikey", "never"], 20)
     truth = oracle(following.database)
     for org, env in itertools.product(ORGS, ENVS):
         if org and env:
             is_known = truth.tenant_of(org, env) is not None
-            assert following.collector.look_up_tenant(org, env) == is_known, (org, env, history[-30:])
+            assert following.collector.look_up_tenant(org, env) == is_known, (org, env)
 
 
 def play(free_port, seed: int, steps: int, restarts: int) -> None:
     chance = random.Random(seed)
     restart_at = set(chance.sample(range(1, steps), restarts))
+    history = [f"seed {seed}"]
     with collecting(free_port, apidanalytics_use_caching=chance.random() < 0.8) as collector:
-        following, history = Following(collector), [f"seed {seed}"]
-        upstream = Upstream(following.database, chance)
-        for step in range(steps):
-            history.append(upstream.step())
-            if chance.random() < 0.3:
-                history.append(act(following, chance))
-            if chance.random() < 0.03:
-                history.append(away_and_purged(following, upstream))
-            if step in restart_at:
-                history.append(restart(following, chance))
-            if chance.random() < 0.3:
-                check(following, history)
-                following.faults.clear()
-        following.faults.clear()
-        check(following, history)
+        try:
+            for did in events(Following(collector), chance, steps, restart_at):
+                history.append(did)
+        except (AssertionError, TimeoutError) as error:
+            raise AssertionError("\n".join([*history[-30:], str(error), collector.service.log()[-3000:]])) from error
+
+
+def events(following: Following, chance: random.Random, steps: int, restart_at: set[int]) -> Iterator[str]:
+    """Let one thing happen after the other, tell of each, and look in between whether all is in step."""
+    upstream = Upstream(following.database, chance)
+    for step in range(steps):
+        yield upstream.step()
+        if chance.random() < 0.3:
+            yield act(following, chance)
+        if chance.random() < 0.03:
+            yield away_and_purged(following, upstream)
+        if step in restart_at:
+            yield restart(following, chance)
+        if chance.random() < 0.3:
+            check(following)
+            following.faults.clear()
+    following.faults.clear()
+    check(following)
 
 
 def test_look_ups_end_up_as_the_tables_upstream_say(free_port, crash_seed):

@@ -173,7 +173,8 @@ class VersionFile:
     def counts(self) -> tuple[int, int]:
         """Return the number of orgs with an env, and of API keys."""
         statement = f"SELECT count(*) FROM (SELECT DISTINCT org, env FROM {SCOPES})"  # noqa: S608 - ours
-        (tenants,) = self._connection.execute(statement).fetchone()
+        with self._one_at_a_time:
+            (tenants,) = self._connection.execute(statement).fetchone()
         return int(tenants), self._added + len(KnownKeys.beside(self.path))
 
     def log_bytes(self) -> int:
