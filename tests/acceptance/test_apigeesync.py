@@ -27,7 +27,7 @@ apigeesync_instance_name: gateway-host-1
 apigeesync_poll_interval: 5
 apigeesync_snapshot_proto: sqlite
 apidanalytics_uap_server_base: {uap}
-apidanalytics_collection_interval: 2
+apidanalytics_collection_interval: 1
 apidanalytics_upload_interval: 1
 local_storage_path: {directory}/var
 api_listen: 127.0.0.1:{port}

@@ -45,7 +45,7 @@ def settings_for(stand_in: StandIn, cluster: str = CLUSTER) -> dict[str, Any]:
         "apigeesync_consumer_key": stand_in.tokens.key,
         "apigeesync_consumer_secret": stand_in.tokens.secret,
         "apigeesync_cluster_id": cluster,
-        "apigeesync_poll_interval": "50ms",
+        "apigeesync_poll_interval": "20ms",
     }
 
 

@@ -55,7 +55,7 @@ def cases():
 
 
 @pytest.mark.parametrize(("point", "death"), cases())
-async def test_a_process_that_dies_here_starts_again_and_ends_up_in_step(tmp_path, point, death):
+async def test_a_process_that_dies_here_starts_again_and_ends_up_in_step(killed_at, tmp_path, point, death):
     database = example_database()
     stand_in = StandIn(database)
     await stand_in.start()
@@ -67,8 +67,8 @@ async def test_a_process_that_dies_here_starts_again_and_ends_up_in_step(tmp_pat
         change_everything(database)
         if point not in OF_CHANGES:
             stand_in.faults.add("changes", TOO_OLD)
-        process = await start_child(tmp_path, stand_in.base_url, f"{point}=kill@{death.hit}")
-        assert await asyncio.wait_for(process.wait(), 20) == -signal.SIGKILL
+        code = await asyncio.to_thread(killed_at, tmp_path, stand_in.base_url, f"{point}=kill@{death.hit}")
+        assert code == -signal.SIGKILL
         stand_in.faults.clear()
         async with Alone(tmp_path, stand_in.base_url) as alone:
             if death.is_prepared:
@@ -89,12 +89,22 @@ def change_everything(database):
     add_key(database, "new-key", "t1", product="gold", app="shop", developer="ann", email="ann@acme.example")
 
 
-async def start_child(directory, base_url, armed):
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", failpoints.VARIABLE: armed}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.apigeesync.alone", str(directory), base_url,
-        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def killed_at():
+    """Return a function that runs a process until it dies at a failpoint, and returns its exit code."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    command = [sys.executable, "-m", "tests.apigeesync.alone"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as nursery:
+
+        def run(directory, base_url, armed):
+            nursery.stdin.write(f"{directory} {base_url} {armed}\n")
+            nursery.stdin.flush()
+            while not (line := nursery.stdout.readline()).strip().lstrip("-").isdigit():
+                assert line, "the process that is to be forked has ended"
+            return int(line)
+
+        yield run
 
 
 async def until(is_so, what):

@@ -202,7 +202,7 @@ def events(following: Following, chance: random.Random, steps: int, restart_at: 
 
 
 def test_look_ups_end_up_as_the_tables_upstream_say(free_port, crash_seed):
-    play(free_port, crash_seed, steps=100, restarts=2)
+    play(free_port, crash_seed, steps=60, restarts=2)
 
 
 @pytest.mark.soak

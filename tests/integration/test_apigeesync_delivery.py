@@ -91,25 +91,19 @@ def test_12_what_was_acknowledged_before_a_kill_arrives_with_no_partial_line_and
     assert not following.collector.look_up_tenant(removed.org, "prod")
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"sign_status": {"": 401}},
-        {"sign_status": {"": 404}},
-        {"sign_status": {"": 500}},
-        {"put_status": {"": 403}},
-    ],
-    ids=str,
-)
-def test_13_refusals_of_the_collection_endpoint_and_the_store_lose_nothing(following, lake, store, fault):
-    (account,) = accounts_in_service(following, 1)
-    for name, value in fault.items():
-        setattr(store, name, value)
-    send(following, account, "refused")
-    seen = store.seen["asked"]
-    wait_until(lambda: store.seen["asked"] > seen, what="the collection endpoint is asked")
+def test_13_refusals_of_the_collection_endpoint_and_the_store_lose_nothing(following, lake, store):
+    accounts = accounts_in_service(following, 4)
+    names = [f"{account.org}~prod" for account in accounts]
+    store.sign_status = dict(zip(names, (401, 404, 500), strict=False))
+    store.put_status = {names[3]: 403}
+    seen = store.seen.copy()
+    for account in accounts:
+        send(following, account, "refused")
+    refusals = ("401", "404", "500", "403")
+    wait_until(lambda: all(store.seen[status] > seen[status] for status in refusals), what="each has been refused")
     store.heal()
-    wait_delivered(lake, account, "refused")
+    for account in accounts:
+        wait_delivered(lake, account, "refused")
     assert not store.altered
 
 
