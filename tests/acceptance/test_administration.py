@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import schemathesis
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis import GenerationMode
 
 import apidanalytics
@@ -125,6 +125,8 @@ def test_what_the_description_does_not_allow_is_refused_as_described(admin, path
     @QUIET
     @given(case=operation(admin, path, "get").as_strategy(generation_mode=GenerationMode.NEGATIVE))
     def refused(case):
+        # What is empty is not sent at all, so nothing may be wrong with what is left.
+        assume(all(value not in ([], {}, None) for value in dict(case.query or {}).values()))
         response = case.call()
         case.validate_response(response)
         assert response.status_code in {400, 404, 405}, response.text
@@ -211,8 +213,8 @@ def test_the_way_of_a_file_can_be_followed_from_the_tenant_to_its_last_error(adm
     store.heal()
     assert admin.post("/api/failed/acme~prod/retry")["files"] >= 1
     wait_until(lambda: not admin.get("/api/failed")["files"], what="it is delivered")
+    wait_until(lambda: admin.get(f"/api/files/{file['id']}")["state"] == "uploaded", what="it is uploaded")
     wait_until(lambda: admin.get("/api/status")["verdict"] == "well", what="all is well again")
-    assert admin.get(f"/api/files/{file['id']}")["state"] == "uploaded"
 
 
 def test_a_pause_holds_uploads_back_even_over_a_restart_until_it_is_resumed(admin, service):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from apidanalytics.spool.frame import COUNTS, GROUP, HEAD, HEAD_BYTES, MAGIC, parse_table
+from apidanalytics.spool.frame import COUNTS, GROUP, HEAD, HEAD_BYTES, KEYED, MAGIC, parse_table
 
 _GLANCE_BYTES: Final = 512
 """Enough for the head and the table of a group of a few tenants: one read a frame."""
@@ -45,18 +45,26 @@ class Content:
             end = self.position + HEAD_BYTES + length
             if magic != MAGIC or end > size:
                 return
-            if kind == GROUP:
-                self._count(descriptor, glance)
+            if kind in (GROUP, KEYED) and not self._count(descriptor, glance, kind):
+                return
             self.position = end
 
-    def _count(self, descriptor: int, glance: bytes) -> None:
-        number, table_length = COUNTS.unpack_from(glance, HEAD_BYTES)
-        begins = HEAD_BYTES + COUNTS.size
-        table = glance[begins : begins + table_length]
-        if len(table) < table_length:
-            table = os.pread(descriptor, table_length, self.position + begins)
-        for entry in parse_table(table, number, 0):
+    def _count(self, descriptor: int, glance: bytes, kind: int) -> bool:
+        """Count a group; False: it is being written into room of the file, and its table is not there yet."""
+        body = HEAD_BYTES
+        if kind == KEYED:
+            body += COUNTS.size + COUNTS.unpack_from(glance, body)[1]
+        counts = self._bytes(descriptor, glance, body, COUNTS.size)
+        number, table_length = COUNTS.unpack(counts)
+        for entry in parse_table(self._bytes(descriptor, glance, body + COUNTS.size, table_length), number, 0):
             self._add(entry.tenant, entry.records, entry.bytes, entry.start_at)
+        return bool(number)
+
+    def _bytes(self, descriptor: int, glance: bytes, start: int, length: int) -> bytes:
+        """Return bytes of the frame, from the glance if they are in it."""
+        if start + length <= len(glance):
+            return glance[start : start + length]
+        return os.pread(descriptor, length, self.position + start)
 
 
 class SpoolCounts:

@@ -143,7 +143,7 @@ class SegmentReader:
         self._size, self._window = os.fstat(self._descriptor).st_size, b""
         while (frame := self._good_frame(self._followed)) is not None:
             self._followed = frame.end
-            if frame.kind == GROUP:
+            if frame.kind in _GROUPS:
                 yield from self._entries_of(frame)
 
     def skim(self) -> Iterator[Entry]:

@@ -4,9 +4,10 @@ import os
 
 import pytest
 
+from apidanalytics.model import Claim
 from apidanalytics.spool import counting
 from apidanalytics.spool.counting import SpoolCounts
-from apidanalytics.spool.frame import Share, format_group
+from apidanalytics.spool.frame import HEAD_BYTES, Share, format_group
 from apidanalytics.spool.segment import count_records
 
 
@@ -21,9 +22,9 @@ def share(tenant, records, start_at=1000):
     return Share(tenant=tenant, start_at=start_at, records=records, lines=b'{"a":1}\n' * records)
 
 
-def append(path, sequence, *shares):
+def append(path, sequence, *shares, claims=()):
     with path.open("ab") as file:
-        file.write(format_group(sequence, shares))
+        file.write(format_group(sequence, shares, claims))
 
 
 def test_a_growing_spool_is_counted_as_a_whole_reading_counts_it(spool):
@@ -35,6 +36,22 @@ def test_a_growing_spool_is_counted_as_a_whole_reading_counts_it(spool):
         assert content.tenants == count_records(spool)
         assert content.records == sum(records for records, _ in count_records(spool).values())
     assert content.oldest_start_at == 1000
+
+
+@pytest.mark.parametrize("claims", [1, 100])
+def test_a_group_with_idempotency_keys_counts_like_any_other(spool, claims):
+    counts, keys = SpoolCounts(), [Claim(tenant="a~b", key=f"key-{n}", ticket=n) for n in range(claims)]
+    append(spool, 0, share("a~b", 3), claims=keys)
+    append(spool, 1, share("a~b", 4))
+    assert counts.look([(1, spool)])[1].tenants == count_records(spool) == {"a~b": (7, 56)}
+
+
+def test_a_group_that_is_being_written_into_room_is_counted_once_its_table_is_there(spool):
+    counts, frame = SpoolCounts(), format_group(0, [share("a~b", 3)])
+    spool.write_bytes(frame[:HEAD_BYTES] + bytes(1000))
+    assert counts.look([(1, spool)])[1].records == 0
+    spool.write_bytes(frame + bytes(1000))
+    assert counts.look([(1, spool)])[1].records == 3
 
 
 def test_only_what_is_new_is_read(spool, monkeypatch):
