@@ -114,6 +114,11 @@ def trickle(bytes_per_second: float) -> Fault:
     return lambda reply: replace(reply, bytes_per_second=bytes_per_second)
 
 
+def lasting(seconds: float) -> Fault:
+    """Answer well, but take about so long for it, without standing still."""
+    return lambda reply: replace(reply, bytes_per_second=max(len(_bytes(reply)), 1) / seconds)
+
+
 def cut(at: int) -> Fault:
     """Break the connection after so many bytes of the body."""
     return lambda reply: replace(reply, cut_at=at)

@@ -155,7 +155,7 @@ def test_a_snapshot_may_take_longer_than_the_timeout_while_it_moves_but_not_stan
     following.wait_polling()
     snapshots = len(following.asked("data"))
     following.faults.add("data", faults.silence())
-    following.faults.add("data", faults.trickle(45_000))  # longer than two seconds for a hundred thousand bytes
+    following.faults.add("data", faults.lasting(2.8))
     following.then("changes", TOO_OLD)
     wait_until(lambda: len(following.asked("data")) == snapshots + 2, what="the silent one was given up")
     started = time.monotonic()
