@@ -9,6 +9,9 @@ from tests.harness import ServiceProcess, wait_until
 
 CHANGE = {"X-Apidanalytics": "test"}
 
+RESTING_LOOKS = 15
+"""A tenth of a second apart: longer than from one report of a worker to the next."""
+
 
 class Administration:
     """Asks the administration address of a service."""
@@ -52,6 +55,17 @@ class Administration:
         assert headers["Content-Type"].startswith("text/plain")
         lines = [line for line in body.decode().splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    def settled_metrics(self) -> dict[str, float]:
+        """Return the series once no worker has anything to report any more of what was sent before."""
+        seen: list[float] = []
+
+        def rests() -> bool:
+            seen.append(self.metrics().get("apidanalytics_accepted_records_total", 0))
+            return len(seen) > RESTING_LOOKS and len(set(seen[-RESTING_LOOKS:])) == 1
+
+        wait_until(rests, pause_seconds=0.1, what="the workers have reported")
+        return self.metrics()
 
     def wait_metric(self, name: str, at_least: float) -> None:
         """Wait until a series has reached a value: workers report once a second."""
