@@ -66,7 +66,7 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_TRANSFER_ENCODING = "UNSUPPORTED_TRANSFER_ENCODING"
     """A ``Transfer-Encoding`` other than ``chunked``."""
     URI_TOO_LONG = "URI_TOO_LONG"
-    """The request target is over 8 KiB."""
+    """The request target is over ``apidanalytics_max_target_bytes``."""
 
 
 class ApidAnalyticsError(Exception):
