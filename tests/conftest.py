@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,12 @@ from tests.harness import ServiceProcess
 # A slow machine is no fault of the code: a test of properties has the time limit that every test has.
 hypothesis.settings.register_profile("project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("project")
+
+# Services compile their modules once for the whole run, not at each of some hundred starts.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Where the run was started in the background, SIGINT is ignored, and every child would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SERVICES = pytest.StashKey[list[ServiceProcess]]()
 _LOG_LINES_SHOWN = 200

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.harness import ROOT, ServiceProcess
+from tests.harness import ROOT, ServiceProcess, wait_until
 
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(path.name for path in (DEPLOY / "systemd").iterdir() if path.suffix in {".service", ".socket"})
@@ -97,7 +97,7 @@ def test_a_socket_of_systemd_is_there_before_the_service_and_the_first_connectio
         assert service.post("testid", [{"client_received_start_timestamp": 1700000000000}])[0] == 200
         assert service.command("reload").returncode == 0
         assert service.post("testid", [{"client_received_start_timestamp": 1700000000000}])[0] == 200
-        assert service.status()["totals"]["accepted"]["records"] == 2
+        wait_until(lambda: service.status()["totals"]["accepted"]["records"] == 2, what="both are in the books")
         assert service.terminate() == 0
 
 

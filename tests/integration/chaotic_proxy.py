@@ -29,6 +29,7 @@ class ChaoticProxy:
         self.met: Counter[Weather] = Counter()
         self._target_port = target_port
         self._dice = dice
+        self._deck: list[Weather] = []
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -53,7 +54,7 @@ class ChaoticProxy:
     async def _accept(self, reader, writer):
         task = asyncio.current_task()
         self._tasks.add(task)
-        weather = self._dice.choice([w for w in Weather if w is not Weather.FINE]) if self.stormy else Weather.FINE
+        weather = self._next_bad() if self.stormy else Weather.FINE
         self.met[weather] += 1
         try:
             await self._meet(weather, reader, writer)
@@ -62,6 +63,13 @@ class ChaoticProxy:
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
+
+    def _next_bad(self) -> Weather:
+        """Deal every bad weather once, in any order, before any comes again."""
+        if not self._deck:
+            self._deck = [weather for weather in Weather if weather is not Weather.FINE]
+            self._dice.shuffle(self._deck)
+        return self._deck.pop()
 
     async def _meet(self, weather, reader, writer):
         if weather is Weather.HALF_OPEN:

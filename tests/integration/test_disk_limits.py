@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from apidanalytics.layout import format_tenant
+from apidanalytics.quota.decide import RESUME_AT
 from tests.crash.load import SCOPES, TENANTS, amounts, status
 from tests.harness import wait_until
 from tests.integration.faulty_store import TOKEN, FaultyStore
@@ -166,9 +167,14 @@ def test_a_tenant_over_its_share_waits_alone_until_its_files_are_delivered(store
     store.put_status = {f"{FIRST.org}~{FIRST.env}": 403}
     service = start_with(store, data_directory / "collector", apidanalytics_tenant_max_disk_bytes=MIB)
     gateway = Gateway(service)
-    # Until what is packed is enough by itself: a spooled byte counts twice, and a while later once.
-    wait_until(lambda: gateway.flood(4) or packed_bytes(service) >= MIB, what="its files take all of its share")
-    wait_until(lambda: NAME in problems(service) and not amounts(service)["spooled"], what="it is over its share")
+    # A spooled byte counts twice, and once it is packed only once: it is over its share for good when what is packed
+    # is above the low-water mark by itself. Beyond that mark nothing may be accepted any more.
+    enough = RESUME_AT * MIB
+    wait_until(lambda: gateway.flood(4) or packed_bytes(service) >= enough, what="its files take its share")
+    wait_until(
+        lambda: gateway.flood(1) or (NAME in problems(service) and not amounts(service)["spooled"]),
+        what="it is over its share",
+    )
     assert set(gateway.errors) <= {"STORAGE_UNAVAILABLE"}
     assert gateway.post() == 503
     assert [gateway.post(SECOND) for _ in range(3)] == [200] * 3

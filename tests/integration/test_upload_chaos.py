@@ -40,6 +40,7 @@ async def weathered(tmp_path, seed, *, files, storm_seconds):
         proxy.stormy = True
         await until(lambda: world.endpoint.signed, "it has begun")
         await asyncio.sleep(storm_seconds)
+        await until(lambda: set(Weather) - set(proxy.met) <= {Weather.FINE}, "every bad weather was met")
         proxy.stormy = False
         await proxy.break_all()
         out, errors = await asyncio.wait_for(said, 20 + files * 0.1)
