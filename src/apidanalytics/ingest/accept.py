@@ -26,6 +26,7 @@ from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
 from apidanalytics.ingest.records import Steps
 from apidanalytics.ingest.room import Room
 from apidanalytics.ingest.routes import (
+    JSON,
     PROBES,
     READY,
     Routes,
@@ -48,6 +49,7 @@ SMALL_ZIPPED_BYTES: Final = 1 << 18
 NOT_INITIALIZED: Final = "Service is not initialized completely"
 
 _OK: Final = Response(200)
+_COMMITTED: Final = Outcome.COMMITTED
 _READY: Final = Response(200, b'{"status":"ready"}')
 _ALIVE: Final = Response(200, b'{"status":"alive"}')
 _FOR_POST: Final = ((b"Allow", b"POST"),)
@@ -117,28 +119,29 @@ class Acceptor:
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, now or later, exactly once."""
         try:
-            self._handle(exchange)
+            scope = self._routes.scope_of(exchange.path)
+            if scope is None:
+                self._probe(exchange)
+            elif exchange.method == b"POST":
+                self._accept(exchange, scope)
+            else:
+                self._refuse(exchange, method_not_allowed("POST"), _FOR_POST)
         except Exception as error:  # noqa: BLE001 - the border: every request gets its answer
             self.fail(exchange, error)
-
-    def _handle(self, exchange: Exchange) -> None:
-        scope = self._routes.scope_of(exchange.path)
-        if scope is None:
-            self._probe(exchange)
-        elif exchange.method == b"POST":
-            self._accept(exchange, scope)
-        else:
-            self._refuse(exchange, method_not_allowed("POST"), _FOR_POST)
 
     def _accept(self, exchange: Exchange, scope: str) -> None:
         scopes, reader = self._scopes, self._reader
         if scopes is None or reader is None:
             raise Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, NOT_INITIALIZED)
-        check_content_type(exchange.header(b"content-type"))
+        if (content_type := exchange.header(b"content-type")) != JSON:
+            check_content_type(content_type)
         tenant = tenant_by_scope(scopes, scope) if scope else None
-        zipped = is_zipped(exchange.header(b"content-encoding"))
+        encoding = exchange.header(b"content-encoding")
+        zipped = encoding is not None and is_zipped(encoding)
         key = read_key(exchange) if KEY_HEADER in (exchange.names or exchange.headers) else None
-        body = self._small_body(exchange.body, zipped)
+        body: bytes | None = exchange.body
+        if zipped or len(exchange.body) > SMALL_BYTES:
+            body = self._small_body(exchange.body, zipped)
         if body is None:
             self._start(self._accept_large(exchange, reader, tenant, zipped, key))
             return
@@ -217,11 +220,13 @@ class Acceptor:
 
     def finish(self, exchange: Exchange, batch: Batch, outcome: Outcome) -> None:
         """Answer, now that it is known what became of the batch."""
-        if outcome is Outcome.COMMITTED:
-            self.counters.records += batch.records
-            self.counters.bytes += len(batch.lines)
-            self.counters.seconds.observe(time.time() - exchange.arrived_at)
-            self._answer(exchange, _OK)
+        if outcome is _COMMITTED:
+            counters = self.counters
+            counters.batches += 1
+            counters.records += batch.records
+            counters.bytes += len(batch.lines)
+            counters.seconds.observe(time.time() - exchange.arrived_at)
+            exchange.respond(_OK)
         elif outcome is Outcome.UNAVAILABLE:
             self.say_busy(exchange, ErrorCode.STORAGE_UNAVAILABLE)
         else:

@@ -11,7 +11,9 @@ class Counters:
     """What this worker has answered since it started."""
 
     requests: Counter[tuple[int, str]] = field(default_factory=Counter)
-    """By status and errorCode (``""`` for none). Status 0: closed without an answer."""
+    """By status and errorCode (``""`` for none), but for ``batches``. Status 0: closed without an answer."""
+    batches: int = 0
+    """Stored, and answered with 200."""
     records: int = 0
     """Of batches answered with 200."""
     bytes: int = 0
@@ -20,3 +22,7 @@ class Counters:
     """Batches answered 200 because they were stored before, under the same ``Idempotency-Key``."""
     seconds: Histogram = field(default_factory=Histogram)
     """From the last byte of a batch to its 200."""
+
+    def answers(self) -> Counter[tuple[int, str]]:
+        """Return all that was answered, as ``requests``."""
+        return self.requests + Counter({(200, ""): self.batches})

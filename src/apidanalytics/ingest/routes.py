@@ -9,9 +9,14 @@ HEALTH: Final = b"/health"
 READY: Final = b"/ready"
 PROBES: Final = (HEALTH, READY)
 
+MAX_REMEMBERED: Final = 20_000
+"""Paths remembered."""
+MAX_REMEMBERED_BYTES: Final = 128
+"""Longest of them."""
+
 _SLASH: Final = ord("/")
 _PERCENT: Final = ord("%")
-_JSON: Final = b"application/json"
+JSON: Final = b"application/json"
 
 
 class Routes:
@@ -21,9 +26,21 @@ class Routes:
         base = base_path.strip("/").encode()
         self._prefix = b"/" + base + b"/" if base else b"/"
         self._named = self._prefix if self._prefix == b"/" else self._prefix[:-1]
+        self._known: dict[bytes, str | None] = {}
 
     def scope_of(self, path: bytes) -> str | None:
         """Return the scope uuid in a path, ``""`` for the route without one, and None for any other path."""
+        try:
+            return self._known[path]
+        except KeyError:
+            scope = self._read(path)
+        if len(path) <= MAX_REMEMBERED_BYTES:
+            if len(self._known) >= MAX_REMEMBERED:  # somebody makes paths up; the others are read again
+                self._known.clear()
+            self._known[path] = scope
+        return scope
+
+    def _read(self, path: bytes) -> str | None:
         scope = path[len(self._prefix) :] if path.startswith(self._prefix) else b""
         if not scope or _SLASH in scope or path in PROBES:
             return "" if path == self._named else None
@@ -37,7 +54,7 @@ def check_content_type(value: bytes | None) -> None:
         Refusal: it is not.
 
     """
-    if value != _JSON and (value or b"").partition(b";")[0].strip().lower() != _JSON:
+    if value != JSON and (value or b"").partition(b";")[0].strip().lower() != JSON:
         raise Refusal(400, ErrorCode.UNSUPPORTED_CONTENT_TYPE, "Only supported content type is application/json")
 
 

@@ -51,7 +51,10 @@ class WaitingLine:
 
     def offer(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
         """Append the batch at once, or return False: it has to ``wait``."""
-        return not self._line and self._append(batch, done)
+        if self._line:
+            return False
+        failpoints.hit("ingest.before_append")
+        return self._spool.append(batch, done)
 
     def wait(self, batch: Batch, done: Callable[[Outcome], None], give_up: Callable[[], None]) -> None:
         """Append the batch when its turn comes; then ``done`` is called, or else ``give_up``, once."""
@@ -60,15 +63,12 @@ class WaitingLine:
         self._length += 1
         self._set_timer()
 
-    def _append(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
-        failpoints.hit("ingest.before_append")
-        return self._spool.append(batch, done)
-
     def _move_up(self) -> None:
         line = self._line
         while line:
             tenant, waiters = next(iter(line.items()))
-            if not self._append(waiters[0].batch, waiters[0].done):
+            failpoints.hit("ingest.before_append")
+            if not self._spool.append(waiters[0].batch, waiters[0].done):
                 break
             self._take(tenant, waiters)
             if waiters:

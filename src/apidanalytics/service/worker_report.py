@@ -89,7 +89,7 @@ class WorkerReport:
     def _outcomes(self) -> dict[str, int]:
         """Return the number of answers by ``<status> <errorCode>``."""
         outcomes: Counter[str] = Counter()
-        for (status, code), number in self._acceptor.counters.requests.items():
+        for (status, code), number in self._acceptor.counters.answers().items():
             outcomes[f"{status} {code}".rstrip()] += number
         for status, number in self._listener.refusals.items():
             outcomes[f"{status} {_REFUSED_EARLY.get(status, '')}".rstrip()] += number

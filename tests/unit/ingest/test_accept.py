@@ -464,7 +464,7 @@ class TestCounters:
         api.spool.outcome = Outcome.UNKNOWN
         api.send(request(GOOD_BODY))
         counters = api.acceptor.counters
-        assert counters.requests == {
+        assert counters.answers() == {
             (200, ""): 1,
             (400, "BAD_DATA"): 2,
             (503, "STORAGE_UNAVAILABLE"): 1,
