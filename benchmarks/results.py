@@ -70,19 +70,3 @@ class Cost:
     def as_json(self) -> dict[str, Any]:
         """Return all of it, the derived numbers too."""
         return {**asdict(self), "cpu_seconds_per_million_records": self.cpu_seconds_per_million}
-
-
-_PEAKS = ("worker_megabytes", "agent_megabytes", "megabytes")
-
-
-def together(costs: list[Cost]) -> Cost:
-    """Join several measurements of the same cell: rates and latencies averaged, CPU and requests added, peaks kept."""
-
-    def total(name: str) -> Any:
-        return sum(getattr(cost, name) for cost in costs)
-
-    rates = ("requests_per_second", "records_per_second", "p50_milliseconds", "p99_milliseconds")
-    averaged = {name: total(name) / len(costs) for name in rates}
-    added = {name: total(name) for name in ("requests", "cpu_seconds", "refused", "broken")}
-    peaks = {name: max(getattr(cost, name) for cost in costs) for name in _PEAKS}
-    return Cost(**{**asdict(costs[0]), **averaged, **added, **peaks})

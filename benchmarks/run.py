@@ -1,6 +1,7 @@
 """The run: which cells are measured, in which order, and how long."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from benchmarks import (
 )
 from benchmarks.backlog import Backlog
 from benchmarks.packing import Packing
-from benchmarks.results import Cost, together
+from benchmarks.results import Cost
 from benchmarks.signing import Signing
 from benchmarks.starting import Starting
 from benchmarks.syncing import Syncing
@@ -30,7 +31,7 @@ from benchmarks.uploads import Uploads
 BATCHES: Final = (1, 10, 100, 500)
 CONNECTIONS: Final = (32, 256)
 COMPARED: Final = (1, 100)
-"""Batches whose ratios to the yardsticks are targets: measured in several rounds, so that drift cancels out."""
+"""Batches whose ratios to the yardsticks are targets: the servers are loaded by turns, so that drift cancels out."""
 
 MEMORY_INTERVAL_SECONDS: Final = 15
 
@@ -53,7 +54,8 @@ class Plan:
 
     seconds: float = 5.0
     yardstick_seconds: float = 3.0
-    rounds: int = 2
+    turns: int = 8
+    """In which the servers of a cell whose ratios are targets are loaded by turns, for a second each."""
     batches: tuple[int, ...] = BATCHES
     connections: tuple[int, ...] = CONNECTIONS
     encodings: tuple[bool, ...] = (False, True)
@@ -76,7 +78,7 @@ class Plan:
 QUICK: Final = Plan(
     seconds=2.0,
     yardstick_seconds=2.0,
-    rounds=1,
+    turns=3,
     tenants_interval_seconds=20,
     batches=(1, 100),
     encodings=(False,),
@@ -166,13 +168,27 @@ class Run:
                     yield from self._cell(load)
 
     def _cell(self, load: wrk.Load) -> list[Cost]:
-        servers = ["service"] if load.is_gzip else ["floor", "service", "reference"]
-        rounds = self._plan.rounds if load.records in COMPARED and not load.is_gzip else 1
-        measured: dict[str, list[Cost]] = {server: [] for server in servers}
-        for _ in range(rounds):
-            for server in servers:
-                measured[server].append(self._one(server, load))
-        return [together(costs) for costs in measured.values()]
+        if load.is_gzip:
+            return [self._one("service", load)]
+        if load.records in COMPARED:
+            return self._by_turns(load)
+        return [self._one(server, load) for server in ("floor", "service", "reference")]
+
+    def _by_turns(self, load: wrk.Load) -> list[Cost]:
+        """Measure all three servers at once: what changes on the machine meanwhile meets them all alike."""
+        load = replace(load, seconds=1.0)
+        with ExitStack() as stack:
+            floor = stack.enter_context(yardsticks.taking("floor", load))
+            reference = stack.enter_context(yardsticks.taking("reference", load))
+            turns = stack.enter_context(service.taking(load, self._below))
+            for _ in range(self._plan.turns):
+                for server in (floor, turns, reference):
+                    server.take()
+            ours = turns.cost()
+        costs = [floor.cost(), ours, reference.cost()]
+        for cost in costs:
+            self._say(cost)
+        return costs
 
     def _one(self, server: str, load: wrk.Load, interval_seconds: int | None = None) -> Cost:
         if server == "service":

@@ -60,6 +60,14 @@ def measure(load: wrk.Load, below: Path, *, interval_seconds: int | None = None)
 
     With an interval given, the load starts with it, so that one that is shorter falls into one interval.
     """
+    with taking(load, below, interval_seconds=interval_seconds) as turns:
+        turns.take()
+        return turns.cost()
+
+
+@contextmanager
+def taking(load: wrk.Load, below: Path, *, interval_seconds: int | None = None) -> Iterator["Turns"]:
+    """Run a fresh service, for a load that is put on it by ``take``."""
     with directory(below) as folder:
         scopes.write(folder / "scopes.yaml", len(load.scopes), load.keys)
         interval = interval_seconds or INTERVAL_SECONDS
@@ -68,30 +76,44 @@ def measure(load: wrk.Load, below: Path, *, interval_seconds: int | None = None)
             wait_until(lambda: _all_ready(service), pause_seconds=0.2, what="every worker is ready")
             if interval_seconds:
                 time.sleep(interval_seconds - time.time() % interval_seconds)
-            return _measure(load, service)
+            yield Turns(load, service)
+
+
+class Turns:
+    """A load put on a running service, several times if need be."""
+
+    def __init__(self, load: wrk.Load, service: ServiceProcess) -> None:
+        self._load = load
+        self._service = service
+        self._pids = service.pids()
+        self._before = processes.cpu_seconds(self._pids)
+        self._answers: list[wrk.Answers] = []
+
+    def take(self) -> None:
+        """Put the load on it once more."""
+        self._answers.append(wrk.run(self._load, int(self._service.settings["api_listen"].rpartition(":")[2])))
+
+    def cost(self) -> Cost:
+        """Wait until every record is in the lake, and return what it all took."""
+        load, service = self._load, self._service
+        answers = wrk.joined(self._answers)
+        acknowledged = load.records * (answers.requests - answers.refused)
+        service.wait_delivered(acknowledged, timeout_seconds=DELIVERY_TIMEOUT_SECONDS, pause_seconds=1.0)
+        records = int(service.status()["totals"]["uploaded"]["records"])
+        workers = service.worker_pids()
+        if sorted([service.pid, *workers]) != sorted(self._pids):
+            raise AssertionError("a process was replaced while it was measured")
+        return Cost.of(
+            "service",
+            load,
+            answers,
+            requests=records // load.records,
+            cpu_seconds=processes.cpu_seconds(self._pids) - self._before,
+            worker_megabytes=max(map(processes.peak_megabytes, workers)),
+            agent_megabytes=processes.peak_megabytes(service.pid),
+            megabytes=sum(map(processes.peak_megabytes, self._pids)),
+        )
 
 
 def _all_ready(service: ServiceProcess) -> bool:
     return all(worker["state"] == "running" and worker["ready"] for worker in service.status()["workers"])
-
-
-def _measure(load: wrk.Load, service: ServiceProcess) -> Cost:
-    pids = service.pids()
-    before = processes.cpu_seconds(pids)
-    answers = wrk.run(load, int(service.settings["api_listen"].rpartition(":")[2]))
-    acknowledged = load.records * (answers.requests - answers.refused)
-    service.wait_delivered(acknowledged, timeout_seconds=DELIVERY_TIMEOUT_SECONDS, pause_seconds=1.0)
-    records = int(service.status()["totals"]["uploaded"]["records"])
-    workers = service.worker_pids()
-    if sorted([service.pid, *workers]) != sorted(pids):
-        raise AssertionError("a process was replaced while it was measured")
-    return Cost.of(
-        "service",
-        load,
-        answers,
-        requests=records // load.records,
-        cpu_seconds=processes.cpu_seconds(pids) - before,
-        worker_megabytes=max(map(processes.peak_megabytes, workers)),
-        agent_megabytes=processes.peak_megabytes(service.pid),
-        megabytes=sum(map(processes.peak_megabytes, pids)),
-    )

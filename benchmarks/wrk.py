@@ -101,6 +101,18 @@ class Answers:
     """Connections that failed, and time-outs."""
 
 
+def joined(answers: Sequence[Answers]) -> Answers:
+    """Join what came back in several turns: counts added, latencies averaged."""
+    return Answers(
+        requests=sum(one.requests for one in answers),
+        seconds=sum(one.seconds for one in answers),
+        p50_milliseconds=sum(one.p50_milliseconds for one in answers) / len(answers),
+        p99_milliseconds=sum(one.p99_milliseconds for one in answers) / len(answers),
+        refused=sum(one.refused for one in answers),
+        broken=sum(one.broken for one in answers),
+    )
+
+
 def command(load: Load, port: int, script: str = "post.lua") -> list[str]:
     """Return wrk's command line; wrk takes whole seconds only."""
     wrk = shutil.which("wrk")

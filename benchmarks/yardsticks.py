@@ -27,19 +27,52 @@ def free_port() -> int:
 
 
 def measure(name: str, load: wrk.Load) -> Cost:
-    """Put the load on a yardstick, ``floor`` or ``reference``, with one process per core."""
+    """Put the load on a yardstick, ``floor`` or ``reference``, and return what it took."""
+    with taking(name, load) as turns:
+        turns.take()
+    return turns.cost()
+
+
+class Turns:
+    """A load put on a running yardstick, several times if need be."""
+
+    def __init__(self, name: str, load: wrk.Load, port: int, pids: list[int]) -> None:
+        self._name = name
+        self._load = load
+        self._port = port
+        self._pids = pids
+        self._answers: list[wrk.Answers] = []
+        self._cpu = 0.0
+        self.peak_megabytes = 0.0
+        self.requests = 0
+        """Known once it has ended."""
+
+    def take(self) -> None:
+        """Put the load on it once more, and wait until it has done all of its work."""
+        before = processes.cpu_seconds(self._pids)
+        self._answers.append(wrk.run(self._load, self._port))
+        _wait_idle(self._pids)
+        self._cpu += processes.cpu_seconds(self._pids) - before
+        self.peak_megabytes = max(map(processes.peak_megabytes, self._pids))
+
+    def cost(self) -> Cost:
+        """Return what it all took; to be asked once the yardstick has ended."""
+        answers = wrk.joined(self._answers)
+        measured = {"cpu_seconds": self._cpu, "worker_megabytes": self.peak_megabytes}
+        return Cost.of(self._name, self._load, answers, requests=self.requests, **measured)
+
+
+@contextmanager
+def taking(name: str, load: wrk.Load) -> Iterator[Turns]:
+    """Run a yardstick with one process per core, for a load that is put on it by ``take``."""
     folder = Path(tempfile.mkdtemp(prefix="apa-yardstick-"))
     try:
         with _running(name, folder) as (port, pids):
-            before = processes.cpu_seconds(pids)
-            answers = wrk.run(load, port)
-            _wait_idle(pids)
-            cpu = processes.cpu_seconds(pids) - before
-            peak = max(map(processes.peak_megabytes, pids))
-        requests = listener.answered(folder)
+            turns = Turns(name, load, port, pids)
+            yield turns
+        turns.requests = listener.answered(folder)
     finally:
         shutil.rmtree(folder)
-    return Cost.of(name, load, answers, requests=requests, cpu_seconds=cpu, worker_megabytes=peak)
 
 
 @contextmanager
