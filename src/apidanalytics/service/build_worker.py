@@ -7,7 +7,9 @@ import resource
 import secrets
 import socket
 import struct
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +40,8 @@ log = structlog.get_logger()
 
 GREETING_SECONDS: Final = 30.0
 """The agent sends the settings as soon as it has started the process."""
+SWITCH_SECONDS: Final = 0.02
+"""After so long the writer thread takes the interpreter away from a loop that never waits."""
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -217,7 +221,15 @@ def _http_limits(settings: Settings) -> HttpLimits:
 
 
 def _settle_down() -> None:
-    """Take as many connections as the system allows, and keep what never changes out of the collector's way."""
+    """Take as many connections as the system allows, and do more at a time, in fewer turns.
+
+    A worker that wakes does not push a running process aside (``SCHED_BATCH``), so it finds more to read, and a gateway
+    on the same machine goes first. The writer thread needs the interpreter for moments only, and gets it whenever
+    the loop waits for the network. What never changes is kept out of the garbage collector's way.
+    """
+    with suppress(OSError):  # forbidden here: it is only slower
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    sys.setswitchinterval(SWITCH_SECONDS)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     gc.collect()
