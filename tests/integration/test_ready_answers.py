@@ -105,7 +105,7 @@ class World:
             if self.chance.random() < 0.8:
                 worker.renew(news)
             else:
-                worker.tick()
+                self._miss(worker)
         if self.file.is_outgrown:
             self.new_snapshot()
 
@@ -127,6 +127,11 @@ class World:
     def _since(self) -> tuple[int, int]:
         sequence = self.file.sequence
         return changes.parse_sequence("" if sequence is None else str(sequence))
+
+    def _miss(self, worker) -> None:
+        """What was missed counts at the second tick: until then it may be on its way."""
+        worker.tick()
+        worker.tick()
 
     def _tick(self) -> None:
         for worker in self.workers:

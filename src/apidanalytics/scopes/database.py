@@ -10,6 +10,7 @@ until ``renew`` moves on to the latest commit.
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -49,9 +50,7 @@ class ScopeDatabase:
         self.path = path
         try:
             self._identity: _Identity = ()
-            self._connection = sqlite3.connect(
-                file_uri(path), uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
-            )
+            self._connection = _connect(path)
         except (OSError, sqlite3.Error) as error:
             raise _failed(path, error) from error
         try:
@@ -125,14 +124,15 @@ class ScopeDatabase:
         except sqlite3.Error as error:
             raise _failed(self.path, error) from error
 
-    def moved_on(self) -> bool:
-        """Take up the latest commit of a live file; return whether a change list came with it.
-
-        It also lets the writer empty its log, which it cannot while somebody reads from it.
-        """
-        former = self.sequence
-        self.renew()
-        return self.sequence != former
+    def latest_sequence(self) -> str:
+        """Return the sequence of the latest commit to a live file, without taking it up; some 0.2 ms."""
+        if not self.is_live:
+            return self.sequence
+        try:
+            with closing(_connect(self.path)) as another:
+                return live.read_sequence(another)
+        except (OSError, sqlite3.Error) as error:
+            raise _failed(self.path, error) from error
 
     def known_keys(self) -> KnownKeys:
         """Return what is known of which API keys there are."""
@@ -201,6 +201,12 @@ class ScopeDatabase:
             return ()
         except sqlite3.Error as error:
             raise _failed(self.path, error) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        file_uri(path), uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+    )
 
 
 def _failed(path: Path, error: Exception) -> LookupFailedError:

@@ -46,11 +46,14 @@ class CachedScopes:
 
         """
         self.generation = 0
+        self.sequence = ""
+        """Of the last change list that answers contain; empty: none."""
         self._max_keys = max_keys
         self._refresh_interval = refresh_interval
         self._clock = clock
         self._trouble = _renewal_trouble()
         self._findings = FindingsLog()
+        self._news_of = _Overdue()
         self._load(path)
 
     def __repr__(self) -> str:
@@ -94,10 +97,11 @@ class CachedScopes:
             LookupFailedError: it cannot be read; what is remembered stays, and the next ``tick`` reads everything.
 
         """
-        former = self._database.sequence
+        if news.sequence == self.sequence:
+            return  # everything was read anew meanwhile
         try:
             self._database.renew()
-            if news.is_all or former != news.after:
+            if news.is_all or self.sequence != news.after:
                 self.switch(self._database.path)
                 return
             adjust(self._tenants, news.scopes, self._database.tenant, self._database.tenant_of)
@@ -105,13 +109,9 @@ class CachedScopes:
             self._refresh_at = self._clock.monotonic()
             raise
         self._developers.forget(news.keys, news.parts)
+        self.sequence = news.sequence
         if news.scopes or news.keys or news.parts:
             self.generation += 1
-
-    @property
-    def sequence(self) -> str:
-        """Return the sequence of the last change list that answers contain; empty: none."""
-        return self._database.sequence
 
     def changed(self) -> bool:
         """Return whether the file was written to or replaced since it was loaded. A few microseconds."""
@@ -119,10 +119,10 @@ class CachedScopes:
 
     def tick(self) -> bool:
         """Load anew when the file has changed or the refresh interval is over; return whether that was done."""
-        if not _has_moved(self._database) and self._clock.monotonic() < self._refresh_at:
-            self._database.take_ready(self._ready)
-            return False
-        return _renew(self, self._database.path, self._trouble)
+        if self._news_of.has_moved(self._database, self.sequence) or self._clock.monotonic() >= self._refresh_at:
+            return _renew(self, self._database.path, self._trouble)
+        self._database.take_ready(self._ready)
+        return False
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
@@ -139,6 +139,7 @@ class CachedScopes:
             database.close()
             raise
         self._database, self._tenants, self._ready = database, tenants, ready
+        self.sequence = database.sequence
         self._developers = DeveloperCache(database.developer, known, self._max_keys, ready)
         self._refresh_at = self._clock.monotonic() + self._refresh_interval
         self.generation += 1
@@ -156,6 +157,7 @@ class UncachedScopes:
 
         """
         self._reads = itertools.count(1)
+        self._news_of = _Overdue()
         self._trouble = _renewal_trouble()
         self._database = ScopeDatabase(path)
 
@@ -226,19 +228,38 @@ class UncachedScopes:
 
     def tick(self) -> bool:
         """Open the file anew when it has changed (it may be another one by now); return whether that was done."""
-        return _has_moved(self._database) and _renew(self, self._database.path, self._trouble)
+        has_moved = self._news_of.has_moved(self._database, self.sequence)
+        return has_moved and _renew(self, self._database.path, self._trouble)
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
         self._database.close()
 
 
-def _has_moved(database: ScopeDatabase) -> bool:
-    """Return whether the answers may be old: the file was written to or replaced, or news of it were missed."""
-    try:
-        return database.changed() or database.moved_on()
-    except LookupFailedError:
-        return True
+class _Overdue:
+    """Tells news of a live file that are on their way from those that were missed: these have been due for a tick."""
+
+    def __init__(self) -> None:
+        self._behind: str | None = None  # what was held at the last tick, when the file was ahead already
+
+    def has_moved(self, database: ScopeDatabase, held: str) -> bool:
+        """Return whether the answers are old: the file was written to or replaced, or news of it were missed.
+
+        ``held`` is the sequence of the last change list that they contain.
+        """
+        try:
+            return database.changed() or self._has_missed(database, held)
+        except LookupFailedError:
+            return True
+
+    def _has_missed(self, database: ScopeDatabase, held: str) -> bool:
+        if database.latest_sequence() != held:
+            former, self._behind = self._behind, held
+            return former == held
+        self._behind = None
+        # Nothing new, but the writer cannot empty its log while somebody reads from an old place in it.
+        database.renew()
+        return False
 
 
 def _renew(scopes: _Switchable, path: Path, trouble: Trouble) -> bool:

@@ -34,6 +34,11 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[tuple[Kind, str, str], ...] = ()
     """(kind, tenant id, id)."""
 
+    @property
+    def may_bring_tenants(self) -> bool:
+        """Whether there may be tenants that were not there before."""
+        return self.is_all or bool(self.scopes)
+
     def shortened(self) -> "News":
         """Return it as it may be sent to workers: without a list that is too long."""
         if len(self.scopes) + len(self.keys) + len(self.parts) <= MAX_ITEMS:

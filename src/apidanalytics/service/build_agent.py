@@ -238,7 +238,7 @@ class Service:
             self.agent.spawn("greeting", self._greet(self._on_ready))
 
     async def _publish(self, published: Published) -> None:
-        if self._endpoint is not None:
+        if self._endpoint is not None and (published.news is None or published.news.may_bring_tenants):
             self._tenants |= await asyncio.to_thread(tenant_names, published)
         self._published = published
         self._crew.broadcast(scopes_message(published))
