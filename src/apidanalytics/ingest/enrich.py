@@ -1,14 +1,15 @@
 r"""Adds organization, environment and developer data to records, byte-preserving (section 2 of the contract).
 
-What is added for one tenant, one API key and one set of members already there is the same bytes every time. It is
-kept as the record's *tail*: all that follows the record's last member, from the comma to the line feed::
+What is added for one tenant, one API key and one set of members already there is the same bytes every time, in two
+parts: what is said of the tenant, and the record's *tail*, all that follows, from the comma to the line feed. Tenants
+that share their developer data (one ``tenant_id``) share the tails::
 
-    {"client_id":"K1","a":1  +  ,"organization":"acme","environment":"prod",...,"developer":"ann"}\n
+    {"client_id":"K1","a":1  +  ,"organization":"acme","environment":"prod"  +  ,"api_product":...,"developer":"ann"}\n
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -19,8 +20,8 @@ from apidanalytics.ingest.lookups import developer_of
 from apidanalytics.ingest.ports import Scopes
 from apidanalytics.model import Tenant
 
-MAX_TAILS: Final = 20_000
-"""Tails kept, over all tenants; some 300 bytes each."""
+MAX_TAILS: Final = 100_000
+"""Tails kept, over all tenants; some 400 bytes each. When half of them are new, those not used since then go."""
 MAX_CACHED_KEY: Final = 256
 """Longest API key whose tail is kept, in characters."""
 
@@ -34,21 +35,34 @@ _BLANKS: Final = (b"null", b'""')
 
 
 class Tails(dict[str | None, bytes]):
-    """The tails of one tenant's records that have the same of our members, by ``client_id``; made when asked for."""
+    """The tails of records that have the same of our members, by ``client_id``; made when asked for."""
 
-    __slots__ = ("_count", "_make")
+    __slots__ = ("_count", "_make", "former")
 
-    def __init__(self, make: Callable[[str | None], bytes], count: Callable[[], None]) -> None:
+    def __init__(
+        self, make: Callable[[str | None], bytes], count: Callable[[], None], former: "Tails | None" = None
+    ) -> None:
         super().__init__()
         self._make = make
         self._count = count
+        self.former = former
+        """Those of before that are still good, and are taken over when they are asked for."""
 
     def __missing__(self, client_id: str | None) -> bytes:
-        tail = self._make(client_id)
+        tail = None if self.former is None else self.former.get(client_id)
+        if tail is None:
+            tail = self._make(client_id)
         if client_id is None or len(client_id) <= MAX_CACHED_KEY:
-            self._count()
             self[client_id] = tail
+            self._count()
         return tail
+
+
+class Additions(NamedTuple):
+    """What is added to the records of one tenant that have the same of our members."""
+
+    tenant: bytes
+    tails: Tails
 
 
 class Enrichment:
@@ -57,40 +71,40 @@ class Enrichment:
     def __init__(self, scopes: Scopes, *, overwrites: bool, adds_developer: bool) -> None:
         self._scopes = scopes
         self._overwrites = overwrites
+        self._adds_developer = adds_developer
         self._added = (*TENANT_MEMBERS, *DEVELOPER_MEMBERS) if adds_developer else TENANT_MEMBERS
         self._generation = scopes.generation
-        self._tails: dict[tuple[str, str, int], Tails] = {}
+        self._additions: dict[tuple[str, str, int], Additions] = {}
+        self._tails: dict[tuple[str, int], Tails] = {}
+        self._former: dict[tuple[str, int], Tails] = {}
         self._kept = 0
 
     def __repr__(self) -> str:
-        return f"<Enrichment generation {self._generation}: {self._kept} tails of {len(self._tails)} kinds>"
+        return f"<Enrichment generation {self._generation}: {self._kept} new tails of {len(self._tails)} kinds>"
 
-    def tails(self, tenant: Tenant, present: int = 0) -> Tails:
-        """Return the tails for this tenant's records that have these of our members already."""
+    def additions(self, tenant: Tenant, present: int = 0) -> Additions:
+        """Return what is added to this tenant's records that have these of our members already."""
         if self._generation != (generation := self._scopes.generation):
             self._generation = generation
             self._forget()
         key = (tenant.name, tenant.tenant_id, present)
-        tails = self._tails.get(key)
-        if tails is None:
-            self._count()
-            tails = self._tails[key] = Tails(partial(self._make_tail, tenant, present), self._count)
-        return tails
+        return self._additions.get(key) or self._learn(key, tenant, present)
 
-    def pieces(self, record: Raw, members: Members, tenant: Tenant) -> tuple[bytes | memoryview, bytes]:
-        """Return a record's text without its last brace, and its tail. It must have passed the checks.
+    def pieces(self, record: Raw, members: Members, tenant: Tenant) -> tuple[bytes | memoryview, bytes, bytes]:
+        """Return a record's text without its last brace, and what is added. It must have passed the checks.
 
         Raises:
             Refusal: the developer lookup failed.
 
         """
         present = sum(_BITS[name] for name in self._added if getattr(members, name) is not UNSET)
-        tail = self.tails(tenant, present)[parse_text(members.client_id)]
+        of_tenant, tails = self.additions(tenant, present)
+        tail = tails[parse_text(members.client_id)]
         names = self._to_replace(members) if present & _TENANT_BITS else ()
         if not names:
-            return memoryview(record)[:-1], tail
+            return memoryview(record)[:-1], of_tenant, tail
         text = bytes(record)
-        return replace_values(text, names, partial(self._new_value, text, tenant))[:-1], tail
+        return replace_values(text, names, partial(self._new_value, text, tenant))[:-1], of_tenant, tail
 
     def _to_replace(self, members: Members) -> Sequence[str]:
         """Return of which members the value may have to be replaced."""
@@ -106,26 +120,44 @@ class Enrichment:
             return None if parse_text(value) == text else _encode(text)
         return _encode(text) if span.is_last else None
 
-    def _make_tail(self, tenant: Tenant, present: int, client_id: str | None) -> bytes:
-        added = (
-            _NAMES[name] + _encode(text) for name, text in self._values(tenant, client_id) if not present & _BITS[name]
-        )
-        return b"".join((*added, b"}\n"))
+    def _learn(self, key: tuple[str, str, int], tenant: Tenant, present: int) -> Additions:
+        of_tenant = zip(TENANT_MEMBERS, (tenant.org, tenant.env), strict=True)
+        members = [_NAMES[name] + _encode(text) for name, text in of_tenant if not present & _BITS[name]]
+        additions = Additions(b"".join(members), self._tails_of(tenant, present & ~_TENANT_BITS))
+        self._additions[key] = additions
+        self._count()
+        return additions
 
-    def _values(self, tenant: Tenant, client_id: str | None) -> Iterator[tuple[str, str]]:
-        yield from zip(TENANT_MEMBERS, (tenant.org, tenant.env), strict=True)
-        if client_id and self._added is not TENANT_MEMBERS:
-            developer = developer_of(self._scopes, tenant, client_id)
-            for name in DEVELOPER_MEMBERS:
-                yield name, getattr(developer, name)
+    def _tails_of(self, tenant: Tenant, present: int) -> Tails:
+        key = (tenant.tenant_id, present)
+        tails = self._tails.get(key)
+        if tails is None:
+            former = self._former.pop(key, None)
+            if former is not None:
+                former.former = None
+            tails = self._tails[key] = Tails(partial(self._make_tail, tenant, present), self._count, former)
+        return tails
+
+    def _make_tail(self, tenant: Tenant, present: int, client_id: str | None) -> bytes:
+        if not client_id or not self._adds_developer:
+            return b"}\n"
+        developer = developer_of(self._scopes, tenant, client_id)
+        members = [
+            _NAMES[name] + _encode(getattr(developer, name)) for name in DEVELOPER_MEMBERS if not present & _BITS[name]
+        ]
+        return b"".join((*members, b"}\n"))
 
     def _count(self) -> None:
-        if self._kept >= MAX_TAILS:
-            self._forget()
         self._kept += 1
+        if self._kept >= MAX_TAILS // 2:
+            self._former, self._tails = self._tails, {}
+            self._additions.clear()
+            self._kept = 0
 
     def _forget(self) -> None:
+        self._additions.clear()
         self._tails.clear()
+        self._former.clear()
         self._kept = 0
 
 

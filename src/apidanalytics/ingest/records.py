@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from apidanalytics.errors import ErrorCode, Refusal, bad_data
 from apidanalytics.ingest.decode import Members, PlainRecord, Survey, parse_elements
-from apidanalytics.ingest.enrich import Enrichment, Tails
+from apidanalytics.ingest.enrich import Additions, Enrichment
 from apidanalytics.ingest.validate import Rules
 from apidanalytics.model import Tenant
 
@@ -55,8 +55,8 @@ class Records:
         if not self._rules.pass_plain(records, now):
             return None
         text = without_line_breaks(text)
-        tails = self._enrichment.tails(tenant)
-        return splice(text, records, tails) or splice_elements(text, records, tails)
+        additions = self._enrichment.additions(tenant)
+        return splice(text, records, additions) or splice_elements(text, records, additions)
 
     def exact_lines(self, array: Raw | bytes, tenant: Tenant, now: float) -> Steps[Lines]:
         """Return the lines of a valid JSON array without line breaks.
@@ -88,8 +88,8 @@ class Records:
                 yield
 
 
-def splice(text: bytes, records: Sequence[PlainRecord], tails: Tails) -> bytes | None:
-    """Cut each record out of the text it was decoded from, up to its last brace, and join it with its tail.
+def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes | None:
+    """Cut each record out of the text it was decoded from, up to its last brace, and join it with what is added.
 
     The text, a body or an array, closes one brace for each record, and a body one more at its end. When an object is
     nested in it, or a string holds a brace, there are more, and the answer is None; else every brace is the one it is
@@ -100,19 +100,21 @@ def splice(text: bytes, records: Sequence[PlainRecord], tails: Tails) -> bytes |
     end = text.find(_CLOSED)
     if text.find(_OPENED, start + 1, end) >= 0:
         return None
+    of_tenant, tails = additions
     pieces: list[bytes] = []
     for record in records:
-        pieces += text[start:end], tails[record.client_id]
+        pieces += text[start:end], of_tenant, tails[record.client_id]
         start = text.find(_OPENED, end)
         end = text.find(_CLOSED, end + 1)
     return b"".join(pieces) if end == (text.rfind(_CLOSED) if is_body else -1) else None
 
 
-def splice_elements(text: bytes, records: Sequence[PlainRecord], tails: Tails) -> bytes:
+def splice_elements(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes:
     """Return the same as ``splice``, for any text; it costs half as much again."""
+    of_tenant, tails = additions
     pieces: list[bytes | memoryview] = []
     for element, record in zip(parse_elements(text), records, strict=True):
-        pieces += memoryview(element)[:-1], tails[record.client_id]
+        pieces += memoryview(element)[:-1], of_tenant, tails[record.client_id]
     return b"".join(pieces)
 
 

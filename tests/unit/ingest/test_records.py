@@ -18,8 +18,8 @@ def array(*extras: str) -> str:
     return "[" + ",".join('{"client_received_start_timestamp":1' + extra + "}" for extra in extras) + "]"
 
 
-def tails():
-    return Enrichment(FakeScopes(), overwrites=False, adds_developer=True).tails(TENANT)
+def additions():
+    return Enrichment(FakeScopes(), overwrites=False, adds_developer=True).additions(TENANT)
 
 
 def decoded(text: bytes) -> list[PlainApiRecord]:
@@ -32,7 +32,7 @@ def decoded(text: bytes) -> list[PlainApiRecord]:
 
 
 def spliced(text: bytes) -> bytes | None:
-    return splice(text, decoded(text), tails())
+    return splice(text, decoded(text), additions())
 
 
 def expected(text: bytes) -> list[dict[str, object]]:
@@ -86,7 +86,7 @@ def test_the_quick_way_steps_back_from_braces_it_cannot_be_sure_of(text: str):
 
 @pytest.mark.parametrize("text", SIMPLE + TRICKY)
 def test_the_slower_way_is_right_for_any_text(text: str):
-    lines = splice_elements(text.encode(), decoded(text.encode()), tails())
+    lines = splice_elements(text.encode(), decoded(text.encode()), additions())
     assert [json.loads(line) for line in lines.splitlines()] == expected(text.encode())
 
 
