@@ -20,7 +20,7 @@ from apidanalytics.ingest.lookups import developer_of
 from apidanalytics.ingest.ports import Scopes
 from apidanalytics.model import Tenant
 
-MAX_TAILS: Final = 100_000
+MAX_TAILS: Final = 200_000
 """Tails kept, over all tenants; some 400 bytes each. When half of them are new, those not used since then go."""
 MAX_CACHED_KEY: Final = 256
 """Longest API key whose tail is kept, in characters."""

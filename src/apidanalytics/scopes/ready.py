@@ -44,8 +44,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     tenant_id: str
     api_key: str
     parts: tuple[int, ...]
-    developer: tuple[str, str, str, str] | None
-    """API product, app, e-mail address, name; None: nobody is known."""
+    developer: Developer | None
+    """None: nobody is known."""
 
 
 _entries: Final = msgspec.msgpack.Decoder(Entry)
@@ -114,7 +114,7 @@ class ReadyFile:
             raise ValueError("an entry is cut") from error
         if length > READ_BYTES - LENGTH.size:
             piece = os.pread(self._descriptor, LENGTH.size + length, offset)
-        return _entries.decode(memoryview(piece)[LENGTH.size : LENGTH.size + length])
+        return _entries.decode(piece[LENGTH.size : LENGTH.size + length])
 
 
 class ReadyAnswers:
@@ -142,7 +142,7 @@ class ReadyAnswers:
             return None
         if entry is None or not self._changed.isdisjoint(entry.parts):
             return None
-        return Answer(entry.developer and _developer(*entry.developer), entry.parts)
+        return Answer(entry.developer, entry.parts)
 
     def distrust(self, hashes: Iterable[int]) -> None:
         """Count these among what has changed."""
@@ -187,6 +187,3 @@ def _read_header(header: bytes, size: int) -> tuple[int, int, int]:
         raise ValueError("not a whole file of ready answers")
     return slots, keys, lists
 
-
-def _developer(product: str, app: str, email: str, name: str) -> Developer:
-    return Developer(api_product=product, developer_app=app, developer_email=email, developer=name)

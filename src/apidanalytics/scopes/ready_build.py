@@ -78,11 +78,7 @@ def _write(file: BinaryIO, database: ScopeDatabase, is_wanted: Callable[[], bool
 
 
 def _encode(tenant_id: str, api_key: str, answer: Answer) -> bytes:
-    found = answer.developer
-    texts = None
-    if found is not None:
-        texts = (found.api_product, found.developer_app, found.developer_email, found.developer)
-    return _encoder.encode(Entry(tenant_id, api_key, answer.parts, texts))
+    return _encoder.encode(Entry(tenant_id, api_key, answer.parts, answer.developer))
 
 
 def _slots(least: int) -> int:

@@ -47,23 +47,23 @@ def test_equal_keys_of_two_tenants_are_two_answers() -> None:
     assert asked.keys == [("t1", "k"), ("t2", "k")]
 
 
-def test_the_key_asked_for_longest_ago_is_forgotten_first() -> None:
+def test_a_key_that_is_in_use_is_asked_for_once_whatever_else_comes() -> None:
     asked = Asked()
-    cache = make(asked, 2)
-    for key in ("a", "b", "a", "c"):
-        cache.get("t", key)
-    assert len(cache) == 2
-    asked.keys.clear()
-    for key in ("a", "c", "b"):
-        cache.get("t", key)
-    assert asked.keys == [("t", "b")]
+    cache = make(asked, 10)
+    for number in range(100):
+        cache.get("t", "in use")
+        cache.get("t", f"once {number}")
+    assert asked.keys.count(("t", "in use")) == 1
+    cache.get("t", "once 0")
+    assert asked.keys.count(("t", "once 0")) == 2, "what is not in use is forgotten"
 
 
 def test_memory_stays_bounded_whatever_is_asked() -> None:
     cache = make(Asked(), 50)
     for number in range(1000):
         cache.get("t", f"unknown {number}")
-    assert len(cache) == 50
+        assert len(cache) <= 50
+    assert len(cache) >= 25
 
 
 def test_a_key_longer_than_any_real_one_is_not_kept() -> None:
