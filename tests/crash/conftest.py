@@ -25,7 +25,7 @@ def start_quick(start_service: Callable[..., ServiceProcess]) -> Callable[..., S
     def start(**settings) -> ServiceProcess:
         quick = {
             "apidanalytics_collection_interval": 1,
-            "apidanalytics_upload_interval": 1,
+            "apidanalytics_upload_interval": "0.2s",
             "apidanalytics_workers": 1,
         }
         return start_service(**(quick | settings))

@@ -40,7 +40,7 @@ def start_with(start_service):
             "apidanalytics_scopes_file": SCOPES,
             "apigeesync_bearer_token": TOKEN,
             "apidanalytics_collection_interval": 1,
-            "apidanalytics_upload_interval": 1,
+            "apidanalytics_upload_interval": "0.2s",
             "apidanalytics_failed_retry_interval": 1,
             "apidanalytics_upload_attempts": 1,
             "apidanalytics_overload_wait": "300ms",

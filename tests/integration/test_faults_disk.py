@@ -12,7 +12,7 @@ from tests.harness import wait_until
 
 QUICK = {
     "apidanalytics_collection_interval": 1,
-    "apidanalytics_upload_interval": 1,
+    "apidanalytics_upload_interval": "0.2s",
     "apidanalytics_workers": 1,
     "apidanalytics_min_free_disk_bytes": 0,  # until the disk itself says no
 }

@@ -13,7 +13,7 @@ from apidanalytics import config, failpoints
 from tests.crash.load import Load, amounts, assert_books_balance, children, wait_settled
 from tests.harness import ServiceProcess, wait_until
 
-QUICK = {"apidanalytics_collection_interval": 1, "apidanalytics_upload_interval": 1, "apidanalytics_workers": 2}
+QUICK = {"apidanalytics_collection_interval": 1, "apidanalytics_upload_interval": "0.2s", "apidanalytics_workers": 2}
 GONE_SECONDS = 15
 CLIENTS = 40
 

@@ -30,7 +30,7 @@ def start_with(start_service, data_directory):
             "apidanalytics_scopes_file": SCOPES,
             "apigeesync_bearer_token": TOKEN,
             "apidanalytics_collection_interval": 1,
-            "apidanalytics_upload_interval": 1,
+            "apidanalytics_upload_interval": "0.2s",
             "apidanalytics_upload_attempts": 2,
             "apidanalytics_upload_timeout": 1,
             "apidanalytics_workers": 1,
