@@ -10,10 +10,10 @@ import pytest
 
 from apidanalytics.clock import SystemClock
 from apidanalytics.control.lock import DataDirectoryLock
-from apidanalytics.control.server import ControlServer, NotRunningError, ask
+from apidanalytics.control.server import ControlServer, ask
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.supervisor import Supervisor
-from apidanalytics.errors import DataDirectoryLocked
+from apidanalytics.errors import DataDirectoryLocked, NotRunningError
 
 WORKER = """
 import json, os, socket, sys, time

@@ -1,15 +1,14 @@
 """``apidanalytics``: the commands."""
 
 import argparse
-import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from apidanalytics import __version__
-from apidanalytics.cli import failed_options, proof
-from apidanalytics.cli.exit_code import ExitCode
-from apidanalytics.errors import ConfigurationError, DataDirectoryLocked
+from apidanalytics.cli import ending, failed_options, looking_options, proof
+from apidanalytics.errors import ApidAnalyticsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,17 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except ConfigurationError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        return ExitCode.CONFIGURATION
-    except DataDirectoryLocked as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
-        return ExitCode.LOCKED
-    except BrokenPipeError:
-        # The reader of our output went away (`apidanalytics status | head`): no fault of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILURE
+    except (KeyboardInterrupt, ApidAnalyticsError, OSError, sqlite3.Error) as error:
+        return ending.told(error)
     return code
 
 
@@ -58,17 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="for machines")
     check.set_defaults(run=_check_config)
 
-    status = commands.add_parser("status", help="show workers, and where each tenant's records are")
-    _add_configuration(status)
-    status.add_argument("--json", action="store_true", help="for machines")
-    status.set_defaults(run=_status)
-
+    looking_options.add_commands(commands, _add_configuration)
     proof.add_commands(commands, _add_configuration)
     _add_collection(commands)
     _add_change(commands, "reload", "apply changed settings without refusing a connection")
     _add_change(commands, "upgrade", "go on with the program that is installed now, without refusing a connection")
     _add_scopes(commands)
     failed_options.add_commands(commands, _add_configuration)
+    _add_completion(commands, parser)
     _add_worker(commands)
     return parser
 
@@ -84,8 +71,8 @@ def _add_change(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    # Only the demo needs its room, so only the demo pays for the import.
-    if "demo" in sys.argv[1:2]:
+    # Only the demo needs its room, and who completes its options, so only they pay for the import.
+    if {"demo", "completion"} & set(sys.argv[1:2]):
         from apidanalytics import demo  # noqa: PLC0415
 
         demo.add_arguments(parser)
@@ -114,6 +101,14 @@ def _add_worker(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     worker.add_argument("--control-fd", type=int, required=True)
     worker.add_argument("--listen-fd", type=int, action="append", required=True)
     worker.set_defaults(run=_worker)
+
+
+def _add_completion(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", parser: argparse.ArgumentParser
+) -> None:
+    completion = commands.add_parser("completion", help="print what bash or zsh need to complete these commands")
+    completion.add_argument("shell", choices=("bash", "zsh"))
+    completion.set_defaults(run=lambda options: _completion(parser, options.shell))
 
 
 def _add_scopes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -145,10 +140,10 @@ def _check_config(options: argparse.Namespace) -> int:
     return check_config.run(options.config, embedded=options.embedded, as_json=options.json)
 
 
-def _status(options: argparse.Namespace) -> int:
-    from apidanalytics.cli import status  # noqa: PLC0415
+def _completion(parser: argparse.ArgumentParser, shell: str) -> int:
+    from apidanalytics.cli import completion  # noqa: PLC0415
 
-    return status.run(options.config, as_json=options.json)
+    return completion.run(parser, shell)
 
 
 def _collection(options: argparse.Namespace) -> int:

@@ -11,16 +11,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from apidanalytics.errors import ApidAnalyticsError
+from apidanalytics.errors import NotRunningError
 
 log = structlog.get_logger()
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
-
-
-class NotRunningError(ApidAnalyticsError):
-    """No agent answers on this data directory's control socket. Exit code 4."""
 
 
 @contextmanager
@@ -82,7 +78,7 @@ def ask(path: Path, request: Request, timeout_seconds: float = 30.0) -> Answer:
     """Ask the agent behind this control socket.
 
     Raises:
-        NotRunningError: nobody listens there.
+        NotRunningError: nobody listens there, this user may not ask, or no answer came within the time.
 
     """
     try:
@@ -92,6 +88,11 @@ def ask(path: Path, request: Request, timeout_seconds: float = 30.0) -> Answer:
             connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline()
+    except PermissionError as error:
+        hint = "only the user that the service runs as may, and root"
+        raise NotRunningError(f"not allowed to ask the agent at {path}: {hint}") from error
+    except TimeoutError as error:
+        raise NotRunningError(f"the agent at {path} has not answered within {timeout_seconds:g} s") from error
     except OSError as error:
         raise NotRunningError(f"no agent answers at {path}") from error
     if not line:

@@ -25,7 +25,7 @@ from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
 from apidanalytics.service.keys import WriterAndDesk, key_desk
-from apidanalytics.service.room import disk_room, follow_room
+from apidanalytics.service.room import disk_room, follow
 from apidanalytics.service.tls import server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.service.worker_report import WorkerReport
@@ -124,7 +124,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         load_scopes=feed.load,
         poll_scopes=feed.poll,
         report=WorkerReport(acceptor, listener, writer, recent, scopes=lambda: (feed.version, feed.sequence)),
-        follow=lambda message: follow_room(message, room, writer),
+        follow=lambda message: follow(message, room, writer),
     )
 
 

@@ -161,8 +161,9 @@ class Committer:
         """Seal the open spool at its end of time or size; try again what could not be sealed before."""
         if self._is_due():
             self.seal()
-        else:
-            self._sealer.retry()
+            return
+        self.seal_wanted = False  # nothing is open: the next spool has its own time
+        self._sealer.retry()
 
     def seal(self) -> None:
         """Hand the open spool to the sealing thread; the next group opens a new one."""

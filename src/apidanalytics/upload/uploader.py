@@ -166,6 +166,11 @@ class Uploader:
             files += len(await self._revive(some, attempts=0, chosen=chosen))
         return files
 
+    def send_now(self) -> None:
+        """Try at once what is staged, also what was put off after a failure; what failed for good stays in failed/."""
+        self._dispatcher.send_now()
+        self.notify()
+
     async def drain_pass(self) -> None:
         """Try once what is staged and need not wait; return when that is through, or the breaker is open."""
         await self._ready.wait()
