@@ -3,43 +3,43 @@
 import os
 import sqlite3
 import sys
+from typing import Final
 
 from apidanalytics.cli.exit_code import ExitCode
-from apidanalytics.errors import ApidAnalyticsError, ConfigurationError, DataDirectoryLocked, NotRunningError
+from apidanalytics.errors import ConfigurationError, DataDirectoryLocked, NotRunningError
+
+_CODES: Final = {
+    KeyboardInterrupt: ExitCode.INTERRUPTED,
+    ConfigurationError: ExitCode.CONFIGURATION,
+    DataDirectoryLocked: ExitCode.LOCKED,
+    NotRunningError: ExitCode.NOT_RUNNING,
+}
+"""All others are a failure."""
 
 
 def told(error: BaseException) -> ExitCode:
-    """Say what went wrong; a defect is raised again."""
+    """Say what went wrong; return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output went away (`apidanalytics status | head`): no fault of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    elif not isinstance(error, KeyboardInterrupt):
+        print(_text(error), file=sys.stderr)
+    return _CODES.get(type(error), ExitCode.FAILURE)
+
+
+def _text(error: BaseException) -> str:
     match error:
-        case KeyboardInterrupt():
-            return ExitCode.INTERRUPTED
         case ConfigurationError():
-            return _say("\n".join(error.problems), ExitCode.CONFIGURATION)
+            return "\n".join(error.problems)
         case DataDirectoryLocked():
-            return _say(f"Cannot start: {error}", ExitCode.LOCKED)
-        case NotRunningError():
-            return _say(_sentence(error), ExitCode.NOT_RUNNING)
-        case BrokenPipeError():
-            # The reader of our output went away (`apidanalytics status | head`): no fault of ours.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitCode.FAILURE
+            return f"Cannot start: {error}"
         case PermissionError():
             hint = "Run this as the user that the service runs as, or as root."
-            return _say(f"{error.filename}: permission denied. {hint}", ExitCode.FAILURE)
+            return f"{error.filename}: permission denied. {hint}"
         case sqlite3.Error():
-            return _say(f"The ledger cannot be read: {error}. See docs/operations.md, Lost ledger.", ExitCode.FAILURE)
-        case ApidAnalyticsError():
-            return _say(_sentence(error), ExitCode.FAILURE)
+            return f"The ledger cannot be read: {error}. See docs/operations.md, Lost ledger."
         case OSError():
-            return _say(f"{error.filename or 'The system'}: {error.strerror or error}.", ExitCode.FAILURE)
-    raise error
-
-
-def _say(text: str, code: ExitCode) -> ExitCode:
-    print(text, file=sys.stderr)
-    return code
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+            return f"{error.filename or 'The system'}: {error.strerror or error}."
+        case _:
+            text = str(error)
+            return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"

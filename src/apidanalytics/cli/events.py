@@ -10,11 +10,11 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from apidanalytics.cli.asking import Asked, RefusedError, asking_service, load
+from apidanalytics.cli.asking import Asked, asking_service, load
 from apidanalytics.cli.drawing import STYLES, console, plain, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.when import parse_when
-from apidanalytics.errors import NotRunningError
+from apidanalytics.errors import NotRunningError, RefusedError
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 PAGE: Final = 1000

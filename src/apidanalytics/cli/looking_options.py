@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 AddOptions = Callable[[argparse.ArgumentParser], None]
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse names it nowhere else
 
 _STATES: Final = ("staged", "failed", "uploaded", "set_aside", "dropped")
 _SORTS: Final = ("name", "accepted", "spooled", "staged", "failed", "uploaded", "set_aside", "oldest")

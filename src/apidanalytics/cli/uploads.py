@@ -4,11 +4,11 @@ import sys
 import time
 from pathlib import Path
 
-from apidanalytics.cli.asking import RefusedError, asking_service, load, no_directory
+from apidanalytics.cli.asking import asking_service, load, no_directory
 from apidanalytics.cli.drawing import print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.config import Settings
-from apidanalytics.errors import NotRunningError
+from apidanalytics.errors import NotRunningError, RefusedError
 from apidanalytics.service import failed
 
 
