@@ -44,7 +44,9 @@ def run(
         raise NotRunningError(f"{nobody}. {hint}") from nobody
     out, wanted = console(), {"level": level, "tenant": tenant}
     answer = asked("events", **wanted, limit=PAGE)
-    for event in [event for event in answer["events"] if event["at"] >= least][-limit:]:
+    # Workers report once a second what they said, so it comes a little late.
+    known = sorted((event for event in answer["events"] if event["at"] >= least), key=lambda event: event["at"])
+    for event in known[-limit:]:
         _print(event, out, as_json=as_json)
     if follow:
         try:

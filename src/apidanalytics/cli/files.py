@@ -98,11 +98,14 @@ def _path(data: DataDirectory, file: File) -> str | None:
 
 def _show_list(files: list[File], out: Console, *, more: bool) -> None:
     is_narrow = out.width < NARROW
-    columns = ("id", "tenant", "start", "state", "records", "size", "attempts", "age")
-    drawn = table(*columns, *([] if is_narrow else ["file", "last error"]))
+    columns = ("id", "tenant", "start", "state", "records", "size")
+    drawn = table(*columns, *(["age"] if is_narrow else ["attempts", "age", "file", "last error"]))
     for file in files:
-        wide = [] if is_narrow else [plain(file["name"]), plain(file["reason"] or "-")]
-        drawn.add_row(str(file["id"]), plain(file["tenant"]), *_cells(file), *wide)
+        since = age(file["settled_at"] or file["staged_at"])
+        wide = [str(file["attempts"]), since, plain(file["name"]), plain(file["reason"] or "-")]
+        drawn.add_row(
+            str(file["id"]), plain(file["tenant"]), *_cells(file, is_narrow), *([since] if is_narrow else wide)
+        )
     out.print(drawn)
     if is_narrow:
         for file in files:
@@ -112,13 +115,11 @@ def _show_list(files: list[File], out: Console, *, more: bool) -> None:
     out.print(f"{len(files):,} files{rest}; one's history: apidanalytics files show ID", style="dim")
 
 
-def _cells(file: File) -> Iterator[str | Text]:
-    yield instant(file["start_at"])
+def _cells(file: File, is_narrow: bool) -> Iterator[str | Text]:
+    yield Text(instant(file["start_at"])[5 if is_narrow else 0 :], no_wrap=True)
     yield styled(file["state"])
     yield f"{file['records']:,}"
     yield size(file["size_bytes"])
-    yield str(file["attempts"])
-    yield age(file["settled_at"] or file["staged_at"])
 
 
 def _show_history(file: File, out: Console) -> None:

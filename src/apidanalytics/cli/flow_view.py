@@ -18,14 +18,10 @@ _WORKERS: Final = 8
 Status = dict[str, Any]
 
 
-def view(status: Status, series: dict[str, list[float | None]], answer: Status, *, rows: int, width: int) -> Group:
-    """Return all of it, with so many rows of tenants."""
+def view(status: Status, series: dict[str, list[float | None]], width: int) -> Group:
+    """Return all of it but the tenants."""
     parts: list[RenderableType] = [headline(status), *findings(status, MOST_FINDINGS), _flow(status)]
-    parts += _rates(status, series, width)
-    parts.append(_workers(status["workers"]))
-    if rows > 0 and answer["tenants"]:
-        parts.append(_tenants(answer, status["now"]))
-    return Group(*parts)
+    return Group(*parts, *_rates(status, series, width), _workers(status["workers"]))
 
 
 def headline(status: Status) -> Text:
@@ -104,7 +100,8 @@ def _workers(workers: Sequence[Status]) -> Text:
     return text
 
 
-def _tenants(answer: Status, now: float) -> Table:
+def tenants(answer: Status, now: float) -> Table:
+    """Return who waits longest, a line each."""
     drawn = table(
         "tenant", "staged", "failed", "oldest", "last error", title=f"{answer['all']:,} tenants, oldest first"
     )

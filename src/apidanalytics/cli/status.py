@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.errors import NotRunningError
 from apidanalytics.service.overview import ask_status, stopped_status
 
+RARE = frozenset({"set_aside", "dropped"})
+"""Shown only where there is anything."""
 MOST_TENANTS = 50
 """Listed on a terminal."""
 STATES = ("spooled", "staged", "failed", "uploaded", "set_aside", "dropped")
@@ -72,22 +75,23 @@ def _workers(workers: list[dict[str, Any]]) -> Table:
 def _tenants(tenants: dict[str, Any], totals: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="records (files)", title_justify="left", header_style="bold")
     table.add_column("tenant", overflow="fold")
-    for title in ("accepted", *STATES):
+    states = [state for state in STATES if state not in RARE or totals[state]["records"] or totals[state]["files"]]
+    for title in ("accepted", *states):
         table.add_column(title.replace("_", " "), justify="right")
     shown = sorted(tenants.items())[: MOST_TENANTS if sys.stdout.isatty() else None]
     for name, counts in shown:
-        table.add_row(plain(name), *_cells(counts))
+        table.add_row(plain(name), *_cells(counts, states))
     if len(shown) < len(tenants):
         table.add_row(Text(f"... and {len(tenants) - len(shown):,} more: apidanalytics tenants", style="dim"))
     if len(tenants) != 1:
         table.add_section()
-        table.add_row("all", *_cells(totals), style="bold")
+        table.add_row("all", *_cells(totals, states), style="bold")
     return table
 
 
-def _cells(counts: dict[str, Any]) -> list[str]:
+def _cells(counts: dict[str, Any], states: Sequence[str]) -> list[str]:
     cells = [f"{counts['accepted']['records']:,}"]
-    for state in STATES:
+    for state in states:
         records, files = counts[state]["records"], counts[state].get("files", 0)
         cells.append(f"{records:,} ({files:,})" if records or files else "-")
     return cells

@@ -42,13 +42,17 @@ def show(rows: list[Row], answer: Row, out: Console) -> None:
     if not rows:
         out.print("No tenant is like that." if answer["all"] else "No tenant has sent anything yet.")
         return
-    is_narrow = out.width < NARROW
-    drawn = table("tenant", *STATES, "oldest", "paused", *([] if is_narrow else ["last error"]))
+    is_paused = any(row["paused_since"] is not None for row in rows)
+    is_wide = out.width >= NARROW
+    drawn = table("tenant", *STATES, "oldest", *["paused"][: int(is_paused)], *["last error"][: int(is_wide)])
     for row in rows:
-        error = [] if is_narrow else [plain(row["last_error"] or "-")]
-        drawn.add_row(plain(row["tenant"]), *_cells(row), *error, style="yellow" if row["last_error"] else "")
+        cells = [*_counts(row), age(row["oldest_at"])]
+        if is_paused:
+            cells.append(Text(age(row["paused_since"]), style="yellow"))
+        error = [plain(row["last_error"] or "-")] if is_wide else []
+        drawn.add_row(plain(row["tenant"]), *cells, *error, style="yellow" if row["last_error"] else "")
     out.print(drawn)
-    for row in rows if is_narrow else ():
+    for row in () if is_wide else rows:
         if row["last_error"]:
             out.print(Text.assemble("! ", plain(row["tenant"]), ": ", plain(row["last_error"]), style="yellow"))
     shown = f"{len(rows):,} of " if len(rows) < answer["found"] else ""
@@ -56,10 +60,5 @@ def show(rows: list[Row], answer: Row, out: Console) -> None:
     out.print(f"{shown}{answer['found']:,}{found} tenants, in records", style="dim")
 
 
-def _cells(row: Row) -> list[str | Text]:
-    paused = row["paused_since"]
-    return [
-        *(amount(row["counts"][state]["records"]) for state in STATES),
-        age(row["oldest_at"]),
-        Text(age(paused), style="yellow") if paused is not None else "-",
-    ]
+def _counts(row: Row) -> list[str | Text]:
+    return [amount(row["counts"][state]["records"]) for state in STATES]

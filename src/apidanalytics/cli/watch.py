@@ -24,8 +24,9 @@ from apidanalytics.config import Settings
 from apidanalytics.control.server import ask
 from apidanalytics.errors import NotRunningError
 
-FIXED_LINES: Final = 22
-"""Lines that everything but the tenants takes; they get the rest."""
+HEAD_LINES: Final = 5
+"""Lines of the table of tenants beside its rows; they get what is left of the screen."""
+MOST_TENANTS: Final = 200
 
 Status = dict[str, Any]
 
@@ -68,15 +69,18 @@ def _live(settings: Settings, out: Console, interval_seconds: float) -> None:
 
 
 def _view(settings: Settings, out: Console) -> RenderableType:
-    rows = max(out.height - FIXED_LINES, 0)
     try:
         status = _ask(settings, {"command": "status", "tenants": False})
         series = _ask(settings, {"command": "history"})["series"]
-        tenants = {"command": "tenants", "sort": "oldest", "descending": True, "limit": max(rows, 1)}
-        answer = _ask(settings, tenants)
+        above = flow_view.view(status, series, out.width)
+        rows = out.height - len(out.render_lines(above)) - HEAD_LINES
+        if rows < 1:
+            return above
+        waiting = {"command": "tenants", "sort": "oldest", "descending": True, "limit": min(rows, MOST_TENANTS)}
+        tenants = _ask(settings, waiting)
     except NotRunningError as error:
         return Group(Text("stopped", style="bold yellow"), Text(f"{error}; waiting for it. Ctrl-C ends."))
-    return flow_view.view(status, series, answer, rows=rows, width=out.width)
+    return Group(above, flow_view.tenants(tenants, status["now"])) if tenants["tenants"] else above
 
 
 def _lines(settings: Settings, interval_seconds: float) -> None:

@@ -70,7 +70,9 @@ class ControlServer:
         except msgspec.MsgspecError:
             return {"error": "not a JSON object"}
         except Exception:
-            log.exception("control.failed")
+            log.exception(
+                "control.failed", hint="a defect of ours: this command got no answer; nothing else is affected"
+            )
             return {"error": "the agent could not answer; its log says why"}
 
 

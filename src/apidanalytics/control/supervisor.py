@@ -233,7 +233,12 @@ class Supervisor:
                 worker.channel = None
 
     async def _wait_down(self, worker: _Worker, pause: float) -> None:
-        log.warning("worker.waiting", worker=worker.index, seconds=pause, hint="it keeps dying; see its log above")
+        log.warning(
+            "worker.waiting",
+            worker=worker.index,
+            seconds=pause,
+            hint="it keeps dying: its own lines say why; the others serve meanwhile",
+        )
         await asyncio.sleep(min(pause, SOCKET_GRACE_SECONDS))
         if pause > SOCKET_GRACE_SECONDS:
             if any(other.state is WorkerState.RUNNING for other in self._workers):
@@ -283,7 +288,10 @@ class Supervisor:
             for worker in self._workers:
                 if worker.channel is None or now - worker.heard_at < self._timeout_seconds:
                     continue
-                log.warning("worker.hung", worker=worker.index, silent_seconds=round(now - worker.heard_at, 1))
+                hint = "killed and replaced; what it acknowledged is in its spool"
+                log.warning(
+                    "worker.hung", worker=worker.index, silent_seconds=round(now - worker.heard_at, 1), hint=hint
+                )
                 worker.heard_at = now
                 if worker.process is not None:
                     worker.process.kill()

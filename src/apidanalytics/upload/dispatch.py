@@ -215,7 +215,8 @@ class Dispatcher:
         elif not isinstance(outcome, Delivered):
             if tenant not in self._in_trouble:
                 self._in_trouble.add(tenant)
-                log.warning("upload.tenant_trouble", tenant=tenant, reason=outcome.reason)
+                hint = "Its files are kept and tried again with growing pauses; other tenants are not affected."
+                log.warning("upload.tenant_trouble", tenant=tenant, reason=outcome.reason, hint=hint)
         elif tenant in self._in_trouble:
             self._in_trouble.discard(tenant)
             log.info("upload.tenant_recovered", tenant=tenant, failures=failures)
