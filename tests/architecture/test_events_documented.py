@@ -27,8 +27,10 @@ LATE = {LEFT_OUT: {"info", "warning", "error"}}
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+    sources = ((path, path.read_text()) for path in sorted(PACKAGE.rglob("*.py")))
+    logging = [(path, source) for path, source in sources if "log." in source or "Trouble(" in source]
+    for path, source in logging:
+        for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call):
                 yield str(path.relative_to(PACKAGE)), node
 

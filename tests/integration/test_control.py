@@ -194,3 +194,11 @@ async def test_the_control_socket_answers_and_is_private_even_in_a_deep_director
     await server.stop()
     with pytest.raises(NotRunningError, match="no agent answers"):
         ask(deep / "control.sock", {"command": "hello"})
+
+
+def test_an_agent_that_does_not_answer_is_said_to_be_there(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.bind(str(tmp_path / "control.sock"))
+        silent.listen()
+        with pytest.raises(NotRunningError, match=r"has not answered within 0.1 s"):
+            ask(tmp_path / "control.sock", {"command": "hello"}, timeout_seconds=0.1)

@@ -57,8 +57,7 @@ def _wait(asked: Asked, begun: Left, deadline: float) -> Left:
         while True:
             known = asked("flushed", spools=known["spools"], last=known["last"])
             shown.show(known)
-            is_held = begun["paused_since"] is not None and not known["spools"]
-            if known["is_through"] or is_held or time.monotonic() >= deadline:
+            if known["is_through"] or known["is_held"] or time.monotonic() >= deadline:
                 return known
             time.sleep(LOOK_SECONDS)
 
@@ -107,15 +106,15 @@ class _Shown:
 
 def _why_not(asked: Asked, left: Left, patience: float) -> list[str]:
     """Return why not everything is uploaded, in sentences; empty: it is."""
-    sentences = []
     spools, staged, failed = left["spools"], left["staged"], left["failed"]
     if not left["is_through"]:
         what = how_many(len(spools), "spool") if spools else how_many(staged["files"], "file")
         step = "packed" if spools else f"uploaded ({how_many(staged['records'], 'record')})"
-        after = "" if asked("status", tenants=False)["uploads"]["paused_since"] else f" after {how_long(patience)}"
-        sentences.append(f"{what} not {step}{after}. Nothing is lost; it goes on by itself.")
-        sentences += asked("status", tenants=False)["problems"]
+        after = ": paused by hand" if left["is_held"] else f" after {how_long(patience)}"
+        then = "`apidanalytics resume` lets it go on" if left["is_held"] else "it goes on by itself"
+        return [f"{what} not {step}{after}. Nothing is lost; {then}.", *asked("status", tenants=False)["problems"]]
     if failed["files"]:
         hint = "`apidanalytics failed list` says why, `apidanalytics failed retry` tries them again."
-        sentences.append(f"{how_many(failed['files'], 'file')} in failed/ were given up for now: {hint}")
-    return sentences
+        were = "was" if failed["files"] == 1 else "were"
+        return [f"The rest is uploaded; {how_many(failed['files'], 'file')} in failed/ {were} given up for now: {hint}"]
+    return []

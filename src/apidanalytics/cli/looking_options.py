@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, TypeAlias
 
 AddOptions = Callable[[argparse.ArgumentParser], None]
@@ -42,7 +43,9 @@ def _add_status(status: argparse.ArgumentParser) -> None:
 
 def _add_tenants(tenants: argparse.ArgumentParser) -> None:
     tenants.add_argument("--search", default="", metavar="TEXT", help="those whose names contain this, in any case")
-    tenants.add_argument("--only", choices=("all", "trouble", "waiting"), default="all", help="those in trouble, ...")
+    tenants.add_argument(
+        "--only", choices=("all", "trouble", "waiting"), default="all", help="those in trouble, or with data that waits"
+    )
     tenants.add_argument("--sort", choices=_SORTS, default="name", help="largest, or oldest, first (default: name)")
     tenants.add_argument("--ascending", action="store_true", help="smallest first")
     tenants.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
@@ -59,6 +62,10 @@ def _add_files(commands: Commands, add_configuration: AddOptions) -> None:
     below = files.add_subparsers(title="commands", metavar="COMMAND")
     show = below.add_parser("show", help="all that is known of one file", description="All that is known of one file.")
     show.add_argument("name", metavar="FILE", help="its id in the list, its name, or the beginning of that")
+    # Before or after `show`: what is not given here is not taken back.
+    show.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help=argparse.SUPPRESS)
+    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for machines")
+    show.add_argument("--tenant", default=argparse.SUPPRESS, metavar="ORG~ENV", help="of this tenant only")
     show.set_defaults(run=_show_file)
 
 

@@ -13,7 +13,7 @@ from apidanalytics.errors import ApidAnalyticsError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = command_line(complete=bool({"demo", "completion"} & set(sys.argv[1:2]))).parse_args(arguments)
     try:
         code: int = options.run(options)
     except (KeyboardInterrupt, ApidAnalyticsError, OSError, sqlite3.Error) as error:
@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line(*, complete: bool) -> argparse.ArgumentParser:
+    """Return the parser of all commands; ``complete``: with the options of ``demo``, which cost an import."""
     parser = argparse.ArgumentParser(
         prog="apidanalytics",
         description="Collects API traffic analytics: from POST to object store, durably.",
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
 
     demo = commands.add_parser("demo", help="watch the whole way of the records, with a crash in the middle")
-    _add_demo(demo)
+    _add_demo(demo, complete=complete)
 
     check = commands.add_parser("check-config", help="show the effective settings and where each came from")
     _add_configuration(check)
@@ -70,9 +71,8 @@ def _add_change(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     change.set_defaults(run=lambda options: _change(options, kind))
 
 
-def _add_demo(parser: argparse.ArgumentParser) -> None:
-    # Only the demo needs its room, and who completes its options, so only they pay for the import.
-    if {"demo", "completion"} & set(sys.argv[1:2]):
+def _add_demo(parser: argparse.ArgumentParser, *, complete: bool) -> None:
+    if complete:
         from apidanalytics import demo  # noqa: PLC0415
 
         demo.add_arguments(parser)
@@ -117,9 +117,13 @@ def _add_scopes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     scopes.add_argument("--json", action="store_true", help="for machines")
     scopes.set_defaults(run=_scopes, names=())
     below = scopes.add_subparsers(metavar="COMMAND")
-    below.add_parser("list", help="every scope, and which version and source they come from (the default)")
+    listing = below.add_parser("list", help="every scope, and which version and source they come from (the default)")
     check = below.add_parser("check", help="who this is")
     check.add_argument("names", nargs="+", metavar="NAME", help="a scope uuid, an org and an env, or an API key")
+    for command in (listing, check):
+        # Also behind the word: what is not given there is not taken back.
+        command.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help=argparse.SUPPRESS)
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for machines")
 
 
 def _run(options: argparse.Namespace) -> int:

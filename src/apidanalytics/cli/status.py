@@ -47,7 +47,7 @@ def _show(status: dict[str, Any], console: Console) -> None:
     console.print(_headline(status))
     if status["state"] != "stopped":
         for finding in flow_view.findings(status, len(status["findings"])):
-            console.print(finding)
+            console.print(finding, soft_wrap=not sys.stdout.isatty())
     if status["workers"]:
         console.print(_workers(status["workers"]))
     console.print(_tenants(status["tenants"], status["totals"]))

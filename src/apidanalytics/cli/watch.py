@@ -84,19 +84,20 @@ def _view(settings: Settings, out: Console) -> RenderableType:
 
 
 def _lines(settings: Settings, interval_seconds: float) -> None:
-    told: list[str] = []
+    """Print a line each time, and a finding when it is new."""
+    told: dict[object, str] = {}
     while True:
         try:
             status = _ask(settings, {"command": "status", "tenants": False})
         except NotRunningError as error:
-            problems = [f"stopped: {error}"]
+            found: dict[object, str] = {"stopped": f"stopped: {error}"}
         else:
             print(flow_view.line(status), flush=True)
-            problems = status["problems"]
-        for problem in problems:
-            if problem not in told:
-                print(f"  ! {problem}", flush=True)
-        told = problems
+            found = {(one["code"], one["tenant"]): f"{one['text']} {one['hint']}" for one in status["findings"]}
+        for what, sentence in found.items():
+            if what not in told:
+                print(f"  ! {sentence}", flush=True)
+        told = found
         time.sleep(interval_seconds)
 
 

@@ -7,6 +7,7 @@ needs no state of its own on this side, and ends although new batches come all t
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +18,7 @@ from apidanalytics.service.insight import Insight
 from apidanalytics.service.queries import Number, Query
 from apidanalytics.service.status import spool_files
 from apidanalytics.upload.pausing import EVERYBODY
-from apidanalytics.upload.states import State
+from apidanalytics.upload.states import Count, State
 
 log = structlog.get_logger()
 
@@ -42,21 +43,33 @@ async def flush(insight: Insight, _query: Query) -> Answer:
     spools = await asyncio.to_thread(lambda: sorted(set(_numbers(insight.watched.settings.data))))
     uploader.send_now()
     log.info("upload.flushed_by_hand", spools=len(spools), hint="open buckets are closed, and uploaded at once")
-    return {"spools": spools, "last": None, "paused_since": insight.pauses().get(EVERYBODY)}
+    return {"spools": spools, "last": None}
 
 
 async def flushed(insight: Insight, query: FlushedQuery) -> Answer:
-    """Say what is left of a flush: spools to be packed, then files to be uploaded."""
+    """Say what is left of a flush: spools to be packed, then files to be uploaded, unless all of these are paused."""
     there = await asyncio.to_thread(lambda: set(_numbers(insight.watched.settings.data)))
     spools = [number for number in query.spools if number in there]
     last = query.last
     if last is None and not spools:
         last = await asyncio.to_thread(insight.view.last_id)
-    left = {}
-    for state in (State.STAGED, State.FAILED):
-        count = await asyncio.to_thread(insight.view.standing, state, 2**53 if last is None else last)
-        left[state.value] = {"files": count.files, "records": count.records}
-    return {"spools": spools, "last": last, "is_through": not spools and not left["staged"]["files"], **left}
+    paused = insight.pauses()
+    count = partial(insight.view.standing, up_to=2**53 if last is None else last)
+    staged = await asyncio.to_thread(count, State.STAGED)
+    failed = await asyncio.to_thread(count, State.FAILED)
+    held = staged if EVERYBODY in paused else await asyncio.to_thread(count, State.STAGED, tenants=list(paused))
+    return {
+        "spools": spools,
+        "last": last,
+        "staged": _shown(staged),
+        "failed": _shown(failed),
+        "is_through": not spools and not staged.files,
+        "is_held": not spools and staged.files == held.files > 0,
+    }
+
+
+def _shown(count: Count) -> dict[str, int]:
+    return {"files": count.files, "records": count.records}
 
 
 def _numbers(data: DataDirectory) -> Iterator[int]:

@@ -103,10 +103,11 @@ class LedgerView:
         """Return the number of the file that was staged last; 0: none ever was."""
         return self._ask("SELECT max(id) FROM files")[0][0] or 0
 
-    def standing(self, state: State, up_to: int) -> Count:
-        """Return what stands in a state, STAGED or FAILED, of the files up to this number."""
-        query = f"SELECT count(*), sum(records), sum(bytes) {_IN[state]} AND id <= ?"
-        files, records, size = self._ask(query, [up_to])[0]
+    def standing(self, state: State, up_to: int, tenants: Collection[str] | None = None) -> Count:
+        """Return what stands in a state, STAGED or FAILED, of the files up to this number; None: of all tenants."""
+        of = "" if tenants is None else f" AND tenant IN ({', '.join('?' * len(tenants))})"
+        query = f"SELECT count(*), sum(records), sum(bytes) {_IN[state]} AND id <= ?{of}"
+        files, records, size = self._ask(query, [up_to, *(tenants or ())])[0]
         return Count(records or 0, size or 0, files)
 
     def pauses(self) -> dict[str, float]:
