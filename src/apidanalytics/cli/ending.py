@@ -32,7 +32,7 @@ def _text(error: BaseException) -> str:
         case ConfigurationError():
             return "\n".join(error.problems)
         case DataDirectoryLocked():
-            return f"Cannot start: {error}"
+            return f"Nothing was done: {error}."
         case PermissionError():
             hint = "Run this as the user that the service runs as, or as root."
             return f"{error.filename}: permission denied. {hint}"

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from apidanalytics.cli.tenant_name import encoded
+
 AddOptions = Callable[[argparse.ArgumentParser], None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse names it nowhere else
 
@@ -20,7 +22,7 @@ def add_commands(commands: Commands, add_configuration: AddOptions) -> None:
     _add_events(_add(commands, "events", "what happened lately", add_configuration))
     for name, what in (("pause", "stop uploads of one tenant, or all"), ("resume", "let paused uploads go on")):
         order = _add(commands, name, what, add_configuration)
-        order.add_argument("--tenant", metavar="ORG~ENV", help="this one only (default: all)")
+        order.add_argument("--tenant", type=encoded, metavar="ORG~ENV", help="this one only (default: all)")
         order.set_defaults(run=lambda options, pauses=name == "pause": _uploads(options, pauses=pauses))
     flush = _add(commands, "flush", "close all buckets, upload now, and wait for it", add_configuration)
     flush.add_argument("--timeout", default="60s", metavar="TIME", help="wait this long (default: %(default)s)")
@@ -54,7 +56,7 @@ def _add_tenants(tenants: argparse.ArgumentParser) -> None:
 
 def _add_files(commands: Commands, add_configuration: AddOptions) -> None:
     files = _add(commands, "files", "the files that the ledger knows; the history of one", add_configuration)
-    files.add_argument("--tenant", metavar="ORG~ENV", help="of this tenant only")
+    files.add_argument("--tenant", type=encoded, metavar="ORG~ENV", help="of this tenant only")
     files.add_argument("--state", choices=_STATES, help="in this state only")
     files.add_argument("--order", choices=("newest", "oldest"), default="newest", help="which first (default: newest)")
     files.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
@@ -65,14 +67,16 @@ def _add_files(commands: Commands, add_configuration: AddOptions) -> None:
     # Before or after `show`: what is not given here is not taken back.
     show.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help=argparse.SUPPRESS)
     show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for machines")
-    show.add_argument("--tenant", default=argparse.SUPPRESS, metavar="ORG~ENV", help="of this tenant only")
+    show.add_argument(
+        "--tenant", type=encoded, default=argparse.SUPPRESS, metavar="ORG~ENV", help="of this tenant only"
+    )
     show.set_defaults(run=_show_file)
 
 
 def _add_events(events: argparse.ArgumentParser) -> None:
     events.add_argument("--since", metavar="WHEN", help="from then on: 10m, 2h, or 2026-01-31T12:00 (UTC)")
     events.add_argument("--level", choices=("debug", "info", "warning", "error"), default="debug", help="at least this")
-    events.add_argument("--tenant", metavar="ORG~ENV", help="of this tenant only")
+    events.add_argument("--tenant", type=encoded, metavar="ORG~ENV", help="of this tenant only")
     events.add_argument(
         "--limit", type=_count, default=100, metavar="N", help="the last so many (default: %(default)s)"
     )
@@ -82,7 +86,9 @@ def _add_events(events: argparse.ArgumentParser) -> None:
 
 def _add_doctor(doctor: argparse.ArgumentParser) -> None:
     doctor.add_argument("--embedded", action="store_true", help="as `run --embedded` would have it")
-    doctor.add_argument("--tenant", metavar="ORG~ENV", help="ask for a signed URL of this one (default: any known)")
+    doctor.add_argument(
+        "--tenant", type=encoded, metavar="ORG~ENV", help="ask for a signed URL of this one (default: any known)"
+    )
     doctor.add_argument("--upload", action="store_true", help="also upload an empty object, named *_doctor_writer_*")
     doctor.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for each call (default: 10)")
     doctor.set_defaults(run=_doctor)

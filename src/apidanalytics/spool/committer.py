@@ -171,7 +171,8 @@ class Committer:
         if self._is_due():
             self.seal()
             return
-        self.seal_wanted = False  # nothing is open: the next spool has its own time
+        if self._spool is None:
+            self.seal_wanted = False  # what was open then is sealed: the next spool has its own time
         self._sealer.retry()
 
     def seal(self) -> None:

@@ -9,7 +9,7 @@ from apidanalytics.errors import ConfigurationError, DataDirectoryLocked, NotRun
 
 CASES = [
     (ConfigurationError(["a: wrong", "b: wrong"]), 2, "a: wrong\nb: wrong\n"),
-    (DataDirectoryLocked("pid 7 has it"), 3, "Cannot start: pid 7 has it\n"),
+    (DataDirectoryLocked("pid 7 has it"), 3, "Nothing was done: pid 7 has it.\n"),
     (NotRunningError("no agent answers there"), 4, "No agent answers there.\n"),
     (RefusedError("no such tenant: a~b"), 1, "No such tenant: a~b.\n"),
     (KeyboardInterrupt(), 130, ""),
