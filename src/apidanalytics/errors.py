@@ -95,6 +95,10 @@ class NotRunningError(ApidAnalyticsError):
     """No agent answers on this data directory's control socket. Exit code 4."""
 
 
+class NotAllowedError(ApidAnalyticsError):
+    """There is an agent, and this user may not ask it. Exit code 1."""
+
+
 class RefusedError(ApidAnalyticsError):
     """What a command asked for is not there, or cannot be done; the text says why. Exit code 1."""
 

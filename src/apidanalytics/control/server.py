@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from apidanalytics.errors import NotRunningError
+from apidanalytics.errors import NotAllowedError, NotRunningError
 
 log = structlog.get_logger()
 
@@ -80,7 +80,8 @@ def ask(path: Path, request: Request, timeout_seconds: float = 30.0) -> Answer:
     """Ask the agent behind this control socket.
 
     Raises:
-        NotRunningError: nobody listens there, this user may not ask, or no answer came within the time.
+        NotRunningError: nobody listens there, or no answer came within the time.
+        NotAllowedError: somebody does, and this user may not ask.
 
     """
     try:
@@ -92,7 +93,7 @@ def ask(path: Path, request: Request, timeout_seconds: float = 30.0) -> Answer:
                 line = stream.readline()
     except PermissionError as error:
         hint = "only the user that the service runs as may, and root"
-        raise NotRunningError(f"not allowed to ask the agent at {path}: {hint}") from error
+        raise NotAllowedError(f"this user is not allowed to ask the agent at {path}: {hint}") from error
     except TimeoutError as error:
         raise NotRunningError(f"the agent at {path} has not answered within {timeout_seconds:g} s") from error
     except OSError as error:

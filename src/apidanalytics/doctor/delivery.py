@@ -56,6 +56,26 @@ async def delivery(patient: Patient) -> AsyncIterator[Result]:
             yield result
 
 
+async def sync_servers(patient: Patient) -> AsyncIterator[Result]:
+    """Yield whether the servers of Apigee Sync answer, if that is where scope data comes from."""
+    settings = patient.settings
+    if settings.apigeesync_consumer_key is None:
+        return
+    settings = replace(settings, upload_timeout=patient.timeout_seconds)
+    async with _exchanging(replace(patient, settings=settings)) as sending:
+        for key in ("apigeesync_snapshot_server_base", "apigeesync_change_server_base"):
+            if isinstance(sending, Result):
+                return  # the way to the endpoint says the same
+            base = getattr(settings, key)
+            answer = await sending.get(Party.ENDPOINT, base, {"Accept": "application/json"})
+            if isinstance(answer, Answer):
+                yield ok("apigee sync", f"{base} answers.")
+            else:
+                text = answer.reason.removeprefix(f"{Party.ENDPOINT}: ")
+                advice = f"Check {key}{_through(proxy(settings))}, DNS and the firewall."
+                yield problem("apigee sync", f"{base} cannot be reached: {text}.", advice)
+
+
 async def _steps(patient: Patient, sending: Exchanger, base: str, token: TokenSource) -> AsyncIterator[Result]:
     answer = await sending.get(Party.ENDPOINT, f"{base.rstrip('/')}/analytics", {"Accept": "application/json"})
     if not isinstance(answer, Answer):

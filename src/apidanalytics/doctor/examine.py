@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from apidanalytics import config
@@ -54,12 +54,26 @@ async def examine(of: Patient) -> AsyncIterator[Result]:
         scope_data.source,
         scope_data.version,
     ):
-        for result in await asyncio.to_thread(list, check(of)):
+        for result in await asyncio.to_thread(_tried, check, of):
             yield result
+    async for result in delivery.sync_servers(of):
+        yield result
     async for result in delivery.delivery(of):
         yield result
     for result in _service(of):
         yield result
+
+
+def _tried(check: Callable[[Patient], Iterator[Result]], of: Patient) -> list[Result]:
+    """Return what a check says; what it may not look at is a problem like any other."""
+    results = []
+    try:
+        for result in check(of):
+            results.append(result)  # noqa: PERF402 - what was found before an error counts
+    except OSError as error:
+        text = f"{error.filename or 'The system'}: {error.strerror or error}."
+        results.append(problem(check.__name__, text, "Run this as the user that the service runs as, or as root."))
+    return results
 
 
 def _settings(config_file: Path | None, *, embedded: bool) -> tuple[Settings, bool]:
