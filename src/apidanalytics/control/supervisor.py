@@ -29,6 +29,7 @@ from apidanalytics.control.tally import Counters, added, total
 
 log = structlog.get_logger()
 
+_REPLACED: Final = "replaced; what it acknowledged is in its spool"
 HEALTHY_SECONDS: Final = 10.0
 """A worker that lived this long starts with a clean record."""
 LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -257,7 +258,7 @@ class Supervisor:
             worker_pid=worker.pid,
             how=describe_end(status),
             restarts=worker.restarts,
-            hint="replaced; what it acknowledged is in its spool",
+            hint=_REPLACED,
         )
         worker.process = None
         self._on_death()
@@ -268,9 +269,7 @@ class Supervisor:
             self._take_report(worker, message["report"])
             if worker.state is WorkerState.STARTING:
                 worker.state = WorkerState.RUNNING
-                log.info(
-                    "worker.running", worker=worker.index, worker_pid=worker.process.pid if worker.process else None
-                )
+                log.info("worker.running", worker=worker.index, worker_pid=worker.pid)
             return
         self._on_message(message)
 
@@ -288,10 +287,8 @@ class Supervisor:
             for worker in self._workers:
                 if worker.channel is None or now - worker.heard_at < self._timeout_seconds:
                     continue
-                hint = "killed and replaced; what it acknowledged is in its spool"
-                log.warning(
-                    "worker.hung", worker=worker.index, silent_seconds=round(now - worker.heard_at, 1), hint=hint
-                )
+                silent = round(now - worker.heard_at, 1)
+                log.warning("worker.hung", worker=worker.index, silent_seconds=silent, hint=_REPLACED)
                 worker.heard_at = now
                 if worker.process is not None:
                     worker.process.kill()
