@@ -26,8 +26,8 @@ def certificates(patient: Patient) -> Iterator[Result]:
     """Yield whether each certificate fits its key, and for how long it is good."""
     settings = patient.settings
     pairs = {
-        "api_tls_cert": (settings.api_tls_cert, settings.api_tls_key),
-        "apidanalytics_admin_tls_cert": (settings.admin_tls_cert, settings.admin_tls_key),
+        "api certificate": (settings.api_tls_cert, settings.api_tls_key),
+        "admin certificate": (settings.admin_tls_cert, settings.admin_tls_key),
     }
     for key, (certificate, private) in pairs.items():
         if certificate is not None and private is not None:
@@ -42,6 +42,9 @@ def addresses(patient: Patient) -> Iterator[Result]:
     yield _address(patient, "api_listen", settings.api_listen, "/ready", tls=settings.api_tls_cert is not None)
     if settings.admin_listen == _OFF:
         yield skipped("admin_listen", "apidanalytics_admin_listen is off: no status page, no metrics.")
+        return
+    if patient.is_running and settings.admin_client_ca is not None:
+        yield _listens(patient, settings.admin_listen)
         return
     tls = settings.admin_tls_cert is not None
     yield _address(patient, "admin_listen", settings.admin_listen, "/health", tls=tls)
@@ -71,6 +74,15 @@ def _address(patient: Patient, check: str, listen: str, path: str, *, tls: bool)
     if status == 200 or (check == "admin_listen" and status in (401, 403)):
         return ok(check, f"{listen} answers{' and takes batches' if path == '/ready' else ''}.")
     return problem(check, f"{listen} answers {status}: {_why(body)}", "The other checks say why; see docs/errors.md.")
+
+
+def _listens(patient: Patient, listen: str) -> Result:
+    try:
+        _connect(parse_listen(listen), patient.timeout_seconds).close()
+    except OSError as error:
+        advice = "Another program may have the port: `apidanalytics events --level warning`."
+        return problem("admin_listen", f"{listen} does not answer: {_reason(error)}.", advice)
+    return ok("admin_listen", f"{listen} listens; it asks for client certificates, so no more was tried.")
 
 
 def _get(address: tuple[str, int] | Path, path: str, timeout_seconds: float, *, tls: bool) -> tuple[int, bytes]:
@@ -166,8 +178,8 @@ def _bundle(path: Path) -> Result:
         context = ssl.create_default_context(cafile=path)
     except OSError as error:
         reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
-        return problem("ca_bundle", f"{path} cannot be used: {reason}.", "It must hold certificates in PEM.")
-    return ok("ca_bundle", f"{path} holds {len(context.get_ca_certs())} authorities.")
+        return problem("CA bundle", f"{path} cannot be used: {reason}.", "It must hold certificates in PEM.")
+    return ok("CA bundle", f"{path} holds {len(context.get_ca_certs())} authorities.")
 
 
 def _why(body: bytes) -> str:
