@@ -159,6 +159,21 @@ def test_events_are_chosen_by_time_level_and_tenant(running):
     assert TOKEN not in text
 
 
+def test_events_are_followed_as_they_come(running, service):
+    command = [sys.executable, "-m", "apidanalytics", "events", "--follow", "--limit", "1", "--json"]
+    with subprocess.Popen(command, env=service.variables(), stdout=subprocess.PIPE, text=True) as following:
+        assert json.loads(following.stdout.readline())["event"], "what there is"
+        assert running("pause", "--tenant", BAD).code == 0
+        assert running("resume", "--tenant", BAD).code == 0
+        seen: list[str] = []
+        while "upload.resumed_by_hand" not in seen:
+            line = following.stdout.readline()
+            assert line, "it ended by itself"
+            seen.append(json.loads(line)["event"])
+        following.terminate()
+    assert seen.index("upload.paused_by_hand") < seen.index("upload.resumed_by_hand")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
