@@ -19,9 +19,10 @@ from apidanalytics.upload.client import CollectionClient, Delivery
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.outcome import Delivered
+from apidanalytics.upload.settings import UploadSettings
 from apidanalytics.upload.states import State
 from apidanalytics.upload.token import FixedToken
-from apidanalytics.upload.uploader import Uploader, UploadSettings
+from apidanalytics.upload.uploader import Uploader
 from benchmarks.processes import peak_megabytes
 
 

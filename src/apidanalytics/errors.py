@@ -91,6 +91,18 @@ class Refusal(ApidAnalyticsError):  # noqa: N818 - an answer, not a failure
         return msgspec.json.encode({"errorCode": self.code.value, "reason": self.reason})
 
 
+class NotRunningError(ApidAnalyticsError):
+    """No agent answers on this data directory's control socket. Exit code 4."""
+
+
+class NotAllowedError(ApidAnalyticsError):
+    """There is an agent, and this user may not ask it. Exit code 1."""
+
+
+class RefusedError(ApidAnalyticsError):
+    """What a command asked for is not there, or cannot be done; the text says why. Exit code 1."""
+
+
 class ConfigurationError(ApidAnalyticsError):
     """The configuration cannot be used; ``problems`` lists every reason. Exit code 2."""
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import aiohttp
 
-from apidanalytics.control.server import Answer, NotRunningError, ask
+from apidanalytics.control.server import Answer, ask
 from apidanalytics.demo import accounts, lake
 from apidanalytics.demo.check import Oracle
 from apidanalytics.demo.compare import SentBatch
 from apidanalytics.demo.post import Post
 from apidanalytics.demo.report import Report
 from apidanalytics.demo.traffic import Traffic
+from apidanalytics.errors import NotRunningError
 from apidanalytics.layout import DataDirectory, FileName
 from tests.harness import ROOT, ServiceProcess, wait_until
 

@@ -10,10 +10,10 @@ import pytest
 
 from apidanalytics.clock import SystemClock
 from apidanalytics.control.lock import DataDirectoryLock
-from apidanalytics.control.server import ControlServer, NotRunningError, ask
+from apidanalytics.control.server import ControlServer, ask
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.supervisor import Supervisor
-from apidanalytics.errors import DataDirectoryLocked
+from apidanalytics.errors import DataDirectoryLocked, NotAllowedError, NotRunningError
 
 WORKER = """
 import json, os, socket, sys, time
@@ -194,3 +194,20 @@ async def test_the_control_socket_answers_and_is_private_even_in_a_deep_director
     await server.stop()
     with pytest.raises(NotRunningError, match="no agent answers"):
         ask(deep / "control.sock", {"command": "hello"})
+
+
+def test_an_agent_that_does_not_answer_is_said_to_be_there(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.bind(str(tmp_path / "control.sock"))
+        silent.listen()
+        with pytest.raises(NotRunningError, match=r"has not answered within 0.1 s"):
+            ask(tmp_path / "control.sock", {"command": "hello"}, timeout_seconds=0.1)
+
+
+def test_a_user_that_may_not_ask_is_told_so(tmp_path, monkeypatch):
+    def refuse(*_args):
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("apidanalytics.control.server._short", refuse)
+    with pytest.raises(NotAllowedError, match="only the user that the service runs as may"):
+        ask(tmp_path / "control.sock", {"command": "hello"})

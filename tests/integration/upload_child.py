@@ -15,8 +15,9 @@ from apidanalytics.layout import DataDirectory
 from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.settings import UploadSettings
 from apidanalytics.upload.token import FixedToken
-from apidanalytics.upload.uploader import Uploader, UploadSettings
+from apidanalytics.upload.uploader import Uploader
 from benchmarks.processes import peak_megabytes
 from tests.integration.upload_world import QUICK, TOKEN
 

@@ -18,9 +18,10 @@ from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.decide import Pauses, Policy
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.settings import UploadSettings
 from apidanalytics.upload.states import State
 from apidanalytics.upload.token import FixedToken
-from apidanalytics.upload.uploader import Uploader, UploadSettings
+from apidanalytics.upload.uploader import Uploader
 
 TOKEN = "a-very-secret-token"
 START = 1_767_323_040

@@ -64,7 +64,8 @@ class Token:
             if version != self._version:
                 self._token, self._version = self._path.read_bytes().strip(), version
         except OSError as error:
-            log.warning("admin.token_unreadable", path=str(self._path), error=error.strerror)
+            hint = "nobody is let in until the file can be read; chown it to the user of the service"
+            log.warning("admin.token_unreadable", path=str(self._path), error=error.strerror, hint=hint)
             return False
         return bool(self._token) and hmac.compare_digest(given.encode(), self._token)
 

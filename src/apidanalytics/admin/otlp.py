@@ -67,7 +67,10 @@ class Sender:
         if failing != self._failing:
             self._failing = failing
             if failing:
-                log.warning("admin.otlp_failed", hint="metrics are not delivered; tried again every interval")
+                log.warning(
+                    "admin.otlp_failed",
+                    hint="metrics do not reach apidanalytics_otlp_endpoint; tried again every interval",
+                )
             else:
                 log.info("admin.otlp_mended")
 

@@ -2,13 +2,11 @@
 
 import json
 import os
-import re
 import sys
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -19,13 +17,11 @@ from apidanalytics import config
 from apidanalytics.audit.books import ACCEPTED, PARTS, Book
 from apidanalytics.audit.run import Report, Scope, audit
 from apidanalytics.cli.exit_code import ExitCode
+from apidanalytics.cli.when import parse_when
 from apidanalytics.config import Settings
-from apidanalytics.control.server import NotRunningError, ask
-from apidanalytics.errors import ConfigurationError
+from apidanalytics.control.server import ask
+from apidanalytics.errors import ConfigurationError, NotRunningError
 from apidanalytics.upload.states import Count
-
-_AGES: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_AGE: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 
 
 def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | None, lake_folder: Path | None) -> int:
@@ -39,7 +35,7 @@ def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | Non
         lake=_lake(settings, lake_folder),
         instance_id=_instance_id(settings),
         deep=deep,
-        since=_since(since, time.time()),
+        since=parse_when("--since", since, time.time()),
     )
     is_running = _is_running(settings)
     report = audit(scope, is_running=is_running)
@@ -72,19 +68,6 @@ def _is_running(settings: Settings) -> bool:
     except NotRunningError:
         return False
     return True
-
-
-def _since(text: str | None, now: float) -> float:
-    if text is None:
-        return 0.0
-    if age := _AGE.fullmatch(text):
-        return now - int(age[1]) * _AGES[age[2]]
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        problem = f"--since: {text!r} should be an age such as 2h or 7d, or a time such as 2026-01-31T12:00"
-        raise ConfigurationError([problem]) from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _total(report: Report) -> Book:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from apidanalytics import config
 from apidanalytics.cli.exit_code import ExitCode
-from apidanalytics.control.server import NotRunningError, ask
+from apidanalytics.control.server import ask
+from apidanalytics.errors import NotRunningError
 from apidanalytics.layout import DataDirectory
 
 PATIENCE_SECONDS: Final = 60.0

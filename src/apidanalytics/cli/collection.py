@@ -19,12 +19,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"The configuration is good: {counts} tokens: {len(settings.tokens)}.")
         return 0
     service = settings.service
-    logs.configure(level=service["log_level"], form=service["log_format"], process="collection")
+    tell_left_out = logs.configure(level=service["log_level"], form=service["log_format"], process="collection")
     try:
         return run_collection(options.config, settings, _greet if sys.stdout.isatty() else _be_quiet)
     except OSError as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 1
+    finally:
+        tell_left_out()
 
 
 def _greet(url: str) -> None:

@@ -8,6 +8,7 @@ code  meaning
 2     the configuration, or the command line, cannot be used
 3     the data directory belongs to another agent
 4     no service is running where the command looked for it
+130   Ctrl-C ended it before it was through
 ====  =========================================================
 """
 
@@ -22,3 +23,4 @@ class ExitCode(IntEnum):
     CONFIGURATION = 2
     LOCKED = 3
     NOT_RUNNING = 4
+    INTERRUPTED = 130

@@ -20,7 +20,8 @@ from apidanalytics import config
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.failed_export import export
 from apidanalytics.config import Settings
-from apidanalytics.control.server import Answer, NotRunningError, Request, ask
+from apidanalytics.control.server import Answer, Request, ask
+from apidanalytics.errors import NotRunningError
 from apidanalytics.service.failed import stopped
 
 _PAGE = 1000

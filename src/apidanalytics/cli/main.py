@@ -1,37 +1,28 @@
 """``apidanalytics``: the commands."""
 
 import argparse
-import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from apidanalytics import __version__
-from apidanalytics.cli import failed_options, proof
-from apidanalytics.cli.exit_code import ExitCode
-from apidanalytics.errors import ConfigurationError, DataDirectoryLocked
+from apidanalytics.cli import ending, failed_options, looking_options, proof
+from apidanalytics.errors import ApidAnalyticsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = command_line(complete=bool({"demo", "completion"} & set(sys.argv[1:2]))).parse_args(arguments)
     try:
         code: int = options.run(options)
-    except ConfigurationError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        return ExitCode.CONFIGURATION
-    except DataDirectoryLocked as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
-        return ExitCode.LOCKED
-    except BrokenPipeError:
-        # The reader of our output went away (`apidanalytics status | head`): no fault of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILURE
+    except (KeyboardInterrupt, ApidAnalyticsError, OSError, sqlite3.Error) as error:
+        return ending.told(error)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line(*, complete: bool) -> argparse.ArgumentParser:
+    """Return the parser of all commands; ``complete``: with the options of ``demo``, which cost an import."""
     parser = argparse.ArgumentParser(
         prog="apidanalytics",
         description="Collects API traffic analytics: from POST to object store, durably.",
@@ -50,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
 
     demo = commands.add_parser("demo", help="watch the whole way of the records, with a crash in the middle")
-    _add_demo(demo)
+    _add_demo(demo, complete=complete)
 
     check = commands.add_parser("check-config", help="show the effective settings and where each came from")
     _add_configuration(check)
@@ -58,17 +49,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="for machines")
     check.set_defaults(run=_check_config)
 
-    status = commands.add_parser("status", help="show workers, and where each tenant's records are")
-    _add_configuration(status)
-    status.add_argument("--json", action="store_true", help="for machines")
-    status.set_defaults(run=_status)
-
+    looking_options.add_commands(commands, _add_configuration)
     proof.add_commands(commands, _add_configuration)
     _add_collection(commands)
     _add_change(commands, "reload", "apply changed settings without refusing a connection")
     _add_change(commands, "upgrade", "go on with the program that is installed now, without refusing a connection")
     _add_scopes(commands)
     failed_options.add_commands(commands, _add_configuration)
+    _add_completion(commands, parser)
     _add_worker(commands)
     return parser
 
@@ -83,9 +71,8 @@ def _add_change(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     change.set_defaults(run=lambda options: _change(options, kind))
 
 
-def _add_demo(parser: argparse.ArgumentParser) -> None:
-    # Only the demo needs its room, so only the demo pays for the import.
-    if "demo" in sys.argv[1:2]:
+def _add_demo(parser: argparse.ArgumentParser, *, complete: bool) -> None:
+    if complete:
         from apidanalytics import demo  # noqa: PLC0415
 
         demo.add_arguments(parser)
@@ -116,15 +103,27 @@ def _add_worker(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     worker.set_defaults(run=_worker)
 
 
+def _add_completion(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", parser: argparse.ArgumentParser
+) -> None:
+    completion = commands.add_parser("completion", help="print what bash or zsh need to complete these commands")
+    completion.add_argument("shell", choices=("bash", "zsh"))
+    completion.set_defaults(run=lambda options: _completion(parser, options.shell))
+
+
 def _add_scopes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     scopes = commands.add_parser("scopes", help="show which scopes are known, and who a scope or an API key is")
     _add_configuration(scopes)
     scopes.add_argument("--json", action="store_true", help="for machines")
     scopes.set_defaults(run=_scopes, names=())
     below = scopes.add_subparsers(metavar="COMMAND")
-    below.add_parser("list", help="every scope, and which version and source they come from (the default)")
+    listing = below.add_parser("list", help="every scope, and which version and source they come from (the default)")
     check = below.add_parser("check", help="who this is")
     check.add_argument("names", nargs="+", metavar="NAME", help="a scope uuid, an org and an env, or an API key")
+    for command in (listing, check):
+        # Also behind the word: what is not given there is not taken back.
+        command.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help=argparse.SUPPRESS)
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for machines")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -145,10 +144,10 @@ def _check_config(options: argparse.Namespace) -> int:
     return check_config.run(options.config, embedded=options.embedded, as_json=options.json)
 
 
-def _status(options: argparse.Namespace) -> int:
-    from apidanalytics.cli import status  # noqa: PLC0415
+def _completion(parser: argparse.ArgumentParser, shell: str) -> int:
+    from apidanalytics.cli import completion  # noqa: PLC0415
 
-    return status.run(options.config, as_json=options.json)
+    return completion.run(parser, shell)
 
 
 def _collection(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics import config
+from apidanalytics.cli import flow_view
+from apidanalytics.cli.drawing import plain
 from apidanalytics.cli.exit_code import ExitCode
-from apidanalytics.control.server import NotRunningError
+from apidanalytics.errors import NotRunningError
 from apidanalytics.service.overview import ask_status, stopped_status
 
+RARE = frozenset({"set_aside", "dropped"})
+"""Shown only where there is anything."""
+MOST_TENANTS = 50
+"""Listed on a terminal."""
 STATES = ("spooled", "staged", "failed", "uploaded", "set_aside", "dropped")
 
 
@@ -39,22 +45,21 @@ def run(config_file: Path | None, *, as_json: bool) -> int:
 
 def _show(status: dict[str, Any], console: Console) -> None:
     console.print(_headline(status))
+    if status["state"] != "stopped":
+        for finding in flow_view.findings(status, len(status["findings"])):
+            console.print(finding, soft_wrap=not sys.stdout.isatty())
     if status["workers"]:
         console.print(_workers(status["workers"]))
     console.print(_tenants(status["tenants"], status["totals"]))
     if status.get("draining"):
         pids = ", ".join(str(worker["pid"]) for worker in status["draining"])
         console.print(Text(f"Workers of before the last change, draining: {pids}", style="yellow"))
-    for problem in status.get("problems", []):
-        console.print(Text(f"! {problem}", style="bold red"))
 
 
 def _headline(status: dict[str, Any]) -> Text:
     if status["state"] == "stopped":
         return Text.assemble(("stopped", "bold yellow"), f"   {status['data_directory']}")
-    ready = ("ready", "bold green") if status["ready"] else ("not ready", "bold red")
-    age = _duration(time.time() - status["started_at"])
-    return Text.assemble(ready, f"   {status['api']}   pid {status['pid']}, {status['state']} for {age}")
+    return flow_view.headline(status)
 
 
 def _workers(workers: list[dict[str, Any]]) -> Table:
@@ -70,26 +75,23 @@ def _workers(workers: list[dict[str, Any]]) -> Table:
 def _tenants(tenants: dict[str, Any], totals: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="records (files)", title_justify="left", header_style="bold")
     table.add_column("tenant", overflow="fold")
-    for title in ("accepted", *STATES):
+    states = [state for state in STATES if state not in RARE or totals[state]["records"] or totals[state]["files"]]
+    for title in ("accepted", *states):
         table.add_column(title.replace("_", " "), justify="right")
-    for name, counts in sorted(tenants.items()):
-        table.add_row(Text(name), *_cells(counts))
+    shown = sorted(tenants.items())[: MOST_TENANTS if sys.stdout.isatty() else None]
+    for name, counts in shown:
+        table.add_row(plain(name), *_cells(counts, states))
+    if len(shown) < len(tenants):
+        table.add_row(Text(f"... and {len(tenants) - len(shown):,} more: apidanalytics tenants", style="dim"))
     if len(tenants) != 1:
         table.add_section()
-        table.add_row("all", *_cells(totals), style="bold")
+        table.add_row("all", *_cells(totals, states), style="bold")
     return table
 
 
-def _cells(counts: dict[str, Any]) -> list[str]:
+def _cells(counts: dict[str, Any], states: Sequence[str]) -> list[str]:
     cells = [f"{counts['accepted']['records']:,}"]
-    for state in STATES:
+    for state in states:
         records, files = counts[state]["records"], counts[state].get("files", 0)
         cells.append(f"{records:,} ({files:,})" if records or files else "-")
     return cells
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"

@@ -13,7 +13,8 @@ from rich.text import Text
 from apidanalytics import config
 from apidanalytics.audit.tail import Seen, Tail
 from apidanalytics.cli.exit_code import ExitCode
-from apidanalytics.layout import DataDirectory, format_instant, format_tenant, parse_tenant
+from apidanalytics.cli.tenant_name import encoded
+from apidanalytics.layout import DataDirectory, format_instant
 
 LOOK_SECONDS = 0.25
 
@@ -36,7 +37,7 @@ def run(config_file: Path | None, *, tenants: Sequence[str], records: int | None
 
 
 def _follow(data: DataDirectory, tenants: Sequence[str]) -> Iterator[Seen]:
-    tail = Tail(data, {_encoded(tenant) for tenant in tenants})
+    tail = Tail(data, {encoded(tenant) for tenant in tenants})
     try:
         tail.skip()
         print("Following what is accepted from now on; Ctrl-C ends.", file=sys.stderr, flush=True)
@@ -45,14 +46,6 @@ def _follow(data: DataDirectory, tenants: Sequence[str]) -> Iterator[Seen]:
             time.sleep(LOOK_SECONDS)
     finally:
         tail.close()
-
-
-def _encoded(tenant: str) -> str:
-    """Take a name with or without percent-encoding."""
-    try:
-        return format_tenant(*parse_tenant(tenant))
-    except ValueError:
-        return tenant
 
 
 def _print(seen: Seen, console: Console, *, as_json: bool) -> None:

@@ -40,6 +40,9 @@ _STATUS: Final = {
 
 log = structlog.get_logger()
 
+_CANNOT_SIGN: Final = "requests for this store get 503 meanwhile; mend its credentials, and they are read again"
+_CANNOT_AUDIT: Final = "requests get 503: no URL is handed out without its entry; make room, or mend its folder"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
@@ -120,10 +123,10 @@ class CollectionServer:
                 }
             )
         except StoreUnavailableError as error:
-            log.error("collection.cannot_sign", store=rule.store, reason=str(error))  # noqa: TRY400 - the reason says it all
+            log.error("collection.cannot_sign", store=rule.store, reason=str(error), hint=_CANNOT_SIGN)  # noqa: TRY400 - the reason says it all
             return _unavailable("the store's credentials are not to be had now")
         except OSError as error:
-            log.error("collection.cannot_audit", reason=error.strerror, hint="no URL is handed out without its entry")  # noqa: TRY400 - the reason says it all
+            log.error("collection.cannot_audit", reason=error.strerror, hint=_CANNOT_AUDIT)  # noqa: TRY400 - the reason says it all
             return _unavailable("the audit log cannot be written")
         return answers.signed(signed)
 

@@ -277,6 +277,15 @@ class Settings:
     log_format: str = default(
         "apidanalytics_log_format", kinds.choice("auto", "text", "json"), "auto", "auto: text on a terminal, else JSON"
     )
+    log_repeat_interval: float = default(
+        "apidanalytics_log_repeat_interval", kinds.duration(0, _DAY), 60.0, "repeated lines are counted for this long"
+    )
+    log_repeat_limit: int = default(
+        "apidanalytics_log_repeat_limit",
+        kinds.integer(1, 1_000_000, unit="lines"),
+        100,
+        "lines of one event in that time; more are counted",
+    )
     worker_timeout: float = default(
         "apidanalytics_worker_timeout", kinds.duration(1), 10.0, "a worker that is silent this long is replaced"
     )

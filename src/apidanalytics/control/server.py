@@ -11,16 +11,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from apidanalytics.errors import ApidAnalyticsError
+from apidanalytics.errors import NotAllowedError, NotRunningError
 
 log = structlog.get_logger()
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
-
-
-class NotRunningError(ApidAnalyticsError):
-    """No agent answers on this data directory's control socket. Exit code 4."""
 
 
 @contextmanager
@@ -74,7 +70,9 @@ class ControlServer:
         except msgspec.MsgspecError:
             return {"error": "not a JSON object"}
         except Exception:
-            log.exception("control.failed")
+            log.exception(
+                "control.failed", hint="a defect of ours: this command got no answer; nothing else is affected"
+            )
             return {"error": "the agent could not answer; its log says why"}
 
 
@@ -82,7 +80,8 @@ def ask(path: Path, request: Request, timeout_seconds: float = 30.0) -> Answer:
     """Ask the agent behind this control socket.
 
     Raises:
-        NotRunningError: nobody listens there.
+        NotRunningError: nobody listens there, or no answer came within the time.
+        NotAllowedError: somebody does, and this user may not ask.
 
     """
     try:
@@ -92,6 +91,11 @@ def ask(path: Path, request: Request, timeout_seconds: float = 30.0) -> Answer:
             connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline()
+    except PermissionError as error:
+        hint = "only the user that the service runs as may, and root"
+        raise NotAllowedError(f"this user is not allowed to ask the agent at {path}: {hint}") from error
+    except TimeoutError as error:
+        raise NotRunningError(f"the agent at {path} has not answered within {timeout_seconds:g} s") from error
     except OSError as error:
         raise NotRunningError(f"no agent answers at {path}") from error
     if not line:

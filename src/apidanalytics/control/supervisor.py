@@ -29,6 +29,7 @@ from apidanalytics.control.tally import Counters, added, total
 
 log = structlog.get_logger()
 
+_REPLACED: Final = "replaced; what it acknowledged is in its spool"
 HEALTHY_SECONDS: Final = 10.0
 """A worker that lived this long starts with a clean record."""
 LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -233,7 +234,12 @@ class Supervisor:
                 worker.channel = None
 
     async def _wait_down(self, worker: _Worker, pause: float) -> None:
-        log.warning("worker.waiting", worker=worker.index, seconds=pause, hint="it keeps dying; see its log above")
+        log.warning(
+            "worker.waiting",
+            worker=worker.index,
+            seconds=pause,
+            hint="it keeps dying: its own lines say why; the others serve meanwhile",
+        )
         await asyncio.sleep(min(pause, SOCKET_GRACE_SECONDS))
         if pause > SOCKET_GRACE_SECONDS:
             if any(other.state is WorkerState.RUNNING for other in self._workers):
@@ -252,7 +258,7 @@ class Supervisor:
             worker_pid=worker.pid,
             how=describe_end(status),
             restarts=worker.restarts,
-            hint="replaced; what it acknowledged is in its spool",
+            hint=_REPLACED,
         )
         worker.process = None
         self._on_death()
@@ -263,9 +269,7 @@ class Supervisor:
             self._take_report(worker, message["report"])
             if worker.state is WorkerState.STARTING:
                 worker.state = WorkerState.RUNNING
-                log.info(
-                    "worker.running", worker=worker.index, worker_pid=worker.process.pid if worker.process else None
-                )
+                log.info("worker.running", worker=worker.index, worker_pid=worker.pid)
             return
         self._on_message(message)
 
@@ -283,7 +287,8 @@ class Supervisor:
             for worker in self._workers:
                 if worker.channel is None or now - worker.heard_at < self._timeout_seconds:
                     continue
-                log.warning("worker.hung", worker=worker.index, silent_seconds=round(now - worker.heard_at, 1))
+                silent = round(now - worker.heard_at, 1)
+                log.warning("worker.hung", worker=worker.index, silent_seconds=silent, hint=_REPLACED)
                 worker.heard_at = now
                 if worker.process is not None:
                     worker.process.kill()

@@ -14,7 +14,8 @@ from typing import Any, Final
 import aiohttp
 
 import apidanalytics
-from apidanalytics.control.server import NotRunningError, ask
+from apidanalytics.control.server import ask
+from apidanalytics.errors import NotRunningError
 from apidanalytics.layout import DataDirectory
 
 READY_SECONDS: Final = 20.0

@@ -80,7 +80,11 @@ class Listener:
         for connection in list(self._state.connections):
             connection.drain()
         if not await self._wait_until_empty(timeout):
-            log.warning("ingest.drain_cut_short", connections=self.connections, hint="clients were still sending")
+            log.warning(
+                "ingest.drain_cut_short",
+                connections=self.connections,
+                hint="apidanalytics_shutdown_timeout is over, and clients still sent; their batches are not kept",
+            )
             self._abort()
             await self._wait_until_empty(1.0)
         if self._sweeper is not None:
@@ -143,7 +147,10 @@ class Listener:
             if not self._accept(listening):
                 break
         if not self._has_room:
-            self._warn("ingest.connections_full", hint="connections wait until others close; see max_connections")
+            self._warn(
+                "ingest.connections_full",
+                hint="others wait until some close; to have more, raise apidanalytics_max_connections",
+            )
         self._watch()
 
     def _take_waiting(self) -> None:

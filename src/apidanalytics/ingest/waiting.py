@@ -96,7 +96,7 @@ class WaitingLine:
         late = [waiter for tenant, waiters in list(self._line.items()) for waiter in self._late(tenant, waiters, now)]
         if late and not self._is_refusing:
             self._is_refusing = True
-            hint = "the disk does not keep up: batches wait too long and are refused"
+            hint = "the disk does not keep up: batches wait, and are refused with 503 after apidanalytics_overload_wait"
             log.warning("ingest.overloaded", waiting=self._length + len(late), hint=hint)
         for waiter in late:
             waiter.give_up()

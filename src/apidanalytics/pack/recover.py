@@ -83,7 +83,12 @@ class Recovery:
             failpoints.hit("recover.before_rename")
             durable.rename(path, target)
             failpoints.hit("recover.after_rename")
-        log.warning("recover.spool", spool=target.name, bytes=size, hint="its process died; what it acked is delivered")
+        log.warning(
+            "recover.spool",
+            spool=target.name,
+            bytes=size,
+            hint="its process died; what it acknowledged is packed and delivered",
+        )
         return [target]
 
     def _delete_if_dead(self, path: Path) -> None:

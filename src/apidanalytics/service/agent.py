@@ -124,7 +124,8 @@ class Agent:
             log.warning("agent.forced", signal=number.name, hint="ending at once; the next start recovers")
             self.on_force()
             os._exit(EXIT_FAILURE)
-        log.info("agent.draining", signal=number.name, seconds=self._shutdown_seconds)
+        hint = "no new batches; what is in hand is finished, packed and, as far as that goes, uploaded"
+        log.info("agent.draining", signal=number.name, seconds=self._shutdown_seconds, hint=hint)
         self.stop()
         return True
 
@@ -148,7 +149,7 @@ class Agent:
             try:
                 await step.stop(max(deadline - self._clock.monotonic(), LEAST_STOP_SECONDS))
             except Exception:
-                log.exception("agent.stop_failed", step=step.name)
+                log.exception("agent.stop_failed", step=step.name, hint="the next start takes up what it left")
                 self._exit_code = EXIT_FAILURE
         for name in list(self._tasks):
             await self.cancel(name)

@@ -13,6 +13,7 @@ from apidanalytics.service import tenant_rows
 from apidanalytics.service.insight import Insight
 from apidanalytics.service.queries import Limit, Name, Number, Offset, Query
 from apidanalytics.upload.states import State
+from apidanalytics.upload.view import LedgerView
 
 Answer = dict[str, Any]
 
@@ -52,6 +53,15 @@ class FilesQuery(Query, frozen=True, kw_only=True):
     state: Literal["staged", "failed", "uploaded", "set_aside", "dropped"] | None = None
     order: Literal["newest", "oldest"] = "newest"
     offset: Offset = 0
+    limit: Limit = 50
+
+
+class NamedFilesQuery(Query, frozen=True, kw_only=True):
+    """Parameters of ``files.named``."""
+
+    name: Name
+    """A file's name, or its beginning."""
+    tenant: Name | None = None
     limit: Limit = 50
 
 
@@ -122,9 +132,14 @@ async def tenants(insight: Insight, query: TenantsQuery) -> Answer:
     """Return a page of the tenants."""
     census = await asyncio.to_thread(insight.census.tenants)
     rows = tenant_rows.rows(census, insight.watched.attempts.troubles, insight.pauses())
+    return await asyncio.to_thread(tenants_page, rows, insight.view, query)
+
+
+def tenants_page(rows: list[tenant_rows.Row], view: LedgerView, query: TenantsQuery) -> Answer:
+    """Return the rows that are wanted, with each one's last error. It blocks."""
     found = tenant_rows.select(rows, query.search, query.only)
     ordered = tenant_rows.ordered(found, query.sort, descending=query.descending)
-    page = ordered[query.offset : query.offset + query.limit]
+    page = tenant_rows.explained(ordered[query.offset : query.offset + query.limit], view.reasons)
     return {"all": len(rows), "found": len(found), "offset": query.offset, "tenants": page}
 
 
@@ -132,11 +147,12 @@ async def tenant(insight: Insight, query: TenantQuery) -> Answer:
     """Return one tenant."""
     census = await asyncio.to_thread(insight.census.tenants)
     rows = tenant_rows.rows(census, insight.watched.attempts.troubles, insight.pauses())
-    for row in rows:
-        if row["tenant"] == query.tenant:
-            org, env = _org_and_env(query.tenant)
-            return {**row, "org": org, "env": env}
-    return _no_such("tenant", query.tenant)
+    found = [row for row in rows if row["tenant"] == query.tenant]
+    if not found:
+        return no_such("tenant", query.tenant)
+    (row,) = await asyncio.to_thread(tenant_rows.explained, found, insight.view.reasons)
+    org, env = _org_and_env(query.tenant)
+    return {**row, "org": org, "env": env}
 
 
 async def files(insight: Insight, query: FilesQuery) -> Answer:
@@ -149,6 +165,11 @@ async def files(insight: Insight, query: FilesQuery) -> Answer:
         offset=query.offset,
         limit=query.limit,
     )
+
+
+async def files_named(insight: Insight, query: NamedFilesQuery) -> Answer:
+    """Return the files of this name, or whose names begin so, newest first."""
+    return await _list_files(insight, tenant=query.tenant, name=query.name, offset=0, limit=query.limit)
 
 
 async def failed(insight: Insight, query: FailedQuery) -> Answer:
@@ -166,7 +187,7 @@ async def file(insight: Insight, query: FileQuery) -> Answer:
     """Return all that is known of one file: where it is, its attempts, its last error."""
     found = await asyncio.to_thread(insight.view.file, query.id)
     if found is None:
-        return _no_such("file", str(query.id))
+        return no_such("file", str(query.id))
     attempts = insight.watched.attempts.of_file(found["name"])
     return {**found, "recent_attempts": [asdict(attempt) for attempt in attempts]}
 
@@ -192,16 +213,21 @@ async def events(insight: Insight, query: EventsQuery) -> Answer:
 
 
 async def _list_files(insight: Insight, **wanted: Any) -> Answer:
-    # One more than asked for tells whether there are more; counting them all could take long.
-    limit = wanted.pop("limit")
     try:
-        found = await asyncio.to_thread(lambda: insight.view.files(**wanted, limit=limit + 1))
+        return await asyncio.to_thread(files_page, insight.view, **wanted)
     except sqlite3.Error as error:
         return {"error": f"the ledger cannot be read: {error}", "kind": "unavailable"}
+
+
+def files_page(view: LedgerView, *, limit: int, **wanted: Any) -> Answer:
+    """Return a page of files. It blocks."""
+    # One more than asked for tells whether there are more; counting them all could take long.
+    found = view.files(**wanted, limit=limit + 1)
     return {"offset": wanted["offset"], "more": len(found) > limit, "files": found[:limit]}
 
 
-def _no_such(what: str, name: str) -> Answer:
+def no_such(what: str, name: str) -> Answer:
+    """Say that there is none of this name."""
     return {"error": f"no such {what}: {name}", "kind": "not_found"}
 
 

@@ -1,6 +1,7 @@
 """One ingest worker: scope data, spool writer, acceptor and listener, joined and run."""
 
 import asyncio
+import atexit
 import gc
 import os
 import resource
@@ -27,13 +28,13 @@ from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
 from apidanalytics.service.keys import WriterAndDesk, key_desk
-from apidanalytics.service.room import disk_room, follow_room
+from apidanalytics.service.log_setup import configure_logs
+from apidanalytics.service.room import disk_room, follow
 from apidanalytics.service.tls import server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.service.worker_report import WorkerReport
 from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.spool.writer import SpoolWriter
-from apidanalytics.telemetry import logs
 from apidanalytics.telemetry.recent import Recent
 
 log = structlog.get_logger()
@@ -99,7 +100,7 @@ async def _serve(control: socket.socket, listening: Sequence[socket.socket]) -> 
 def _build(start: Message, listening: Sequence[socket.socket], channel: Channel) -> Worker:
     settings = Settings.from_json(start["settings"].encode())
     recent, name = Recent(), f"worker-{start['index']}"
-    logs.configure(level=settings.log_level, form=settings.log_format, process=name, recent=recent)
+    atexit.register(configure_logs(settings, name, recent))
     clock = SystemClock()
     loop = asyncio.get_running_loop()
     owner = secrets.randbits(48) or 1
@@ -128,7 +129,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         load_scopes=feed.load,
         poll_scopes=feed.poll,
         report=WorkerReport(acceptor, listener, writer, recent, scopes=lambda: (feed.version, feed.sequence)),
-        follow=lambda message: follow_room(message, room, writer),
+        follow=lambda message: follow(message, room, writer),
     )
 
 

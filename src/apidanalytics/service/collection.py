@@ -40,6 +40,8 @@ OnReady = Callable[[str], None]
 
 log = structlog.get_logger()
 
+_AFTER_RESTART: Final = "the new value counts after a restart of the collection service"
+
 
 def run_collection(config_file: Path, settings: CollectionSettings, on_ready: OnReady) -> int:
     """Run the service until a signal ends it; return its exit code.
@@ -174,10 +176,10 @@ class CollectionService:
         """Take up a new certificate; connections that are open keep the old one."""
         for key in _NEEDS_RESTART:
             if settings.service[key] != self._settings.service[key]:
-                log.warning("collection.needs_restart", key=key)
+                log.warning("collection.needs_restart", key=key, hint=_AFTER_RESTART)
         fresh = _tls(settings)
         if (fresh is None) != (self._tls is None):
-            log.warning("collection.needs_restart", key="tls_cert")
+            log.warning("collection.needs_restart", key="tls_cert", hint=_AFTER_RESTART)
         elif self._tls is not None:
             self._tls.load_cert_chain(settings.service["tls_cert"], settings.service["tls_key"])
 

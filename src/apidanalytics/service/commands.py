@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from apidanalytics.service import answers, orders
+from apidanalytics.service import answers, flush, orders
 from apidanalytics.service.insight import Insight
 from apidanalytics.service.queries import Query
 
@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "tenants": Command(answers.TenantsQuery, answers.tenants),
     "tenant": Command(answers.TenantQuery, answers.tenant),
     "files": Command(answers.FilesQuery, answers.files),
+    "files.named": Command(answers.NamedFilesQuery, answers.files_named),
     "file": Command(answers.FileQuery, answers.file),
     "failed": Command(answers.FailedQuery, answers.failed),
     "scopes": Command(Query, answers.scopes),
@@ -44,6 +45,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "retry": Command(orders.Target, orders.retry, changes=True),
     "pause": Command(orders.Target, orders.pause, changes=True),
     "resume": Command(orders.Target, orders.resume, changes=True),
+    "flush": Command(Query, flush.flush, changes=True),
+    "flushed": Command(flush.FlushedQuery, flush.flushed),
 }
 """By name."""
 

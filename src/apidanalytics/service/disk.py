@@ -85,7 +85,11 @@ class DiskKeeper:
             usage = await asyncio.to_thread(self._measure)
         except (OSError, sqlite3.Error) as error:
             # Nothing new is told, so the leases that are out end where they end.
-            log.warning("disk.not_measured", error=str(error), hint="tried again in a second")
+            log.warning(
+                "disk.not_measured",
+                error=str(error),
+                hint="no new room is given meanwhile; tried again in a second: look at the disk",
+            )
             return
         workers, needed, self._needed = len(self._workers()), self._needed, 0
         decision = decide(self._limits, usage, self._decision, needed * workers)
@@ -133,7 +137,7 @@ class DiskKeeper:
             try:
                 dropped = await self._drop(size, tenant)
             except (OSError, sqlite3.Error) as error:
-                log.warning("disk.not_dropped", error=str(error), hint="tried again in a second")
+                log.warning("disk.not_dropped", error=str(error), hint="tried again in a second: look at the disk")
                 return
             if dropped.files:
                 _report_dropped(dropped, tenant)

@@ -21,6 +21,7 @@ from apidanalytics.config import Settings
 from apidanalytics.control.lock import DataDirectoryLock
 from apidanalytics.control.server import Answer, Request
 from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.pausing import EVERYBODY
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, revive
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
@@ -81,6 +82,19 @@ class StoppedService:
         self._ledger = ledger
         self._shelves = Shelves(settings.data)
         self._files = FailedFiles(ledger)
+
+    def pause(self, tenant: str | None, since: float | None) -> None:
+        """Keep a pause of a tenant, or with None of all; with ``since`` None end it. It counts from the next start.
+
+        Raises:
+            sqlite3.OperationalError: the disk is full or failing.
+
+        """
+        self._ledger.pause(tenant or EVERYBODY, since)
+
+    def knows(self, tenant: str) -> bool:
+        """Tell whether anything of this tenant was ever packed, or is paused."""
+        return tenant in self._ledger.totals() or tenant in self._ledger.pauses()
 
     def ask(self, request: Request) -> Answer:
         """Return the answer."""

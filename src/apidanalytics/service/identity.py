@@ -1,10 +1,26 @@
 """The instance id of this collector: in every file name, so that two collectors never make the same one."""
 
 import uuid
+from typing import Final
 
 from apidanalytics import durable
 from apidanalytics.apigeesync.store import read_state
 from apidanalytics.config import Settings
+
+_FILE: Final = "instance_id"
+
+
+def kept_instance_id(settings: Settings) -> str:
+    """Return the UUID that was made at the first start; empty: there was none.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    try:
+        return (settings.local_storage_path / _FILE).read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def instance_id(settings: Settings) -> str:
@@ -14,11 +30,7 @@ def instance_id(settings: Settings) -> str:
         OSError: it can neither be read nor kept.
 
     """
-    path = settings.local_storage_path / "instance_id"
-    try:
-        kept = path.read_text().strip()
-    except FileNotFoundError:
-        kept = ""
+    path, kept = settings.local_storage_path / _FILE, kept_instance_id(settings)
     if kept and not _is_of_another_cluster(settings):
         return kept
     made = str(uuid.uuid4())

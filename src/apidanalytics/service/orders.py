@@ -41,7 +41,10 @@ def _order(carry_out: Order) -> Callable[[Insight, Target], Awaitable[Answer]]:
         try:
             return await carry_out(uploader, target)
         except (OSError, sqlite3.Error) as error:
-            log.warning("control.order_failed", order=carry_out.__name__, tenant=target.tenant, error=str(error))
+            hint = "nothing was changed; try again once the disk takes writes"
+            log.warning(
+                "control.order_failed", order=carry_out.__name__, tenant=target.tenant, error=str(error), hint=hint
+            )
             return {"error": f"the disk did not take it: {error}", "kind": "unavailable"}
 
     return run

@@ -7,10 +7,12 @@ from typing import Any
 
 from apidanalytics import __version__
 from apidanalytics.config import Settings
-from apidanalytics.control.server import Answer, NotRunningError, ask
+from apidanalytics.control.server import Answer, ask
+from apidanalytics.errors import NotRunningError
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.service.status import Ledger, count_by_tenant, spool_files, total
 from apidanalytics.spool.segment import count_records
+from apidanalytics.upload import schema
 from apidanalytics.upload.ledger import Ledger as UploadLedger
 
 
@@ -29,7 +31,7 @@ def ask_status(settings: Settings) -> Answer:
 
 def stopped_status(settings: Settings) -> Answer:
     """Return what the data directory of a service that does not run holds. Nothing in it is changed."""
-    with _read_only_ledger(settings.data.ledger) as ledger:
+    with read_only_ledger(settings.data.ledger) as ledger:
         counted = count_all(settings.data, ledger)
     return {
         "state": "stopped",
@@ -62,11 +64,11 @@ def _spools(data: DataDirectory) -> Iterator[tuple[int, Path]]:
             continue  # not ours; packing reports it
 
 
-def _read_only_ledger(path: Path) -> UploadLedger:
-    source = f"{path.absolute().as_uri()}?mode=ro" if path.exists() else ":memory:"
+def read_only_ledger(path: Path) -> UploadLedger:
+    """Open the ledger of a service that does not run; where there is none, one that knows nothing."""
+    if not path.exists():
+        return UploadLedger(schema.empty(), schema.empty(), is_new=False)
+    source = f"{path.absolute().as_uri()}?mode=ro"
     database = sqlite3.connect(source, uri=True, check_same_thread=False)
     reader = sqlite3.connect(source, uri=True, check_same_thread=False)
-    if not path.exists():
-        reader.execute("CREATE TABLE totals (tenant, state, records, bytes, files)")
-        reader.execute("CREATE TABLE spools (number, packed_at)")
     return UploadLedger(database, reader, is_new=False)

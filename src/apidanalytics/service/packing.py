@@ -72,7 +72,11 @@ class Packing:
             await self.in_thread(self._sweep)
             waiting = await self.in_thread(self._waiting)
         except OSError as error:
-            log.warning("pack.sweep_failed", error=str(error), hint="tried again in a few seconds")
+            log.warning(
+                "pack.sweep_failed",
+                error=str(error),
+                hint="what is sealed waits; tried again in a few seconds: look at the disk",
+            )
             return
         self._pauses = {path.name: self._pauses[path.name] for path in waiting if path.name in self._pauses}
         for path in waiting:

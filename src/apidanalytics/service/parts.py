@@ -25,9 +25,10 @@ from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
+from apidanalytics.upload.settings import UploadSettings
 from apidanalytics.upload.states import State
 from apidanalytics.upload.token import FixedToken, TokenFile, TokenSource
-from apidanalytics.upload.uploader import Uploader, UploadSettings
+from apidanalytics.upload.uploader import Uploader
 
 OnReady = Callable[[str, str | None], None]
 """Told once the service is ready: its URL, and a scope to try, if the example scopes are served."""

@@ -1,4 +1,4 @@
-"""The worker's side of the disk's limits: it asks the agent for a lease, and follows what it is told."""
+"""The worker's side of the disk: it asks the agent for a lease of room, and seals and waits as it is told."""
 
 import os
 
@@ -19,8 +19,10 @@ def disk_room(settings: Settings, channel: Channel) -> Room:
     return room
 
 
-def follow_room(message: Message, room: Room, writer: SpoolWriter) -> None:
+def follow(message: Message, room: Room, writer: SpoolWriter) -> None:
     """Follow the agent's message; when the disk is full, let go of the open spool, which packing can make smaller."""
+    if message["type"] == "seal":
+        writer.seal_soon()
     if message["type"] != "room":
         return
     if message["is_full"] and not room.is_full:

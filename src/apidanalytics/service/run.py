@@ -16,9 +16,9 @@ from apidanalytics.config import Settings
 from apidanalytics.control.handover import Handover
 from apidanalytics.service.build_agent import Service
 from apidanalytics.service.changing import CANNOT_START, Changing, Kind, Launch
+from apidanalytics.service.log_setup import configure_logs
 from apidanalytics.service.parts import OnReady
 from apidanalytics.service.signals import Signals
-from apidanalytics.telemetry import logs
 from apidanalytics.telemetry.recent import Recent
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class _Lives:
 
     async def _live(self, settings: Settings, changing: Changing) -> int:
         """Be one agent, from its start to its end."""
-        logs.configure(level=settings.log_level, form=settings.log_format, process="agent", recent=self._recent)
+        tell_left_out = configure_logs(settings, "agent", self._recent)
         on_ready = self._on_ready if self._handover.generation == 0 else None
         service = Service(
             settings,
@@ -84,6 +84,7 @@ class _Lives:
             return await service.agent.run()
         finally:
             self._signals.detach()
+            tell_left_out()
 
     def _report_failure(self, error: Exception) -> None:
         log.error("agent.reload_failed", error=str(error), hint="going on with the settings of before")

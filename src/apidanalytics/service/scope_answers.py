@@ -8,7 +8,7 @@ from typing import Any
 
 from apidanalytics.apigeesync.store import FILE_NAME, read_state
 from apidanalytics.config import Settings
-from apidanalytics.control.server import NotRunningError
+from apidanalytics.errors import NotRunningError
 from apidanalytics.model import Tenant
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.versions import read_current

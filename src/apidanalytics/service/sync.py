@@ -15,7 +15,7 @@ from apidanalytics.apigeesync.http import Http
 from apidanalytics.apigeesync.identity import Identity
 from apidanalytics.apigeesync.store import VersionStore
 from apidanalytics.apigeesync.token import TokenKeeper
-from apidanalytics.clock import Clock
+from apidanalytics.clock import Clock, SystemClock
 from apidanalytics.config import Settings
 from apidanalytics.scopes.news import News
 from apidanalytics.scopes.source import Published
@@ -157,6 +157,29 @@ class ScopeSync:
             is_new=self._store.is_new,
             now=self._clock.now,
         )
+
+
+async def try_token(settings: Settings, instance_id: str, timeout_seconds: float) -> str:
+    """Return a token of Apigee Sync, asked for in the name of this collector, by a call of its own.
+
+    Raises:
+        SyncError: there is none.
+        OSError: the CA bundle cannot be read.
+
+    """
+    identity = Identity(
+        instance_id=instance_id,
+        cluster_id=settings.apigeesync_cluster_id or "",
+        instance_name=settings.apigeesync_instance_name or socket.gethostname() or "Undefined",
+        is_new=False,
+        now=SystemClock().now,
+    )
+    http = Http(timeout_seconds=timeout_seconds, proxy=proxy(settings), ca_bundle=settings.ca_bundle)
+    await http.open()
+    try:
+        return (await TokenCall(_servers(settings), http, identity, SystemClock())()).text
+    finally:
+        await http.aclose()
 
 
 class SyncToken:

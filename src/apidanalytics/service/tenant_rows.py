@@ -34,7 +34,22 @@ def _row(tenant: str, census: Tenants, trouble: Trouble | None, paused_since: fl
         "trouble_since": trouble.since if trouble else None,
         "failures": trouble.failures if trouble else 0,
         "paused_since": paused_since,
+        "last_error": trouble.reason if trouble else None,
+        "last_error_id": max((part.last_error_id for part in waiting if part.last_error_id), default=None),
     }
+
+
+def explained(page: Sequence[Row], reasons: Callable[[Sequence[int]], Mapping[int, str]]) -> list[Row]:
+    """Return the rows with the last error of what waits; ``reasons`` gives that of each file, by number.
+
+    It is looked up where the trouble began before the service did.
+    """
+    known = reasons([row["last_error_id"] for row in page if not row["last_error"] and row["last_error_id"]])
+    return [
+        {name: value for name, value in row.items() if name != "last_error_id"}
+        | {"last_error": row["last_error"] or known.get(row["last_error_id"])}
+        for row in page
+    ]
 
 
 def select(rows: Iterable[Row], search: str, only: str) -> list[Row]:

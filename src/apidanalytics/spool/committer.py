@@ -94,7 +94,12 @@ class Committer:
         try:
             spool.cut_back()
         except OSError as error:
-            log.warning("spool.cut_failed", spool=repr(spool), error=str(error), hint="clients get no answer")
+            log.warning(
+                "spool.cut_failed",
+                spool=repr(spool),
+                error=str(error),
+                hint="the disk failed: clients get no answer; nothing acknowledged is lost",
+            )
             return Outcome.UNKNOWN
         finally:
             self._sealer.seal(spool)
@@ -103,7 +108,11 @@ class Committer:
     def _report_refusal(self, batches: Sequence[Batch]) -> Outcome:
         if self._limits.durability == "memory":
             lost = sum(batch.records for batch in batches)
-            log.error("spool.lost", records=lost, hint="apidanalytics_durability: memory acks before the write")
+            log.error(
+                "spool.lost",
+                records=lost,
+                hint="acknowledged before the write (apidanalytics_durability: memory), and gone",
+            )
         return Outcome.UNAVAILABLE
 
     def _open(self) -> OpenSpool:
@@ -161,8 +170,10 @@ class Committer:
         """Seal the open spool at its end of time or size; try again what could not be sealed before."""
         if self._is_due():
             self.seal()
-        else:
-            self._sealer.retry()
+            return
+        if self._spool is None:
+            self.seal_wanted = False  # what was open then is sealed: the next spool has its own time
+        self._sealer.retry()
 
     def seal(self) -> None:
         """Hand the open spool to the sealing thread; the next group opens a new one."""

@@ -55,7 +55,12 @@ class Sealer:
             try:
                 path = spool.seal(self._data)
             except OSError as error:
-                log.warning("spool.seal_failed", spool=repr(spool), error=str(error), hint="tried again")
+                log.warning(
+                    "spool.seal_failed",
+                    spool=repr(spool),
+                    error=str(error),
+                    hint="tried again every second; batches go to the next spool",
+                )
                 self._pending.append(spool)
                 continue
             if path is not None:

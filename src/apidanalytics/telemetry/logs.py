@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -19,6 +20,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from apidanalytics.clock import Clock, SystemClock
 from apidanalytics.telemetry.masking import mask_fields
 from apidanalytics.telemetry.recent import Recent
+from apidanalytics.telemetry.repeating import DEFAULT_LINES, DEFAULT_SECONDS, Limit
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -40,8 +42,13 @@ def configure(
     stream: TextIO | None = None,
     clock: Clock | None = None,
     recent: Recent | None = None,
-) -> None:
+    repeat_seconds: float = DEFAULT_SECONDS,
+    repeat_lines: int = DEFAULT_LINES,
+) -> Callable[[], None]:
     """Set up the logs of this process. Called again, it replaces what was set up before.
+
+    Returns:
+        what says how many repeated lines were left out so far; to be called before the process ends.
 
     Args:
         level: a name in ``LEVELS``.
@@ -50,16 +57,21 @@ def configure(
         stream: where lines go; None: stderr.
         clock: tells the time of a line; None: the machine's.
         recent: keeps the last lines for whoever looks at the service.
+        repeat_seconds: the interval in which repeated lines are counted; 0: none is left out.
+        repeat_lines: so many lines of one event go through in it.
 
     """
     out = sys.stderr if stream is None else stream
     least = LEVELS[level]
+    told_by = clock or SystemClock()
+    limit = Limit(interval_seconds=repeat_seconds, most_lines=repeat_lines, clock=told_by)
     for_people = form == "text" or (form == "auto" and out.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            *([limit] if repeat_seconds else []),
             structlog.processors.format_exc_info,
-            _Stamp(process, clock or SystemClock(), for_people=for_people),
+            _Stamp(process, told_by, for_people=for_people),
             _mask,
             *([_Keep(recent)] if recent is not None else []),
             _text(coloured=out.isatty() and not os.environ.get("NO_COLOR")) if for_people else _json(),
@@ -69,32 +81,7 @@ def configure(
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_FromLibraries()], level=max(least, logging.WARNING), force=True)
-
-
-class Repeated:
-    """Lets an event that repeats through once per interval, and counts the rest.
-
-    It remembers at most ``max_keys`` keys; the one let through longest ago is forgotten first.
-    """
-
-    def __init__(self, interval_seconds: float, clock: Clock, *, max_keys: int = 1000) -> None:
-        self._interval_seconds = interval_seconds
-        self._clock = clock
-        self._max_keys = max_keys
-        self._seen: dict[str, tuple[float, int]] = {}
-
-    def allow(self, key: str) -> int | None:
-        """Return how many were held back since the last one that was let through; None: hold this one back too."""
-        now = self._clock.monotonic()
-        at, held_back = self._seen.get(key, (None, 0))
-        if at is not None and now - at < self._interval_seconds:
-            self._seen[key] = (at, held_back + 1)
-            return None
-        self._seen.pop(key, None)
-        if len(self._seen) >= self._max_keys:
-            self._seen.pop(next(iter(self._seen)))
-        self._seen[key] = (now, 0)
-        return held_back
+    return limit.tell
 
 
 class _Stamp:

@@ -66,7 +66,7 @@ class CollectionClient:
 
     async def _sign_and_put(self, delivery: Delivery) -> tuple[Outcome | Expired, int | None]:
         failpoints.hit("upload.before_sign")
-        signed = await self._sign(delivery)
+        signed = await self.sign(delivery)
         if not isinstance(signed, SignedUrl):
             return signed, None
         failpoints.hit("upload.before_put")
@@ -75,7 +75,8 @@ class CollectionClient:
         failpoints.hit("upload.after_put")
         return outcome, status
 
-    async def _sign(self, delivery: Delivery) -> SignedUrl | Trouble:
+    async def sign(self, delivery: Delivery) -> SignedUrl | Trouble:
+        """Ask for the signed URL of a file, and put nothing there."""
         url = f"{self._base_url}/analytics?{self._query(delivery)}"
         try:
             answer, token = await self._ask(url)

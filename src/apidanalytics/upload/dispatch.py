@@ -71,6 +71,11 @@ class Dispatcher:
         if self._breaker.open is not None:
             self._breaker = replace(self._breaker, open=replace(self._breaker.open, probe_at=0.0))
 
+    def send_now(self) -> None:
+        """Let nothing wait for its time: not what was put off, nor the next probe. Throttling is kept to."""
+        self._queue.release_all()
+        self.probe_now()
+
     def take(self, now: float) -> Sending | None:
         """Take the next file to send, if there is one and a slot for it."""
         if self._is_paused:
@@ -210,7 +215,8 @@ class Dispatcher:
         elif not isinstance(outcome, Delivered):
             if tenant not in self._in_trouble:
                 self._in_trouble.add(tenant)
-                log.warning("upload.tenant_trouble", tenant=tenant, reason=outcome.reason)
+                hint = "Its files are kept and tried again with growing pauses; other tenants are not affected."
+                log.warning("upload.tenant_trouble", tenant=tenant, reason=outcome.reason, hint=hint)
         elif tenant in self._in_trouble:
             self._in_trouble.discard(tenant)
             log.info("upload.tenant_recovered", tenant=tenant, failures=failures)

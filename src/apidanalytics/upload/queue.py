@@ -135,6 +135,11 @@ class FairQueue:
         for tenant in changed & self._lanes.keys():
             self._place(self._lanes[tenant])
 
+    def release_all(self) -> None:
+        """Let everything go at once that waits for its time."""
+        while self._later:
+            heappop(self._later)[2]()
+
     def take(self, now: float, *, unless: frozenset[str] = frozenset()) -> Waiting | None:
         """Take the next file, of no tenant in ``unless``; None when there is none or no slot for it."""
         while self._later and self._later[0][0] <= now:

@@ -102,6 +102,13 @@ class Connections:
     is_new: bool
 
 
+def empty() -> sqlite3.Connection:
+    """Return a ledger that knows nothing, in memory: what is read where there is none."""
+    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    database.executescript(_TABLES + _ADDED)
+    return database
+
+
 def open_ledger(path: Path, damaged: Path, now: float) -> Connections:
     """Open the ledger's database, or begin one.
 

@@ -177,5 +177,10 @@ def _defect(error: Exception) -> Refused:
     # Not the error's own text, nor its trace: there may be a signed URL in them.
     where = traceback.extract_tb(error.__traceback__)[-1]
     kind = type(error).__name__
-    log.error("upload.defect", error=kind, at=f"{where.name}:{where.lineno}", hint="Please report it.")
+    log.error(
+        "upload.defect",
+        error=kind,
+        at=f"{where.name}:{where.lineno}",
+        hint="A defect of ours: the file is kept and tried again. Please report this line.",
+    )
     return Refused(party=Party.ENDPOINT, reason=f"a defect of this service: {kind}")

@@ -14,7 +14,6 @@ runs in a thread, and what changes the disk in one thread at a time.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -22,7 +21,7 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
-from apidanalytics.upload.decide import Defer, Done, GiveUp, Policy
+from apidanalytics.upload.decide import Defer, Done, GiveUp
 from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher
 from apidanalytics.upload.housekeeping import keep_house
@@ -33,6 +32,7 @@ from apidanalytics.upload.prepare import prepare
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
 from apidanalytics.upload.sender import Collection, Sender
+from apidanalytics.upload.settings import UploadSettings
 from apidanalytics.upload.settle import Result
 from apidanalytics.upload.settler import Settler
 from apidanalytics.upload.shelves import Shelves
@@ -43,21 +43,6 @@ _GREETED: Final = 1000
 """Files put into the queue before other work gets its turn."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadSettings:
-    """The settings of this room."""
-
-    concurrency: int = 4
-    """``apidanalytics_upload_concurrency``"""
-    interval_seconds: float = 5.0
-    """``apidanalytics_upload_interval``: the longest time until something new is noticed by looking."""
-    failed_retry_seconds: float = 600.0
-    """``apidanalytics_failed_retry_interval``"""
-    retention_seconds: float = 7 * 86400.0
-    """``apidanalytics_ledger_retention``"""
-    policy: Policy = field(default_factory=Policy)
 
 
 class Uploader:
@@ -165,6 +150,11 @@ class Uploader:
             some = directories[first : first + DIRECTORIES_A_PASS]
             files += len(await self._revive(some, attempts=0, chosen=chosen))
         return files
+
+    def send_now(self) -> None:
+        """Try at once what is staged, also what was put off after a failure; what failed for good stays in failed/."""
+        self._dispatcher.send_now()
+        self.notify()
 
     async def drain_pass(self) -> None:
         """Try once what is staged and need not wait; return when that is through, or the breaker is open."""

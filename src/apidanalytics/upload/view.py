@@ -5,14 +5,19 @@ It reads only, and also the ledger of a service that does not run.
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from apidanalytics.upload import schema
 from apidanalytics.upload.states import Count, State
 
 _SUMS: Final = "SELECT state, sum(records), sum(bytes), sum(files) FROM totals GROUP BY state"
+
+_BACKLOG: Final = (
+    "count(*), sum(records), sum(size_bytes), min(start_at), max(CASE WHEN reason IS NOT NULL THEN id END)"
+)
 
 _COLUMNS: Final = (
     "id, directory, name, tenant, start_at, records, bytes, size_bytes, sha256,"
@@ -34,6 +39,8 @@ class Backlog:
     size_bytes: int
     oldest_start_at: int
     """Start of the oldest bucket, in Unix seconds."""
+    last_error_id: int | None = None
+    """The newest of them whose last attempt failed."""
 
 
 class LedgerView:
@@ -58,6 +65,16 @@ class LedgerView:
         source = f"{path.absolute().as_uri()}?mode=ro"
         return cls(sqlite3.connect(source, uri=True, isolation_level=None, check_same_thread=False, timeout=30))
 
+    @classmethod
+    def open_stopped(cls, path: Path) -> Self:
+        """Open the ledger of a service that does not run; where there is none, one that knows nothing.
+
+        Raises:
+            sqlite3.OperationalError: it cannot be read.
+
+        """
+        return cls.open(path) if path.exists() else cls(schema.empty())
+
     def close(self) -> None:
         """Close it; closing twice is fine."""
         with self._asking:
@@ -70,11 +87,35 @@ class LedgerView:
     def backlog(self, state: State) -> dict[str, Backlog]:
         """Return what stands in a state, STAGED or FAILED, by tenant."""
         # The state stands in the text, so that its partial index can be used.
-        query = f"SELECT tenant, count(*), sum(records), sum(size_bytes), min(start_at) {_IN[state]} GROUP BY tenant"
+        query = f"SELECT tenant, {_BACKLOG} {_IN[state]} GROUP BY tenant"
         return {
-            tenant: Backlog(files=files, records=records, size_bytes=size, oldest_start_at=oldest)
-            for tenant, files, records, size, oldest in self._ask(query)
+            tenant: Backlog(files=files, records=records, size_bytes=size, oldest_start_at=oldest, last_error_id=error)
+            for tenant, files, records, size, oldest, error in self._ask(query)
         }
+
+    def reasons(self, numbers: Collection[int]) -> dict[int, str]:
+        """Return why the last attempt of each of these files failed, by number."""
+        marks = ", ".join("?" * len(numbers))
+        query = f"SELECT id, reason FROM files WHERE id IN ({marks}) AND reason IS NOT NULL"  # noqa: S608 - marks only
+        return dict(self._ask(query, list(numbers)))
+
+    def last_id(self) -> int:
+        """Return the number of the file that was staged last; 0: none ever was."""
+        return self._ask("SELECT max(id) FROM files")[0][0] or 0
+
+    def standing(self, state: State, up_to: int, tenants: Collection[str] | None = None) -> Count:
+        """Return what stands in a state, STAGED or FAILED, of the files up to this number; None: of all tenants."""
+        of = "" if tenants is None else f" AND tenant IN ({', '.join('?' * len(tenants))})"
+        query = f"SELECT count(*), sum(records), sum(bytes) {_IN[state]} AND id <= ?{of}"
+        files, records, size = self._ask(query, [up_to, *(tenants or ())])[0]
+        return Count(records or 0, size or 0, files)
+
+    def pauses(self) -> dict[str, float]:
+        """Return since when uploads are paused by hand, by tenant; ``""`` stands for all of them."""
+        try:
+            return dict(self._ask("SELECT tenant, since FROM pauses"))
+        except sqlite3.OperationalError:
+            return {}  # the ledger of a version that knew none
 
     def oldest(self, state: State) -> int | None:
         """Return the start of the oldest bucket that stands in a state, STAGED or FAILED."""
@@ -82,12 +123,19 @@ class LedgerView:
         return start_at
 
     def files(
-        self, *, tenant: str | None = None, state: str | None = None, order: str = "newest", offset: int, limit: int
+        self,
+        *,
+        tenant: str | None = None,
+        state: str | None = None,
+        name: str | None = None,
+        order: str = "newest",
+        offset: int,
+        limit: int,
     ) -> list[dict[str, Any]]:
-        """Return files as mappings of the ledger's columns, in an order of ``ORDERS``."""
-        wanted = {"tenant = ?": tenant, "state = ?": state}
+        """Return files as mappings of the ledger's columns, in an order of ``ORDERS``; ``name`` may be a beginning."""
+        wanted = {"tenant = ?": tenant, "state = ?": state, "substr(name, 1, length(?)) = ?": name}
         where = " AND ".join(name for name, value in wanted.items() if value is not None) or "1"
-        values = [value for value in wanted.values() if value is not None]
+        values = [value for value in (tenant, state, name, name) if value is not None]
         query = f"SELECT {_COLUMNS} FROM files WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"  # noqa: S608
         return [dict(row) for row in self._ask(query, [*values, limit, offset])]
 

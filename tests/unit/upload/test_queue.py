@@ -240,3 +240,14 @@ def test_many_failing_tenants_are_not_looked_through_for_each_file():
 
     queue._rings = (queue._healthy, Untouchable(queue._failing), queue._slow)
     assert queue.take(0.0) is None
+
+
+def test_everything_goes_at_once_when_asked_also_what_was_put_off_and_a_tenant_that_was_held():
+    queue = FairQueue(4)
+    queue.push_later(file(1), 100.0)
+    queue.push(file(2, "held"))
+    queue.hold("held", 200.0)
+    assert queue.take(0.0) is None
+    queue.release_all()
+    assert sorted(found.id for found in drain(queue)) == [1, 2]
+    assert queue.next_at() is None

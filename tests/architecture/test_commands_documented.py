@@ -1,0 +1,67 @@
+"""docs/commands.md and the parser of the command line say the same: commands, options, exit codes."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apidanalytics.cli.exit_code import ExitCode
+from apidanalytics.cli.main import command_line
+
+TEXT = (Path(__file__).parents[2] / "docs/commands.md").read_text()
+SECTIONS = dict(re.findall(r"^### `apidanalytics ([^`]+)`\n(.*?)(?=^##|\Z)", TEXT, re.MULTILINE | re.DOTALL))
+SAID_ONCE = {"--help", "--config", "--json", "--version"}
+"""In the introduction, for all commands."""
+
+
+def commands(
+    parser: argparse.ArgumentParser, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield every command that help lists, with its parser, and of those that only group others the others."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if path and not (below and below[0].required):
+        yield " ".join(path), parser
+    for action in below:
+        listed = {choice.dest for choice in action._choices_actions}
+        for name, command in action.choices.items():
+            if name in listed:
+                yield from commands(command, (*path, name))
+
+
+def options(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Return each option as the page has it: with what it takes."""
+    found = {}
+    for action in parser._actions:
+        name = action.option_strings[-1] if action.option_strings else ""
+        if name and name not in SAID_ONCE:
+            takes = "{" + ",".join(action.choices) + "}" if action.choices else action.metavar or action.dest.upper()
+            found[name] = name if action.nargs == 0 else f"{name} {takes}"
+    return found
+
+
+COMMANDS = dict(commands(command_line(complete=True)))
+
+
+def test_the_page_has_every_command_and_no_other_one():
+    assert set(SECTIONS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_section_has_every_option_as_it_is_in_the_order_of_help(name):
+    documented = re.findall(r"^\| `(--[^`]+)` \|", SECTIONS[name], re.MULTILINE)
+    assert documented == list(options(COMMANDS[name]).values())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_section_names_exit_codes_that_exist(name):
+    (line,) = re.findall(r"^Exit codes: (.*)\.$", SECTIONS[name], re.MULTILINE)
+    codes = [int(code) for code in re.findall(r"(?<!\S)(\d+)", line)]
+    assert codes[0] == ExitCode.OK
+    assert set(codes) <= set(ExitCode)
+
+
+def test_the_table_has_every_exit_code():
+    table = TEXT.partition("## Exit codes")[2].partition("\n## ")[0]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == list(ExitCode)
