@@ -66,7 +66,7 @@ class Token:
         except OSError as error:
             log.warning("admin.token_unreadable", path=str(self._path), error=error.strerror)
             return False
-        return bool(self._token) and hmac.compare_digest(given.encode(), self._token)
+        return bool(self._token) and hmac.compare_digest(given.encode(errors="surrogateescape"), self._token)
 
 
 class Guard:

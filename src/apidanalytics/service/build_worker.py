@@ -19,14 +19,16 @@ from apidanalytics.clock import SystemClock
 from apidanalytics.config import Settings
 from apidanalytics.control.channel import Channel, Message
 from apidanalytics.ingest.accept import AcceptOptions, Acceptor
+from apidanalytics.ingest.guard import Guard
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, Listener
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
+from apidanalytics.service.access import follow_tokens
 from apidanalytics.service.keys import WriterAndDesk, key_desk
 from apidanalytics.service.room import disk_room, follow_room
-from apidanalytics.service.tls import server_tls
+from apidanalytics.service.tls import admission, server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.service.worker_report import WorkerReport
 from apidanalytics.spool.limits import SpoolLimits
@@ -107,15 +109,23 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         on_sealed=lambda: channel.send({"type": "sealed"}),
     )
     room = disk_room(settings, channel)
-    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, options=_accept_options(settings), room=room)
+    guard = Guard() if settings.api_tokens_file is not None else None
+    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, options=_accept_options(settings), room=room, guard=guard)
     listener = Listener(
         listening,
         acceptor,
         clock=clock,
         limits=_http_limits(settings),
         tls=server_tls(settings),
+        admit=admission(settings),
         accepts_per_turn=ACCEPTS_PER_TURN_SHARED if start["shares_sockets"] else ACCEPTS_PER_TURN,
     )
+
+    def follow(message: Message) -> None:
+        follow_room(message, room, writer)
+        if guard is not None:
+            follow_tokens(message, guard)
+
     feed = _ScopeFeed(settings, acceptor, clock)
     return Worker(
         server=listener,
@@ -124,7 +134,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         load_scopes=feed.load,
         poll_scopes=feed.poll,
         report=WorkerReport(acceptor, listener, writer, recent, scopes=lambda: (feed.version, feed.sequence)),
-        follow=lambda message: follow_room(message, room, writer),
+        follow=follow,
     )
 
 

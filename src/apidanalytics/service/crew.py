@@ -117,6 +117,11 @@ class Crew:
         url = self._listeners.url
         return url if self._settings.api_tls_cert is None else url.replace("http:", "https:")
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the data API."""
+        return self._listeners is not None and self._listeners.is_exposed
+
     def status(self) -> list[dict[str, Any]]:
         """Return what is known of each worker."""
         return self._supervisor.status() if self._supervisor is not None else []
