@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics import config
-from apidanalytics.service.access import check_access
+from apidanalytics.service.files import check_files
 
 
 def run(config_file: Path | None, *, embedded: bool, as_json: bool) -> int:
     """Print every setting with its value (secrets masked) and origin."""
     settings = config.load(config_file=config_file, environ=os.environ, embedded=embedded)
-    check_access(settings)
+    check_files(settings)
     rows = config.effective(settings)
     for warning in config.warnings(settings):
         print(f"Warning: {warning}", file=sys.stderr)

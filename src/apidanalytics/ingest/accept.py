@@ -60,6 +60,8 @@ class AcceptOptions:
     """Of the batches of tenants over their share of the disk, that may wait."""
     overload_status: int = 503
     """Of ``OVERLOADED`` and ``STORAGE_UNAVAILABLE``; 500 for a client that retries nothing else."""
+    mark_secret: bytes = b""
+    """Key of the hashes of bodies that come with an ``Idempotency-Key``; at most 64 bytes."""
     payload: PayloadOptions = field(default_factory=PayloadOptions)
 
 
@@ -162,7 +164,7 @@ class Acceptor:
         if key is None:
             self._append(exchange, payload)
         else:
-            self._append_once(exchange, payload, Mark.of(key, body))
+            self._append_once(exchange, payload, Mark.of(key, body, self._options.mark_secret))
 
     def _small_body(self, body: bytes, zipped: bool) -> bytes | None:
         """Return the body unzipped, or None if it is large."""
@@ -189,7 +191,7 @@ class Acceptor:
                 body = await self._inflate(exchange.body) if zipped else exchange.body
                 large = await in_turns(read_in_steps(reader, body, tenant, exchange.arrived_at, find))
                 payload = await asyncio.to_thread(large.joined)
-                mark = None if key is None else await asyncio.to_thread(Mark.of, key, body)
+                mark = None if key is None else await asyncio.to_thread(Mark.of, key, body, self._options.mark_secret)
                 del body, large
             if mark is None:
                 self._append(exchange, payload)

@@ -29,7 +29,7 @@ from apidanalytics.ingest.decode import (
 from apidanalytics.ingest.enrich import TENANT_MEMBERS, Enrichment
 from apidanalytics.ingest.lookups import tenant_by_name
 from apidanalytics.ingest.ports import Scopes
-from apidanalytics.ingest.records import Lines, Records, Steps, finish, no_records, without_line_breaks
+from apidanalytics.ingest.records import Lines, Masking, Records, Steps, finish, no_records, without_line_breaks
 from apidanalytics.ingest.validate import Rules, check_not_empty
 from apidanalytics.model import Tenant
 
@@ -49,6 +49,8 @@ class PayloadOptions:
     """``apidanalytics_developer_info``."""
     max_records: int = 50_000
     """``apidanalytics_max_batch_records``."""
+    mask: Masking | None = None
+    """``apidanalytics_mask``."""
 
 
 class Payload(NamedTuple):
@@ -75,6 +77,7 @@ class PayloadReader:
             rules=Rules(is_strict=options.is_strict),
             enrichment=Enrichment(scopes, overwrites=options.overwrites_tenant, adds_developer=options.adds_developer),
             max_records=options.max_records,
+            mask=options.mask,
         )
 
     def read(self, body: bytes, tenant: Tenant | None, now: float, find: Find | None = None) -> Payload:

@@ -4,7 +4,7 @@ Plain records, nearly all of them, take the quick way: decoded in one call, chec
 text between their braces. Whatever it cannot do for sure goes the exact way, record by record, which alone refuses.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final, NamedTuple, TypeVar, cast
 
 from msgspec import Raw
@@ -18,6 +18,9 @@ from apidanalytics.model import Tenant
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 """Work in steps of a few milliseconds; between them others have their turn."""
+
+Masking = Callable[[bytes], bytes]
+"""Returns lines masked."""
 
 RECORDS_PER_STEP: Final = 500
 
@@ -38,8 +41,10 @@ class Lines(NamedTuple):
 class Records:
     """Checks records and makes lines of them."""
 
-    def __init__(self, *, rules: Rules, enrichment: Enrichment, max_records: int) -> None:
+    def __init__(self, *, rules: Rules, enrichment: Enrichment, max_records: int, mask: Masking | None = None) -> None:
         self._rules = rules
+        self._mask = mask
+        self._cut = cut if mask is None else _cut_masked(mask)
         self._enrichment = enrichment
         self._survey = Survey(max_records)
 
@@ -56,7 +61,7 @@ class Records:
             return None
         text = without_line_breaks(text)
         tails = self._enrichment.tails(tenant)
-        return splice(text, records, tails) or splice_elements(text, records, tails)
+        return self._cut(text, records, tails)
 
     def exact_lines(self, array: Raw | bytes, tenant: Tenant, now: float) -> Steps[Lines]:
         """Return the lines of a valid JSON array without line breaks.
@@ -75,17 +80,35 @@ class Records:
         elements = parse_elements(array)
         yield
         pieces: list[bytes | memoryview] = []
+        masked = 0
         for number, element in enumerate(elements):
             pieces += self._enrichment.pieces(element, members[number], tenant)
             if number % RECORDS_PER_STEP == RECORDS_PER_STEP - 1:
+                masked = self._mask_from(masked, pieces)
                 yield
+        self._mask_from(masked, pieces)
         return Lines(len(elements), b"".join(pieces))
+
+    def _mask_from(self, start: int, pieces: list[bytes | memoryview]) -> int:
+        """Mask the whole lines that these pieces make, from ``start``; return where the next ones begin."""
+        if self._mask is not None:
+            pieces[start:] = [self._mask(b"".join(pieces[start:]))]
+        return len(pieces)
 
     def _check(self, members: Sequence[Members], now: float) -> Steps[None]:
         for number, record in enumerate(members):
             self._rules.check(record, now)
             if number % RECORDS_PER_STEP == RECORDS_PER_STEP - 1:
                 yield
+
+
+def cut(text: bytes, records: Sequence[PlainRecord], tails: Tails) -> bytes:
+    """Return the lines of records that were decoded from this text."""
+    return splice(text, records, tails) or splice_elements(text, records, tails)
+
+
+def _cut_masked(mask: Masking) -> Callable[[bytes, Sequence[PlainRecord], Tails], bytes]:
+    return lambda text, records, tails: mask(cut(text, records, tails))
 
 
 def splice(text: bytes, records: Sequence[PlainRecord], tails: Tails) -> bytes | None:

@@ -24,6 +24,7 @@ from apidanalytics.service.agent import Agent, Step, wait_until
 from apidanalytics.service.changing import Changing
 from apidanalytics.service.crew import Crew
 from apidanalytics.service.disk import DiskKeeper
+from apidanalytics.service.files import check_files
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.keep_disk import disk_keeper
 from apidanalytics.service.keys import settler, sweep_and_settle
@@ -131,6 +132,7 @@ class Service:
 
     async def _start_directory(self) -> None:
         server_tls(self._settings)  # what is wrong with the certificate is said now, and once
+        await asyncio.to_thread(check_files, self._settings)
         self._access = await asyncio.to_thread(Access, self._settings, self._crew.broadcast)
         self._data.create()
         self._lock = self._handover.lock or DataDirectoryLock.acquire(self._data.lock)

@@ -27,6 +27,7 @@ from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
 from apidanalytics.service.access import follow_tokens
 from apidanalytics.service.keys import WriterAndDesk, key_desk
+from apidanalytics.service.masking import mark_secret, mask
 from apidanalytics.service.room import disk_room, follow_room
 from apidanalytics.service.tls import admission, server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
@@ -110,7 +111,8 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
     )
     room = disk_room(settings, channel)
     guard = Guard() if settings.api_tokens_file is not None else None
-    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, options=_accept_options(settings), room=room, guard=guard)
+    options = _accept_options(settings, bytes.fromhex(start["mask_key"]))
+    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, options=options, room=room, guard=guard)
     listener = Listener(
         listening,
         acceptor,
@@ -195,7 +197,7 @@ def _spool_limits(settings: Settings, instance_id: str, owner: int) -> SpoolLimi
     )
 
 
-def _accept_options(settings: Settings) -> AcceptOptions:
+def _accept_options(settings: Settings, mask_key: bytes) -> AcceptOptions:
     return AcceptOptions(
         base_path=settings.base_path,
         interval_seconds=int(settings.collection_interval),
@@ -203,11 +205,13 @@ def _accept_options(settings: Settings) -> AcceptOptions:
         overload_wait_seconds=settings.overload_wait,
         max_held_bytes=settings.max_inflight_bytes // 8,
         overload_status=settings.overload_status,
+        mark_secret=mark_secret(settings, mask_key),
         payload=PayloadOptions(
             is_strict=settings.validation == "strict",
             overwrites_tenant=settings.tenant_fields == "overwrite",
             adds_developer=settings.developer_info,
             max_records=settings.max_batch_records,
+            mask=mask(settings, mask_key),
         ),
     )
 
