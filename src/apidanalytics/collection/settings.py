@@ -13,7 +13,7 @@ from apidanalytics.config.document import Node, Section, Value, read_document
 from apidanalytics.config.tables import TableReader, join
 from apidanalytics.errors import ConfigurationError
 
-_EVERY_INTERFACE: Final = ("", "0.0.0.0", "[::]")  # noqa: S104 - to know them when they are given
+_EVERY_INTERFACE: Final = ("", "0.0.0.0", "[::]")  # noqa: S104 - to know them when they are given # nosec B104
 _LISTS: Final = ("stores", "tenants", "tokens")
 
 

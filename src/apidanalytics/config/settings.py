@@ -75,6 +75,12 @@ class Settings:
         50_000,
         "most records in a batch; above it 413",
     )
+    max_record_members: int = default(
+        "apidanalytics_max_record_members",
+        kinds.integer(1, _MANY, unit="members"),
+        10_000,
+        "most members of a record in which something is to be changed; above it 413",
+    )
     request_timeout: float = default(
         "apidanalytics_request_timeout", kinds.duration(), 30.0, "longest time for a request to arrive; then 408"
     )

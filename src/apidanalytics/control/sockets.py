@@ -117,7 +117,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host or '0.0.0.0'}:{port}"  # noqa: S104 - a name to show
+    return f"http://{f'[{host}]' if ':' in host else host or '0.0.0.0'}:{port}"  # noqa: S104 - a name to show # nosec B104
 
 
 def _url_of(opened: socket.socket) -> str:

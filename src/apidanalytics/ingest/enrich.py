@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from apidanalytics.ingest.decode import Members, parse_text
-from apidanalytics.ingest.edit import Span, replace_values
+from apidanalytics.ingest.edit import MAX_MEMBERS, Span, replace_values
 from apidanalytics.ingest.lookups import developer_of
 from apidanalytics.ingest.ports import Scopes
 from apidanalytics.model import Tenant
@@ -54,8 +54,11 @@ class Tails(dict[str | None, bytes]):
 class Enrichment:
     """Knows what to add to a record."""
 
-    def __init__(self, scopes: Scopes, *, overwrites: bool, adds_developer: bool) -> None:
+    def __init__(
+        self, scopes: Scopes, *, overwrites: bool, adds_developer: bool, max_members: int = MAX_MEMBERS
+    ) -> None:
         self._scopes = scopes
+        self._max_members = max_members
         self._overwrites = overwrites
         self._added = (*TENANT_MEMBERS, *DEVELOPER_MEMBERS) if adds_developer else TENANT_MEMBERS
         self._generation = scopes.generation
@@ -81,7 +84,7 @@ class Enrichment:
         """Return a record's text without its last brace, and its tail. It must have passed the checks.
 
         Raises:
-            Refusal: the developer lookup failed.
+            Refusal: the developer lookup failed, or a value is to be replaced among too many members.
 
         """
         present = sum(_BITS[name] for name in self._added if getattr(members, name) is not UNSET)
@@ -90,7 +93,7 @@ class Enrichment:
         if not names:
             return memoryview(record)[:-1], tail
         text = bytes(record)
-        return replace_values(text, names, partial(self._new_value, text, tenant))[:-1], tail
+        return replace_values(text, names, partial(self._new_value, text, tenant), self._max_members)[:-1], tail
 
     def _to_replace(self, members: Members) -> Sequence[str]:
         """Return of which members the value may have to be replaced."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from apidanalytics.ingest.edit import walk
+from apidanalytics.ingest.edit import MAX_MEMBERS, walk
 from apidanalytics.ingest.masked_values import Change, cut_query, drop, hasher, truncate
 
 ACTIONS: Final[Mapping[str, Change]] = {"drop": drop, "truncate": truncate, "query": cut_query}
@@ -32,8 +32,9 @@ class _NotPlainError(Exception):
 class Mask:
     """Masks the lines of records. At least one member of each record stays: not every name may be masked."""
 
-    def __init__(self, actions: Mapping[str, str], key: bytes) -> None:
+    def __init__(self, actions: Mapping[str, str], key: bytes, *, max_members: int = MAX_MEMBERS) -> None:
         """Take an action for each member's name; ``key`` is that of ``hash``."""
+        self._max_members = max_members
         self._changes: dict[str, Change] = {
             name: hasher(key) if action == "hash" else ACTIONS[action] for name, action in actions.items()
         }
@@ -48,7 +49,12 @@ class Mask:
         return f"<Mask of {', '.join(self._changes)}>"
 
     def __call__(self, lines: bytes) -> bytes:
-        """Return the lines, each a JSON object and a line feed, masked."""
+        """Return the lines, each a JSON object and a line feed, masked.
+
+        Raises:
+            Refusal: a record cannot be masked the quick way, and has more members than the limit.
+
+        """
         if lines.count(_OPENED) == lines.count(b"\n") and _ODD_NAME.search(lines) is None:
             try:
                 return self._mask_flat(lines)
@@ -80,10 +86,15 @@ class Mask:
         return match[0][: match.start(2) - match.start()] + changed + (comma or b"")
 
     def mask_exactly(self, line: bytes) -> bytes:
-        """Return any JSON object masked."""
+        """Return any JSON object masked.
+
+        Raises:
+            Refusal: it has more members than the limit.
+
+        """
         pieces: list[bytes] = []
         at = 1
-        for span in walk(line):
+        for span in walk(line, self._max_members):
             lead = line[at : span.start]
             value: bytes | None = line[span.start : span.end]
             at = span.end

@@ -49,6 +49,8 @@ class PayloadOptions:
     """``apidanalytics_developer_info``."""
     max_records: int = 50_000
     """``apidanalytics_max_batch_records``."""
+    max_members: int = 10_000
+    """``apidanalytics_max_record_members``."""
     mask: Masking | None = None
     """``apidanalytics_mask``."""
 
@@ -75,7 +77,12 @@ class PayloadReader:
         self.max_records = options.max_records
         self._records = Records(
             rules=Rules(is_strict=options.is_strict),
-            enrichment=Enrichment(scopes, overwrites=options.overwrites_tenant, adds_developer=options.adds_developer),
+            enrichment=Enrichment(
+                scopes,
+                overwrites=options.overwrites_tenant,
+                adds_developer=options.adds_developer,
+                max_members=options.max_members,
+            ),
             max_records=options.max_records,
             mask=options.mask,
         )

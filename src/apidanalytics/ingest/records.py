@@ -23,6 +23,8 @@ Masking = Callable[[bytes], bytes]
 """Returns lines masked."""
 
 RECORDS_PER_STEP: Final = 500
+BYTES_PER_STEP: Final = 1 << 16
+"""Of records; a few that are large take as long as many."""
 
 # As numbers: looking for a bytes object costs several times as much.
 _LINE_FEED: Final = ord("\n")
@@ -80,11 +82,13 @@ class Records:
         elements = parse_elements(array)
         yield
         pieces: list[bytes | memoryview] = []
-        masked = 0
+        masked = step_bytes = 0
         for number, element in enumerate(elements):
             pieces += self._enrichment.pieces(element, members[number], tenant)
-            if number % RECORDS_PER_STEP == RECORDS_PER_STEP - 1:
+            step_bytes += memoryview(element).nbytes
+            if step_bytes > BYTES_PER_STEP:
                 masked = self._mask_from(masked, pieces)
+                step_bytes = 0
                 yield
         self._mask_from(masked, pieces)
         return Lines(len(elements), b"".join(pieces))

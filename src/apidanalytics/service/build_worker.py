@@ -211,6 +211,7 @@ def _accept_options(settings: Settings, mask_key: bytes) -> AcceptOptions:
             overwrites_tenant=settings.tenant_fields == "overwrite",
             adds_developer=settings.developer_info,
             max_records=settings.max_batch_records,
+            max_members=settings.max_record_members,
             mask=mask(settings, mask_key),
         ),
     )

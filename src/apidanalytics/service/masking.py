@@ -31,7 +31,7 @@ def read_mask_key(settings: Settings) -> bytes:
 
 def mask(settings: Settings, key: bytes) -> Mask | None:
     """Return what masks records; None: nothing is to be masked."""
-    return Mask(settings.mask, key) if settings.mask else None
+    return Mask(settings.mask, key, max_members=settings.max_record_members) if settings.mask else None
 
 
 def mark_secret(settings: Settings, key: bytes) -> bytes:
