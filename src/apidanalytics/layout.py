@@ -293,5 +293,5 @@ def _make_private(directory: Path) -> None:
     if stat.S_IMODE(directory.stat().st_mode) & 0o077:
         try:
             directory.chmod(0o700)
-        except PermissionError:
-            pass  # a volume that belongs to somebody else, and was given to us by group
+        except OSError:
+            pass  # a volume that is given to us by group only, or knows no modes
