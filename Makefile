@@ -37,10 +37,11 @@ test: $(DEV) ## the whole test suite, under ten minutes on two cores
 	$(PYTEST) -m 'serial and not soak' --durations 10 $(ARGS) || { serial=$$?; test $$serial -eq 5 || code=$$serial; }; \
 	exit $$code
 
-lint: $(DEV) ## style, types, import floors, pinned requirements
+lint: $(DEV) ## style, types, risky calls, import floors, pinned requirements
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src 2>/dev/null
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/check_text.py
 	$(BIN)/python .ci/check_requirements.py

@@ -4,9 +4,31 @@ A name on disk is durable once its directory was synced, a content once its file
 that order, so that no caller has to remember.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
+
+
+def is_plain_file(path: Path) -> bool:
+    """Say whether a name stands for a file itself: no link, which could lead anywhere, no pipe, no directory."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def make_private_directory(path: Path) -> None:
+    """Make a directory for this user only; one that is there already is fine.
+
+    Raises:
+        OSError: something else is there, such as a link to a directory, behind which nothing of ours belongs.
+
+    """
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")
 
 
 def sync_directory(path: Path) -> None:
@@ -38,7 +60,7 @@ def rename(source: Path, target: Path) -> None:
 def write(path: Path, content: bytes) -> None:
     """Replace the file at ``path`` by one with this content: after a crash it is the old one or the new one, whole."""
     part = path.with_name(path.name + ".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = create(part)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -49,6 +71,12 @@ def write(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def create(path: Path) -> int:
+    """Open a new file for this user only, in place of one of this name; a link is replaced, not followed."""
+    path.unlink(missing_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def remove(path: Path) -> None:

@@ -27,8 +27,10 @@ Bytes of org and env other than ``A-Z a-z 0-9 . _ -`` are percent-encoded. The n
 ``tmp``, ``recovered``, ``staging`` and ``failed`` parse with the same functions.
 """
 
+import errno
 import hashlib
 import re
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -264,9 +266,15 @@ class DataDirectory:
         return self.root / "agent.lock"
 
     def create(self) -> None:
-        """Make every directory that is missing, private to this user."""
+        """Make every directory that is missing, and all of them private to this user.
+
+        Raises:
+            OSError: one of those within is a link, which could lead what is kept anywhere.
+
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(self.root)
         for path in (
-            self.root,
             self.tmp,
             self.sealed,
             self.recovered,
@@ -275,4 +283,15 @@ class DataDirectory:
             self.damaged,
             self.keys,
         ):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+            if path.is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")
+            _make_private(path)
+
+
+def _make_private(directory: Path) -> None:
+    if stat.S_IMODE(directory.stat().st_mode) & 0o077:
+        try:
+            directory.chmod(0o700)
+        except OSError:
+            pass  # a volume that is given to us by group only, or knows no modes

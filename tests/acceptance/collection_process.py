@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from apidanalytics.collection import tokens
+from apidanalytics.access import tokens
 from tests.harness import ROOT, wait_until
 
 FILE = "ab12_20260102030405.20260102030605_node-1_writer_7.txt.gz"

@@ -324,7 +324,8 @@ def test_a_token_is_asked_for_where_there_is_one_and_a_new_one_counts_at_once(st
     assert admin.request("GET", "/health")[0] == admin.request("GET", "/ready")[0] == 200
     status, headers, _ = admin.request("GET", "/metrics")
     assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert admin.request("GET", "/api/status", {"Authorization": "Bearer wrong"})[0] == 401
+    for wrong in ("wrong", "\xff"):
+        assert admin.request("GET", "/api/status", {"Authorization": f"Bearer {wrong}"})[0] == 401
     first, second = {"Authorization": "Bearer first"}, {"Authorization": "Bearer second-one"}
     assert admin.request("GET", "/api/status", first)[0] == 200
     assert admin.request("GET", "/api/status", {**first, "Host": "collector.example"})[0] == 200

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from apidanalytics.access.tokens import hash_token
 from apidanalytics.cli.main import main
 from apidanalytics.collection.settings import load
-from apidanalytics.collection.tokens import hash_token
 from tests.acceptance.collection_process import (
     GZIP,
     PATH,
@@ -133,7 +133,7 @@ def test_an_unknown_tenant_is_not_found_by_a_token_that_may_ask_for_it(service, 
     assert service.ask(everyone, tenant="globex~prod", file_content_type="application/json")[0] == 200
 
 
-@pytest.mark.parametrize("token", [None, "", "wrong", "apa_" + "x" * 43])
+@pytest.mark.parametrize("token", [None, "", "wrong", "apa_" + "x" * 43, "\xff"])
 def test_without_a_good_token_nothing_is_told(service, token):
     status, document, headers = service.ask(token, tenant="nobody~x", relative_file_path="..")
     assert (status, document) == (401, {"reason": "bearer token missing or wrong"})

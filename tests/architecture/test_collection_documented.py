@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from apidanalytics.collection import keys
-from apidanalytics.collection.keys import Key
 from apidanalytics.collection.settings import load
+from apidanalytics.config.tables import Key
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "collection.md").read_text()

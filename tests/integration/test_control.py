@@ -145,6 +145,17 @@ def test_a_taken_address_is_named_in_the_error():
     taken.close()
 
 
+@pytest.mark.parametrize(
+    ("host", "is_exposed"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True), ("", True)]
+)
+def test_whether_other_machines_can_reach_it_is_known_from_its_sockets(host, is_exposed):
+    listeners = Listeners(f"{host}:0", 1)
+    assert not listeners.is_exposed
+    listeners.open_all()
+    assert listeners.is_exposed is is_exposed
+    listeners.close_all()
+
+
 def test_another_process_that_shares_the_address_is_noticed():
     first = Listeners("127.0.0.1:0", 1)
     assert not first.is_shared_with_others()

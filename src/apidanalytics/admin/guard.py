@@ -67,7 +67,7 @@ class Token:
             hint = "nobody is let in until the file can be read; chown it to the user of the service"
             log.warning("admin.token_unreadable", path=str(self._path), error=error.strerror, hint=hint)
             return False
-        return bool(self._token) and hmac.compare_digest(given.encode(), self._token)
+        return bool(self._token) and hmac.compare_digest(given.encode(errors="surrogateescape"), self._token)
 
 
 class Guard:

@@ -67,7 +67,7 @@ def check(path: Path, header_txid: str, *, cluster_id: str) -> Snapshot:
     failpoints.hit("sync.before_verify")
     try:
         with closing(_open(path)) as connection:
-            (clusters,) = connection.execute(f"SELECT count(*) FROM {CLUSTER}").fetchone()  # noqa: S608 - ours
+            (clusters,) = connection.execute(f"SELECT count(*) FROM {CLUSTER}").fetchone()  # noqa: S608 - ours # nosec B608
             if clusters != 1:
                 raise SyncError(f"snapshot: {clusters} rows of {CLUSTER} instead of one")
             return Snapshot(
@@ -81,7 +81,7 @@ def check(path: Path, header_txid: str, *, cluster_id: str) -> Snapshot:
 
 def read_selectors(connection: sqlite3.Connection, cluster_id: str) -> list[str]:
     """Return the distinct ``scope``, ``org_scope`` and ``env_scope`` of this cluster, sorted, and its own id last."""
-    rows = connection.execute(f"SELECT * FROM {SCOPES} WHERE apid_cluster_id = ?", (cluster_id,))  # noqa: S608 - ours
+    rows = connection.execute(f"SELECT * FROM {SCOPES} WHERE apid_cluster_id = ?", (cluster_id,))  # noqa: S608 - ours # nosec B608
     columns = {column[0] for column in rows.description}
     found: set[str] = set()
     for row in rows:

@@ -172,7 +172,7 @@ class VersionFile:
 
     def counts(self) -> tuple[int, int]:
         """Return the number of orgs with an env, and of API keys."""
-        statement = f"SELECT count(*) FROM (SELECT DISTINCT org, env FROM {SCOPES})"  # noqa: S608 - ours
+        statement = f"SELECT count(*) FROM (SELECT DISTINCT org, env FROM {SCOPES})"  # noqa: S608 - ours # nosec B608
         with self._one_at_a_time:
             (tenants,) = self._connection.execute(statement).fetchone()
         return int(tenants), self._added + len(KnownKeys.beside(self.path))
@@ -211,7 +211,7 @@ class VersionFile:
             raise SnapshotNeededError("a change has a sequence that is none") from error
 
     def _find(self, table: Table, key: Key) -> Texts | None:
-        statement = f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {_where(table)}"  # noqa: S608 - checked
+        statement = f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {_where(table)}"  # noqa: S608 - checked # nosec B608
         row = self._connection.execute(statement, key).fetchone()
         if row is None:
             return None
@@ -221,7 +221,7 @@ class VersionFile:
         if effect.before == effect.after:
             return
         for row in filter(None, (effect.before, effect.after)):
-            self._connection.execute(f"DELETE FROM {table.name} WHERE {_where(table)}", key_of(row, table))  # noqa: S608
+            self._connection.execute(f"DELETE FROM {table.name} WHERE {_where(table)}", key_of(row, table))  # noqa: S608 - the names are ours # nosec B608
         if (after := effect.after) is not None:
             places = ", ".join("?" * len(after))
             statement = f"INSERT OR REPLACE INTO {table.name} ({quoted(after)}) VALUES ({places})"  # noqa: S608

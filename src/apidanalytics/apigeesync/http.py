@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 import aiohttp
 from yarl import URL
 
-from apidanalytics import __version__
+from apidanalytics import __version__, durable
 from apidanalytics.apigeesync.errors import SyncError
 from apidanalytics.outgoing.proxy import Proxy, addressed
 from apidanalytics.outgoing.trouble import describe
@@ -135,7 +135,7 @@ class Http:
 
 
 def _private(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    return os.fdopen(durable.create(path), "wb")
 
 
 def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:

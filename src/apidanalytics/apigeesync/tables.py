@@ -58,7 +58,7 @@ def read_tables(connection: sqlite3.Connection, schema: str = "main") -> dict[st
         sqlite3.Error: it does not.
 
     """
-    rows = connection.execute(f"SELECT tableName, columnName, typid, primaryKey FROM {schema}._transicator_tables")  # noqa: S608 - ours
+    rows = connection.execute(f"SELECT tableName, columnName, typid, primaryKey FROM {schema}._transicator_tables")  # noqa: S608 - ours # nosec B608
     columns: dict[str, dict[str, int]] = {}
     keys: dict[str, list[str]] = {}
     for table, column, oid, is_key in rows:

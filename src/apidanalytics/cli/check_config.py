@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from rich import box
@@ -10,12 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics import config
+from apidanalytics.service.files import check_files
 
 
 def run(config_file: Path | None, *, embedded: bool, as_json: bool) -> int:
     """Print every setting with its value (secrets masked) and origin."""
     settings = config.load(config_file=config_file, environ=os.environ, embedded=embedded)
+    check_files(settings)
     rows = config.effective(settings)
+    for warning in config.warnings(settings):
+        print(f"Warning: {warning}", file=sys.stderr)
     if as_json:
         print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in rows}, indent=2))
         return 0

@@ -52,6 +52,7 @@ def command_line(*, complete: bool) -> argparse.ArgumentParser:
     looking_options.add_commands(commands, _add_configuration)
     proof.add_commands(commands, _add_configuration)
     _add_collection(commands)
+    _add_token(commands)
     _add_change(commands, "reload", "apply changed settings without refusing a connection")
     _add_change(commands, "upgrade", "go on with the program that is installed now, without refusing a connection")
     _add_scopes(commands)
@@ -87,12 +88,25 @@ def _add_collection(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     token = collection.add_subparsers(title="commands", metavar="COMMAND").add_parser(
         "token", help="make a bearer token, and its entry for the file"
     )
-    token.add_argument("--name", default="collector", help="who will have it (default: %(default)s)")
+    _add_token_options(token, "collector")
+    token.set_defaults(run=_collection_token, scope=None)
+
+
+def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    token = commands.add_parser("token", help="make a bearer token for the data API, and its entry for the tokens file")
+    _add_token_options(token, "gateway")
+    token.add_argument(
+        "--scope", action="append", metavar="UUID", help="a scope, whatever tenant is behind it; repeatable"
+    )
+    token.set_defaults(run=_token)
+
+
+def _add_token_options(token: argparse.ArgumentParser, name: str) -> None:
+    token.add_argument("--name", default=name, help="who will have it (default: %(default)s)")
     token.add_argument(
         "--tenant", action="append", metavar="PATTERN", help="<org>~<env>, * allowed; repeatable (default: *~*)"
     )
     token.add_argument("--json", action="store_true", help="for machines")
-    token.set_defaults(run=_collection_token)
 
 
 def _add_worker(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -157,10 +171,15 @@ def _collection(options: argparse.Namespace) -> int:
 
 
 def _collection_token(options: argparse.Namespace) -> int:
-    from apidanalytics.cli import collection_token  # noqa: PLC0415
+    from apidanalytics.cli import token  # noqa: PLC0415
 
-    options.tenant = options.tenant or ["*~*"]
-    return collection_token.run(options)
+    return token.run_collection(options)
+
+
+def _token(options: argparse.Namespace) -> int:
+    from apidanalytics.cli import token  # noqa: PLC0415
+
+    return token.run(options)
 
 
 def _change(options: argparse.Namespace, kind: str) -> int:

@@ -4,13 +4,14 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from apidanalytics.access.keys import HASH, NAME, TENANT
 from apidanalytics.config import kinds
-from apidanalytics.config.kinds import Kind, choice, duration, integer, size, text
+from apidanalytics.config.kinds import choice, duration, integer, size, text
+from apidanalytics.config.tables import Key
 from apidanalytics.telemetry.logs import LEVELS
 
 GZIP: Final = "application/x-gzip"
@@ -20,41 +21,9 @@ MAX_EXPIRY_SECONDS: Final = 7 * 86400
 """The longest that S3 and Google Cloud Storage allow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """One key of the file."""
-
-    name: str
-    kind: Kind[Any]
-    help: str
-    default: Any = None
-    """None: it may be left out, and then there is none."""
-    required: bool = False
-    secret: bool = False
-    many: bool = False
-    """A list of such values; a single one may stand without the list."""
-
-    def show_default(self) -> str:
-        """Return the default as the file would have it."""
-        if self.required:
-            return "required"
-        if self.default is None:
-            return "not set"
-        values = self.default if self.many else (self.default,)
-        return ", ".join(f"`{self.kind.format(value)}`" for value in values)
-
-
-NAME: Final = text(expected="1 to 64 characters of A-Z a-z 0-9 . _ -", form=r"[A-Za-z0-9._-]{1,64}")
-TENANT: Final = text(
-    expected="<org>~<env>, where * stands for any characters and ~, / and others within a name are percent-encoded",
-    form=r"[^~/\s]+~[^~/\s]+",
-)
 PREFIX: Final = text(
     expected="names with / between them, none beginning with a dot, with {org}, {env} or {tenant} in them",
     form=r"(?!\.)[A-Za-z0-9._~={}%+-]+(/(?!\.)[A-Za-z0-9._~={}%+-]+)*",
-)
-TOKEN_HASH: Final = text(
-    expected="sha256: and 64 hex digits, as `apidanalytics collection token` prints it", form=r"sha256:[0-9a-f]{64}"
 )
 MEDIA_TYPE: Final = text(expected="a media type such as application/x-gzip", form=r"[a-z0-9.+-]+/[a-z0-9.+-]+")
 BUCKET: Final = text(expected="the name of a bucket", form=r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
@@ -213,9 +182,7 @@ TENANTS: Final = (
 
 TOKENS: Final = (
     Key(name="name", kind=NAME, required=True, help="Who has it; it stands in the audit log."),
-    Key(
-        name="hash", kind=TOKEN_HASH, required=True, help="Of the token, as `apidanalytics collection token` prints it."
-    ),
+    HASH,
     Key(
         name="tenants",
         kind=TENANT,

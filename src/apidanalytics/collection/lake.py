@@ -35,7 +35,8 @@ class Lake:
     def create(self) -> None:
         """Make the folder, and remove what was half-made when the process died."""
         parts = self.root / PARTS
-        parts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        parts.mkdir(mode=0o700, exist_ok=True)
         for path in parts.iterdir():
             path.unlink()
 
@@ -104,7 +105,7 @@ class Writing:
 
     def _write(self, piece: bytes) -> None:
         if self._descriptor < 0:
-            self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._descriptor = durable.create(self._part)
         view = memoryview(piece)
         while view:
             view = view[os.write(self._descriptor, view) :]

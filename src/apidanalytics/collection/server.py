@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from apidanalytics.access.tokens import Token, hash_token
 from apidanalytics.clock import Clock
 from apidanalytics.collection import answers
 from apidanalytics.collection.asked import Asked, read_asked
@@ -27,7 +28,6 @@ from apidanalytics.collection.local import PREFIX, LocalStore
 from apidanalytics.collection.ports import Put, Store, StoreUnavailableError
 from apidanalytics.collection.rate import RateLimit
 from apidanalytics.collection.tenants import Denial, Found, Rules
-from apidanalytics.collection.tokens import Token, hash_token
 
 RETRY_AFTER_SECONDS: Final = 5
 

@@ -6,8 +6,8 @@ of the table are ``SETTINGS``, and each is a field of ``Settings``; ``docs/setti
 
 from apidanalytics.config.addresses import parse_listen
 from apidanalytics.config.loading import load
-from apidanalytics.config.overview import Effective, effective
+from apidanalytics.config.overview import Effective, effective, warnings
 from apidanalytics.config.setting import Setting
 from apidanalytics.config.settings import SETTINGS, Settings
 
-__all__ = ["SETTINGS", "Effective", "Setting", "Settings", "effective", "load", "parse_listen"]
+__all__ = ["SETTINGS", "Effective", "Setting", "Settings", "effective", "load", "parse_listen", "warnings"]

@@ -30,18 +30,34 @@ _NEEDS: Final = (
     ("configfwdproxy_user", "configfwdproxy_url"),
     ("configfwdproxy_passwd", "configfwdproxy_user"),
     ("apidanalytics_admin_client_ca", "apidanalytics_admin_tls_cert"),
+    ("apidanalytics_api_client_ca", "api_tls_cert"),
+    ("apidanalytics_api_client_names", "apidanalytics_api_client_ca"),
 )
 _AT_LEAST: Final = (("apidanalytics_max_payload_bytes", "apidanalytics_max_body_bytes"),)
 # Only what the start itself needs. A token or scope data may come later, and until then batches are still kept.
 _READ_AT_START: Final = (
     "api_tls_cert",
     "api_tls_key",
+    "apidanalytics_api_tokens_file",
+    "apidanalytics_api_client_ca",
+    "apidanalytics_mask_key_file",
     "apidanalytics_ca_bundle",
     "apidanalytics_admin_token_file",
     "apidanalytics_admin_tls_cert",
     "apidanalytics_admin_tls_key",
     "apidanalytics_admin_client_ca",
 )
+OPEN_API: Final = (
+    "The data API can be reached from other machines and asks neither for tokens nor for client certificates:"
+    " whoever reaches it may send batches for any tenant. Set apidanalytics_api_tokens_file, or"
+    " apidanalytics_api_client_ca with a certificate."
+)
+TOKENS_IN_CLEAR: Final = (
+    "The bearer tokens of the data API travel in the clear: set api_tls_cert and api_tls_key, unless something in"
+    " front of it speaks TLS."
+)
+_MASK: Final = "apidanalytics_mask"
+_MASK_KEY: Final = "apidanalytics_mask_key_file"
 _ADMIN_LISTEN: Final = "apidanalytics_admin_listen"
 _ADMIN_GUARDS: Final = ("apidanalytics_admin_token_file", "apidanalytics_admin_client_ca")
 
@@ -69,6 +85,7 @@ def contradictions(values: Mapping[str, Any], shown: Mapping[str, str]) -> Itera
         if values[one] < values[other]:
             yield f"{one}: {shown[one]} should be at least {other}: {shown[other]}"
     yield from _unguarded(values, shown)
+    yield from _without_key(values, shown)
 
 
 def _unguarded(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:
@@ -80,6 +97,13 @@ def _unguarded(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[
         f"{_ADMIN_LISTEN}: {shown[_ADMIN_LISTEN]} can be reached from other machines: set {_ADMIN_GUARDS[0]},"
         f" or {_ADMIN_GUARDS[1]} with a certificate, or listen on 127.0.0.1"
     )
+
+
+def _without_key(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:
+    """Hashes without a key could be found out by trying."""
+    mask = values.get(_MASK)
+    if mask is not None and "hash" in mask.values() and values.get(_MASK_KEY, "") is None:
+        yield f"{_MASK}: {shown[_MASK]} needs {_MASK_KEY} for hash: set it too"
 
 
 def unreadable(values: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:
@@ -108,3 +132,21 @@ def _why_unreadable(path: Path) -> str:
             return ""
     except OSError as error:
         return printable(error.strerror or type(error).__name__)
+
+
+def warnings(values: Mapping[str, Any], *, is_exposed: bool | None = None) -> Iterator[str]:
+    """Yield what is allowed, and hardly meant, as sentences.
+
+    Args:
+        values: all of them, by key.
+        is_exposed: whether other machines can reach the data API, if that is known; else its address says it.
+
+    """
+    if is_exposed is None:
+        is_exposed = not addresses.is_loopback(values["api_listen"])
+    if not is_exposed:
+        return
+    if values["apidanalytics_api_tokens_file"] is None and values["apidanalytics_api_client_ca"] is None:
+        yield OPEN_API
+    elif values["apidanalytics_api_tokens_file"] is not None and values["api_tls_cert"] is None:
+        yield TOKENS_IN_CLEAR

@@ -5,7 +5,7 @@ instance id ``0123`` or a token ``1e5`` stays what was written.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,19 @@ from apidanalytics.config import addresses, units
 T = TypeVar("T")
 
 TEN_YEARS: Final = 3650 * 86400.0
+MASK_ACTIONS: Final = ("drop", "hash", "truncate", "query")
+"""What may become of a member of a record: it goes, or its value is hashed, cut as an IP address, or as an address."""
+UNMASKABLE: Final = frozenset(
+    {"client_received_start_timestamp", "client_received_end_timestamp", "organization", "environment"}
+)
+"""Members that say when it was and whose it is: without them a record is none."""
 OFF: Final = "off"
 """Stands for a listener that is not wanted."""
 _TRUE: Final = frozenset({"true", "yes", "on", "t", "y", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "f", "n", "0"})
 _URL_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
+_CLIENT_NAME: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9][A-Za-z0-9._:/@+ -]{0,250}")
+_MASK_ENTRY: Final = re.compile(rf"(?P<name>[A-Za-z0-9_.:-]{{1,200}})\s*:\s+(?P<action>{'|'.join(MASK_ACTIONS)})")
 _OWN_PATHS: Final = frozenset({"/health", "/ready"})
 
 
@@ -38,6 +46,8 @@ class Kind(Generic[T]):
     """The value as text; ``parse`` reads it back."""
     unit: str = ""
     """What a bare number counts."""
+    takes_parts: bool = False
+    """Whether the file may give it as a list or a mapping; the parts come as text, with commas between them."""
     takes_empty: bool = False
     """Whether ``""``, in quotes in the file, is a value; otherwise it counts as not given."""
 
@@ -150,6 +160,30 @@ def _listen(given: str, *, unix: bool) -> str:
     return given
 
 
+def _entries(given: str) -> list[str]:
+    """Return what stands between the commas; braces around all of it, as YAML has them, are fine."""
+    inner = given[1:-1] if given.startswith("{") and given.endswith("}") else given
+    entries = [entry.strip() for entry in inner.split(",")]
+    return entries if all(entries) else _wrong(given)
+
+
+def _client_names(given: str) -> tuple[str, ...]:
+    names = _entries(given)
+    return tuple(names) if all(_CLIENT_NAME.fullmatch(name) for name in names) else _wrong(given)
+
+
+def _mask(given: str) -> dict[str, str]:
+    pairs = [_MASK_ENTRY.fullmatch(entry) for entry in _entries(given)]
+    found = {pair["name"]: pair["action"] for pair in pairs if pair is not None}
+    if len(found) != len(pairs) or UNMASKABLE & found.keys():
+        return _wrong(given)
+    return found
+
+
+def _joined(entries: Iterable[str]) -> str:
+    return ", ".join(entries)
+
+
 BOOLEAN: Final = Kind(
     name="boolean", expected="true or false", parse=_boolean, format=lambda value: "true" if value else "false"
 )
@@ -192,3 +226,19 @@ SELECTOR: Final = text(expected="1 to 255 characters of a-z 0-9 _ -", form=r"[0-
 INSTANCE_ID: Final = text(expected="1 to 64 characters of A-Z a-z 0-9 . -", form=r"[A-Za-z0-9.-]{1,64}")
 TOKEN: Final = text(expected="printable ASCII characters without spaces", form=r"[!-~]+")
 PRINTABLE: Final = text(expected="printable ASCII characters", form=r"[ -~]+")
+CLIENT_NAMES: Final = Kind(
+    name="list of names",
+    expected="names as certificates hold them, with commas between them, such as gateway-1, *.gw.example.com,"
+    " spiffe://acme/gw; only *. in front stands for something",
+    parse=_client_names,
+    format=_joined,
+    takes_parts=True,
+)
+MASK: Final = Kind(
+    name="mapping",
+    expected=f"members of a record and {_either(MASK_ACTIONS)}, such as access_token: drop, client_ip: truncate;"
+    " not the timestamps of the client, organization and environment",
+    parse=_mask,
+    format=lambda value: _joined(f"{name}: {action}" for name, action in value.items()),
+    takes_parts=True,
+)

@@ -92,14 +92,15 @@ def _resolve(given: Mapping[str, Given], *, embedded: bool) -> _Resolved:
 
 
 def _read(row: Setting, given: Given, resolved: _Resolved) -> None:
-    if given.text is None:
+    text = given.parts if row.kind.takes_parts and given.text is None else given.text
+    if text is None:
         resolved.problems.append(f"{row.key}: should be a single value, {row.kind.expected} ({given.place})")
         return
     try:
-        resolved.values[row.key] = row.kind.parse(given.text.strip())
+        resolved.values[row.key] = row.kind.parse(text.strip())
         resolved.origins[row.key] = given.origin
     except ValueError:
-        shown = MASK if row.secret else repr(errors.quote(hide_credentials(given.text)))
+        shown = MASK if row.secret else repr(errors.quote(hide_credentials(text)))
         resolved.problems.append(f"{row.key}: {shown} should be {row.kind.expected} ({given.place})")
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from apidanalytics.config import checks
 from apidanalytics.config.loading import DEFAULT
 from apidanalytics.config.settings import SETTINGS, Settings
 
@@ -28,3 +29,9 @@ def effective(settings: Settings) -> list[Effective]:
         )
         for row in SETTINGS
     ]
+
+
+def warnings(settings: Settings, *, is_exposed: bool | None = None) -> list[str]:
+    """Return what is allowed, and hardly meant, as sentences; see ``checks.warnings``."""
+    values = {row.key: getattr(settings, row.attribute) for row in SETTINGS}
+    return list(checks.warnings(values, is_exposed=is_exposed))

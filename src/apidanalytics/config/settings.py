@@ -38,6 +38,15 @@ class Settings:
     api_listen: str = default("api_listen", kinds.LISTEN, "127.0.0.1:9000", "where the data API listens")
     api_tls_cert: Path | None = optional("api_tls_cert", kinds.PATH, "certificate chain (PEM): HTTPS, with the key")
     api_tls_key: Path | None = optional("api_tls_key", kinds.PATH, "private key (PEM) of the certificate")
+    api_tokens_file: Path | None = optional(
+        "apidanalytics_api_tokens_file", kinds.PATH, "file of the bearer tokens that batches have to come with"
+    )
+    api_client_ca: Path | None = optional(
+        "apidanalytics_api_client_ca", kinds.PATH, "authorities (PEM) of the client certificates that it asks for"
+    )
+    api_client_names: tuple[str, ...] | None = optional(
+        "apidanalytics_api_client_names", kinds.CLIENT_NAMES, "names of which a client certificate must hold one"
+    )
     base_path: str = default("apidanalytics_base_path", kinds.BASE_PATH, "/analytics", "path that batches go to")
     workers: int = default(
         "apidanalytics_workers", kinds.integer(0, 256, unit="processes"), 0, "ingest workers; 0: one per core"
@@ -65,6 +74,12 @@ class Settings:
         kinds.integer(1, _MANY, unit="records"),
         50_000,
         "most records in a batch; above it 413",
+    )
+    max_record_members: int = default(
+        "apidanalytics_max_record_members",
+        kinds.integer(1, _MANY, unit="members"),
+        10_000,
+        "most members of a record in which something is to be changed; above it 413",
     )
     request_timeout: float = default(
         "apidanalytics_request_timeout", kinds.duration(), 30.0, "longest time for a request to arrive; then 408"
@@ -97,6 +112,13 @@ class Settings:
     )
     developer_info: bool = default(
         "apidanalytics_developer_info", kinds.BOOLEAN, value=True, help_text="add developer data to records"
+    )
+
+    mask: dict[str, str] | None = optional(
+        "apidanalytics_mask", kinds.MASK, "what is masked in records before they are written, and how"
+    )
+    mask_key_file: Path | None = optional(
+        "apidanalytics_mask_key_file", kinds.PATH, "file with the key of the action hash"
     )
 
     # Scopes

@@ -31,10 +31,12 @@ class Given:
     key: str
     """In lower case."""
     text: str | None
-    """None: a list or a mapping, which no setting is."""
+    """None: a list or a mapping, which few settings may be."""
     origin: str
     """``file <path>``, ``environment <variable>`` or ``command line``."""
     line: int | None = None
+    parts: str | None = None
+    """Of a list or a mapping of plain values: these, with commas between them."""
 
     @property
     def place(self) -> str:
@@ -180,4 +182,16 @@ def _values(root: yaml.MappingNode, path: Path) -> Iterator[Given]:
         is_quoted = isinstance(value, yaml.ScalarNode) and value.style is not None
         if text is None or text.strip() or is_quoted:
             line = value.start_mark.line + 1
-            yield Given(key=key.value.lower(), text=text, origin=f"file {printable(str(path))}", line=line)
+            origin = f"file {printable(str(path))}"
+            yield Given(key=key.value.lower(), text=text, origin=origin, line=line, parts=_parts(value))
+
+
+def _parts(node: yaml.Node) -> str | None:
+    """Return the values of a list, or the keys and values of a mapping, if all are plain."""
+    if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in node.value):
+        return ", ".join(item.value for item in node.value)
+    if isinstance(node, yaml.MappingNode) and all(
+        isinstance(part, yaml.ScalarNode) for entry in node.value for part in entry
+    ):
+        return ", ".join(f"{key.value}: {value.value}" for key, value in node.value)
+    return None

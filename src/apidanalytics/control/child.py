@@ -33,7 +33,7 @@ class Child:
             OSError: it cannot be started.
 
         """
-        popen = subprocess.Popen(  # noqa: S603 - the command is this very interpreter and package
+        popen = subprocess.Popen(  # noqa: S603 - the command is this very interpreter and package # nosec B603
             command, stdin=subprocess.DEVNULL, env=environment, pass_fds=descriptors
         )
         return cls(popen.pid, popen)

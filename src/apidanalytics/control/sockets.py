@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,12 @@ class Listeners:
         if isinstance(self._address, Path):
             return f"unix:{self._address}"
         return _url(*self._address)
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach a socket that is open."""
+        opened = self._shared + [one for group in self._of for one in group]
+        return any(one.family != socket.AF_UNIX and not _is_loopback(one.getsockname()[0]) for one in opened)
 
     def open_all(self) -> None:
         """Open every socket.
@@ -103,8 +110,14 @@ class Listeners:
         return sockets
 
 
+def _is_loopback(host: str) -> bool:
+    address = ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host or '0.0.0.0'}:{port}"  # noqa: S104 - a name to show
+    return f"http://{f'[{host}]' if ':' in host else host or '0.0.0.0'}:{port}"  # noqa: S104 - a name to show # nosec B104
 
 
 def _url_of(opened: socket.socket) -> str:

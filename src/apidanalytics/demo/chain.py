@@ -102,7 +102,7 @@ class S3Chain:
         config = self._directory / "collection.yaml"
         _write(config, json.dumps(self._configuration(self._make_token()), indent=2))
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and package
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and package # nosec B603
                 [*_COMMAND, "--config", str(config)],
                 cwd=self._directory,
                 env=_environment(),
@@ -120,7 +120,7 @@ class S3Chain:
     def _make_token(self) -> dict[str, object]:
         """Make a token as an operator does; return its entry for the configuration."""
         tenants = [word for tenant in self._tenants for word in ("--tenant", tenant)]
-        made = subprocess.run(  # noqa: S603 - our own interpreter and package
+        made = subprocess.run(  # noqa: S603 - our own interpreter and package # nosec B603
             [*_COMMAND, "token", "--json", "--name", "demo", *tenants],
             env=_environment(),
             stdin=subprocess.DEVNULL,

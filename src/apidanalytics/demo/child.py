@@ -90,7 +90,7 @@ class Service:
     def start(self) -> None:
         """Start it, apart from this terminal, so that an interrupt reaches only us."""
         with self._stage.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and package
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and package # nosec B603
                 self._stage.command,
                 cwd=self._stage.directory,
                 env=self._stage.environment(os.environ),

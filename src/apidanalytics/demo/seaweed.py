@@ -75,7 +75,7 @@ class Seaweed:
         ports = _free_ports(len(_PORTS))
         self.endpoint = f"http://127.0.0.1:{ports[_PORTS.index('s3.port')]}"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the program that the package brings
+            self._process = subprocess.Popen(  # noqa: S603 - the program that the package brings # nosec B603
                 [program, "-logtostderr=true", "server", *_options(self._directory, data, ports)],
                 cwd=self._directory,  # where it looks for security.toml
                 stdin=subprocess.DEVNULL,

@@ -38,7 +38,7 @@ class Traffic:
         bad_every: int = 40,
     ) -> None:
         self._accounts = accounts
-        self._random = Random(seed)  # noqa: S311 - a play, not a secret
+        self._random = Random(seed)  # noqa: S311 - a play, not a secret # nosec B311
         self._run = run
         self._base_path = base_path
         self._bad_every = bad_every

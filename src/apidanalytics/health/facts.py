@@ -50,6 +50,19 @@ class ScopeFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessFacts:
+    """Who may send batches."""
+
+    is_open: bool = False
+    """Other machines can reach the data API, and nothing is asked of them."""
+    tokens_in_clear: bool = False
+    """Other machines can reach it, and send their tokens without TLS."""
+    trouble: str | None = None
+    """Why the file of the tokens cannot be used as it is now."""
+    trouble_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFacts:
     """The file system of the data directory."""
 
@@ -92,6 +105,7 @@ class Facts:
     interval_seconds: float
     workers: Sequence[WorkerFacts] = ()
     scopes: ScopeFacts = ScopeFacts()
+    access: AccessFacts = AccessFacts()
     disk: DiskFacts | None = None
     uploads: UploadFacts = UploadFacts()
     spooled: Backlog = Backlog()

@@ -95,6 +95,33 @@ def _scopes(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _access(facts: Facts) -> Iterator[Finding]:
+    access = facts.access
+    if access.is_open:
+        yield Finding(
+            code="open_api",
+            severity=Severity.WARNING,
+            text="Other machines can reach the data API, and it asks neither for tokens nor for client certificates.",
+            hint="Set apidanalytics_api_tokens_file, or apidanalytics_api_client_ca with a certificate.",
+        )
+    if access.tokens_in_clear:
+        yield Finding(
+            code="tokens_in_clear",
+            severity=Severity.WARNING,
+            text="The bearer tokens of the data API travel in the clear.",
+            hint="Set api_tls_cert and api_tls_key, unless something in front of it speaks TLS.",
+        )
+    if access.trouble:
+        since = facts.now - (access.trouble_since or facts.now)
+        yield Finding(
+            code="tokens_stale",
+            severity=Severity.WARNING,
+            text=f"The file of the API tokens could not be used for {how_long(since)}: {access.trouble}.",
+            hint="The tokens of before stay in force, also those that were taken out since. Mend the file.",
+            since=access.trouble_since,
+        )
+
+
 def _disk(facts: Facts) -> Iterator[Finding]:
     if any(not worker.is_writable for worker in facts.workers):
         yield Finding(
@@ -155,6 +182,7 @@ JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
     _life,
     _workers,
     _scopes,
+    _access,
     _disk,
     _refusals,
     delivery.everybody,

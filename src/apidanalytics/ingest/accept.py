@@ -13,29 +13,22 @@ from typing import Any, Final
 
 import structlog
 
+from apidanalytics.access.tokens import Token
 from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.busy import busy_answers
 from apidanalytics.ingest.counters import Counters
 from apidanalytics.ingest.entrance import Entrance
+from apidanalytics.ingest.guard import AUTHORIZATION, Guard, check_scope, finder
 from apidanalytics.ingest.http import Exchange, Response
 from apidanalytics.ingest.inflate import inflate
 from apidanalytics.ingest.lookups import tenant_by_scope
 from apidanalytics.ingest.once import KEY_HEADER, REPLAYED, Mark, Once, read_key
-from apidanalytics.ingest.payload import Payload, PayloadOptions, PayloadReader
+from apidanalytics.ingest.payload import Find, Payload, PayloadOptions, PayloadReader
 from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
-from apidanalytics.ingest.records import Steps
+from apidanalytics.ingest.probes import answer_other
 from apidanalytics.ingest.room import Room
-from apidanalytics.ingest.routes import (
-    JSON,
-    PROBES,
-    READY,
-    Routes,
-    check_content_type,
-    is_zipped,
-    method_not_allowed,
-    not_found,
-)
-from apidanalytics.ingest.sliced import LargePayload, read_in_steps
+from apidanalytics.ingest.routes import JSON, Routes, check_content_type, is_zipped, method_not_allowed
+from apidanalytics.ingest.sliced import in_turns, read_in_steps
 from apidanalytics.ingest.waiting import WaitingLine
 from apidanalytics.model import Batch, Claim, Outcome, Tenant
 
@@ -50,10 +43,7 @@ NOT_INITIALIZED: Final = "Service is not initialized completely"
 
 _OK: Final = Response(200)
 _COMMITTED: Final = Outcome.COMMITTED
-_READY: Final = Response(200, b'{"status":"ready"}')
-_ALIVE: Final = Response(200, b'{"status":"alive"}')
 _FOR_POST: Final = ((b"Allow", b"POST"),)
-_FOR_READING: Final = ((b"Allow", b"GET, HEAD"),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +61,8 @@ class AcceptOptions:
     """Of the batches of tenants over their share of the disk, that may wait."""
     overload_status: int = 503
     """Of ``OVERLOADED`` and ``STORAGE_UNAVAILABLE``; 500 for a client that retries nothing else."""
+    mark_secret: bytes = b""
+    """Key of the hashes of bodies that come with an ``Idempotency-Key``; at most 64 bytes."""
     payload: PayloadOptions = field(default_factory=PayloadOptions)
 
 
@@ -78,8 +70,19 @@ class Acceptor:
     """The handler of the data API. All of it runs on the event loop."""
 
     def __init__(
-        self, *, spool: Spool, keys: Keys, timers: Timers, options: AcceptOptions, room: Room | None = None
+        self,
+        *,
+        spool: Spool,
+        keys: Keys,
+        timers: Timers,
+        options: AcceptOptions,
+        room: Room | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        """Without a ``guard`` no token is asked for."""
+        self._guard = guard or Guard()
+        self._is_guarded = guard is not None
+        self._post = self._accept_guarded if guard is not None else self._accept
         self._spool = spool
         self._options = options
         self._routes = Routes(options.base_path)
@@ -121,21 +124,35 @@ class Acceptor:
         try:
             scope = self._routes.scope_of(exchange.path)
             if scope is None:
-                self._probe(exchange)
+                self._answer_other(exchange)
             elif exchange.method == b"POST":
-                self._accept(exchange, scope)
+                self._post(exchange, scope)
             else:
                 self._refuse(exchange, method_not_allowed("POST"), _FOR_POST)
         except Exception as error:  # noqa: BLE001 - the border: every request gets its answer
             self.fail(exchange, error)
 
-    def _accept(self, exchange: Exchange, scope: str) -> None:
+    def _accept_guarded(self, exchange: Exchange, scope: str) -> None:
+        if not self._guard.is_ready:
+            raise Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, NOT_INITIALIZED)
+        token = self._guard.token(exchange.header(AUTHORIZATION))
+        if isinstance(token, Response):
+            self._answer(exchange, token, ErrorCode.UNAUTHORIZED)
+        else:
+            self._accept(exchange, scope, token)
+
+    def _accept(self, exchange: Exchange, scope: str, token: Token | None = None) -> None:
         scopes, reader = self._scopes, self._reader
         if scopes is None or reader is None:
             raise Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, NOT_INITIALIZED)
         if (content_type := exchange.header(b"content-type")) != JSON:
             check_content_type(content_type)
         tenant = tenant_by_scope(scopes, scope) if scope else None
+        find = None
+        if token is not None:
+            if tenant is not None:
+                check_scope(token, scope, tenant)
+            find = finder(token, reader.find)
         encoding = exchange.header(b"content-encoding")
         zipped = encoding is not None and is_zipped(encoding)
         key = read_key(exchange) if KEY_HEADER in (exchange.names or exchange.headers) else None
@@ -143,13 +160,13 @@ class Acceptor:
         if zipped or len(exchange.body) > SMALL_BYTES:
             body = self._small_body(exchange.body, zipped)
         if body is None:
-            self._start(self._accept_large(exchange, reader, tenant, zipped, key))
+            self._start(self._accept_large(exchange, reader, tenant, zipped, key, find))
             return
-        payload = reader.read(body, tenant, exchange.arrived_at)
+        payload = reader.read(body, tenant, exchange.arrived_at, find)
         if key is None:
             self._append(exchange, payload)
         else:
-            self._append_once(exchange, payload, Mark.of(key, body))
+            self._append_once(exchange, payload, Mark.of(key, body, self._options.mark_secret))
 
     def _small_body(self, body: bytes, zipped: bool) -> bytes | None:
         """Return the body unzipped, or None if it is large."""
@@ -160,7 +177,13 @@ class Acceptor:
         return inflate(body, min(SMALL_BYTES, self._options.max_payload_bytes))
 
     async def _accept_large(
-        self, exchange: Exchange, reader: PayloadReader, tenant: Tenant | None, zipped: bool, key: str | None
+        self,
+        exchange: Exchange,
+        reader: PayloadReader,
+        tenant: Tenant | None,
+        zipped: bool,
+        key: str | None,
+        find: Find | None,
     ) -> None:
         try:
             async with self._large_turn:
@@ -168,9 +191,9 @@ class Acceptor:
                     exchange.abort()
                     return
                 body = await self._inflate(exchange.body) if zipped else exchange.body
-                large = await _in_steps(read_in_steps(reader, body, tenant, exchange.arrived_at))
+                large = await in_turns(read_in_steps(reader, body, tenant, exchange.arrived_at, find))
                 payload = await asyncio.to_thread(large.joined)
-                mark = None if key is None else await asyncio.to_thread(Mark.of, key, body)
+                mark = None if key is None else await asyncio.to_thread(Mark.of, key, body, self._options.mark_secret)
                 del body, large
             if mark is None:
                 self._append(exchange, payload)
@@ -249,21 +272,12 @@ class Acceptor:
             error = Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "The service failed; nothing of the batch was kept")
         self._refuse(exchange, error)
 
-    def _probe(self, exchange: Exchange) -> None:
-        """Answer ``/health`` and ``/ready``."""
-        if exchange.path not in PROBES:
-            raise not_found()
-        if exchange.method not in (b"GET", b"HEAD"):
-            self._refuse(exchange, method_not_allowed("GET and HEAD"), _FOR_READING)
-            return
-        trouble = self._not_ready_because() if exchange.path == READY else None
-        if trouble is not None:
-            self._refuse(exchange, Refusal(503, ErrorCode.NOT_READY, trouble))
-        else:
-            self._answer(exchange, _READY if exchange.path == READY else _ALIVE)
+    def _answer_other(self, exchange: Exchange) -> None:
+        answer, code = answer_other(exchange.method, exchange.path, self._not_ready_because)
+        self._answer(exchange, answer, code)
 
     def _not_ready_because(self) -> str | None:
-        if self._reader is None:
+        if self._reader is None or (self._is_guarded and not self._guard.is_ready):
             return NOT_INITIALIZED
         if self.draining:
             return "The service is stopping"
@@ -277,14 +291,3 @@ class Acceptor:
     def _answer(self, exchange: Exchange, response: Response, code: str = "") -> None:
         self.counters.requests[response.status, code] += 1
         exchange.respond(response)
-
-
-async def _in_steps(steps: Steps[LargePayload]) -> LargePayload:
-    """Do work in steps, with everyone else's turn between two of them."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            large: LargePayload = end.value
-            return large
-        await asyncio.sleep(0)

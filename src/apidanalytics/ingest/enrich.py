@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from apidanalytics.ingest.decode import Members, parse_text
-from apidanalytics.ingest.edit import Span, replace_values
+from apidanalytics.ingest.edit import MAX_MEMBERS, Span, replace_values
 from apidanalytics.ingest.lookups import developer_of
 from apidanalytics.ingest.ports import Scopes
 from apidanalytics.model import Tenant
@@ -68,8 +68,11 @@ class Additions(NamedTuple):
 class Enrichment:
     """Knows what to add to a record."""
 
-    def __init__(self, scopes: Scopes, *, overwrites: bool, adds_developer: bool) -> None:
+    def __init__(
+        self, scopes: Scopes, *, overwrites: bool, adds_developer: bool, max_members: int = MAX_MEMBERS
+    ) -> None:
         self._scopes = scopes
+        self._max_members = max_members
         self._overwrites = overwrites
         self._adds_developer = adds_developer
         self._added = (*TENANT_MEMBERS, *DEVELOPER_MEMBERS) if adds_developer else TENANT_MEMBERS
@@ -94,7 +97,7 @@ class Enrichment:
         """Return a record's text without its last brace, and what is added. It must have passed the checks.
 
         Raises:
-            Refusal: the developer lookup failed.
+            Refusal: the developer lookup failed, or a value is to be replaced among too many members.
 
         """
         present = sum(_BITS[name] for name in self._added if getattr(members, name) is not UNSET)
@@ -104,7 +107,8 @@ class Enrichment:
         if not names:
             return memoryview(record)[:-1], of_tenant, tail
         text = bytes(record)
-        return replace_values(text, names, partial(self._new_value, text, tenant))[:-1], of_tenant, tail
+        value_of = partial(self._new_value, text, tenant)
+        return replace_values(text, names, value_of, self._max_members)[:-1], of_tenant, tail
 
     def _to_replace(self, members: Members) -> Sequence[str]:
         """Return of which members the value may have to be replaced."""

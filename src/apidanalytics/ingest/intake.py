@@ -5,6 +5,7 @@ from collections import deque
 from typing import Final, cast
 
 from apidanalytics.errors import Refusal
+from apidanalytics.ingest import refusals
 from apidanalytics.ingest.budget import IncompleteBody
 from apidanalytics.ingest.gate import NO_ROOM, UNANSWERED, Gate
 from apidanalytics.ingest.http import CLOSE, Channel, Exchange, Response
@@ -27,6 +28,7 @@ class Intake:
         "_channel",
         "_discarded_bytes",
         "_gate",
+        "_is_refusing",
         "_max_unanswered",
         "_pending",
         "_queue",
@@ -45,6 +47,7 @@ class Intake:
         self._max_unanswered = state.limits.max_unanswered
         self._pending = b""  # read, but not parsed before a pause
         self._discarded_bytes = 0
+        self._is_refusing = False
         self.transport = cast(asyncio.Transport, None)
         self.reader = RequestReader(
             state.limits, state.spellings, channel, state.arrival_time, self._deliver, self._deliver_unusual
@@ -124,7 +127,14 @@ class Intake:
 
     def read_one_more(self) -> None:
         """Let the next request be the last."""
+        if self._is_refusing:
+            return  # it is in any case
         self.reader.deliver = self.reader.deliver_unusual = self._deliver_last
+
+    def refuse_next(self) -> None:
+        """Refuse whatever comes first: this client is not let in."""
+        self._is_refusing = True
+        self.reader.deliver = self.reader.deliver_unusual = self._deliver_nothing
 
     def read_no_more(self) -> None:
         """Let go of all that has not been delivered, and look at nothing that follows."""
@@ -198,6 +208,17 @@ class Intake:
         self._gate.end()
         exchange.ending = CLOSE
         self._deliver(exchange)
+
+    def _deliver_nothing(self, exchange: Exchange) -> None:
+        """Answer a client that is not let in, without asking the handler."""
+        refusal = refusals.client_not_allowed()
+        self._state.refusals[refusal.status] += 1
+        self.read_no_more()
+        self._gate.end()
+        exchange.ending = CLOSE
+        exchange.body = b""
+        self._queue.append(exchange)
+        exchange.respond(Response(refusal.status, refusal.body()))
 
 
 def _ignore(_: Exchange) -> None:

@@ -12,6 +12,7 @@ import structlog
 from apidanalytics.clock import Clock
 from apidanalytics.ingest.http import Handler
 from apidanalytics.ingest.limits import HttpLimits
+from apidanalytics.ingest.peers import Admit
 from apidanalytics.ingest.protocol import HttpConnection
 from apidanalytics.ingest.server_state import ServerState
 
@@ -42,11 +43,14 @@ class Listener:
         limits: HttpLimits | None = None,
         tls: ssl.SSLContext | None = None,
         accepts_per_turn: int = ACCEPTS_PER_TURN,
+        admit: Admit | None = None,
     ) -> None:
+        """With ``admit``, which needs ``tls`` that asks for certificates, clients that it does not admit get 403."""
         self._sockets = sockets
         self._limits = limits or HttpLimits()
         self._tls = tls
         self._accepts_per_turn = accepts_per_turn
+        self._admit = admit
         self._loop = asyncio.get_event_loop()
         self._state = ServerState(handler, self._limits, clock, call_soon=self._loop.call_soon, on_close=self._let_go)
         self._opening: set[asyncio.Task[None]] = set()
@@ -177,7 +181,7 @@ class Listener:
 
     async def _open(self, accepted: socket.socket) -> None:
         is_tls = self._tls is not None
-        connection = HttpConnection(self._state, is_tls=is_tls)
+        connection = HttpConnection(self._state, is_tls=is_tls, admit=self._admit)
         try:
             await self._loop.connect_accepted_socket(
                 lambda: connection,

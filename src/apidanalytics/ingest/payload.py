@@ -4,7 +4,9 @@ The quick way makes all checks at once. Whatever is not as nearly all bodies are
 again at row 6 and keeps the contract's order; it alone refuses.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,9 +29,12 @@ from apidanalytics.ingest.decode import (
 from apidanalytics.ingest.enrich import TENANT_MEMBERS, Enrichment
 from apidanalytics.ingest.lookups import tenant_by_name
 from apidanalytics.ingest.ports import Scopes
-from apidanalytics.ingest.records import Lines, Records, Steps, finish, no_records, without_line_breaks
+from apidanalytics.ingest.records import Lines, Masking, Records, Steps, finish, no_records, without_line_breaks
 from apidanalytics.ingest.validate import Rules, check_not_empty
 from apidanalytics.model import Tenant
+
+Find = Callable[[str, str], Tenant]
+"""Returns the tenant of an org and env, or raises a ``Refusal``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,10 @@ class PayloadOptions:
     """``apidanalytics_developer_info``."""
     max_records: int = 50_000
     """``apidanalytics_max_batch_records``."""
+    max_members: int = 10_000
+    """``apidanalytics_max_record_members``."""
+    mask: Masking | None = None
+    """``apidanalytics_mask``."""
 
 
 class Payload(NamedTuple):
@@ -63,29 +72,36 @@ class PayloadReader:
         self._scoped = msgspec.json.Decoder(ScopedBatch[record])
         self._named = msgspec.json.Decoder(NamedBatch[record])
         self._array = msgspec.json.Decoder(list[record])
-        self._scopes = scopes
+        self.find: Find = partial(tenant_by_name, scopes)
+        """How a tenant that a body names is found, unless a call says otherwise."""
         self.max_records = options.max_records
         self._records = Records(
             rules=Rules(is_strict=options.is_strict),
-            enrichment=Enrichment(scopes, overwrites=options.overwrites_tenant, adds_developer=options.adds_developer),
+            enrichment=Enrichment(
+                scopes,
+                overwrites=options.overwrites_tenant,
+                adds_developer=options.adds_developer,
+                max_members=options.max_members,
+            ),
             max_records=options.max_records,
+            mask=options.mask,
         )
 
-    def read(self, body: bytes, tenant: Tenant | None, now: float) -> Payload:
+    def read(self, body: bytes, tenant: Tenant | None, now: float, find: Find | None = None) -> Payload:
         """Return what an unzipped body holds, at once; for bodies of up to about a megabyte.
 
-        Without a tenant the body has to name it.
+        Without a tenant the body has to name it, and ``find`` finds it.
 
         Raises:
             Refusal: it is not accepted.
 
         """
         try:
-            return self._read_plain(body, tenant, now) or finish(self.read_in_order(body, tenant, now))
+            return self._read_plain(body, tenant, now, find) or finish(self.read_in_order(body, tenant, now, find))
         except RecursionError:  # a later pass has less of the stack left than the first one
             raise not_json() from None
 
-    def read_in_order(self, body: bytes, tenant: Tenant | None, now: float) -> Steps[Payload]:
+    def read_in_order(self, body: bytes, tenant: Tenant | None, now: float, find: Find | None = None) -> Steps[Payload]:
         """Return the same as ``read``, check by check, in steps.
 
         Raises:
@@ -94,7 +110,7 @@ class PayloadReader:
         """
         envelope = parse_envelope(body)
         yield
-        tenant = tenant or self.tenant_named(envelope)
+        tenant = tenant or self.tenant_named(envelope, find)
         if (clean := without_line_breaks(body)) is not body:
             envelope = parse_envelope(clean)
             yield
@@ -118,7 +134,7 @@ class PayloadReader:
             return Lines(len(records), lines)
         return finish(self._records.exact_lines(without_line_breaks(array), tenant, now))
 
-    def tenant_named(self, envelope: Envelope) -> Tenant:
+    def tenant_named(self, envelope: Envelope, find: Find | None = None) -> Tenant:
         """Return the tenant that a body names.
 
         Raises:
@@ -130,9 +146,9 @@ class PayloadReader:
         org, env = parse_text(envelope.organization), parse_text(envelope.environment)
         assert org
         assert env
-        return tenant_by_name(self._scopes, org, env)
+        return (find or self.find)(org, env)
 
-    def _read_plain(self, body: bytes, tenant: Tenant | None, now: float) -> Payload | None:
+    def _read_plain(self, body: bytes, tenant: Tenant | None, now: float, find: Find | None) -> Payload | None:
         """Return what a body of plain records holds, or None: take the exact way."""
         if not is_utf8(body):
             return None
@@ -145,7 +161,7 @@ class PayloadReader:
         if isinstance(batch, NamedBatch):
             if not (batch.organization and batch.environment):
                 return None
-            tenant = tenant_by_name(self._scopes, batch.organization, batch.environment)
+            tenant = (find or self.find)(batch.organization, batch.environment)
         assert tenant is not None
         lines = self._records.plain_lines(body, batch.records, tenant, now)
         return Payload(tenant, len(batch.records), lines) if lines else None

@@ -16,6 +16,7 @@ from apidanalytics.ingest.answers import Answers
 from apidanalytics.ingest.gate import CHOKED, LINGERING, Gate
 from apidanalytics.ingest.http import CLOSE
 from apidanalytics.ingest.intake import Intake
+from apidanalytics.ingest.peers import Admit
 from apidanalytics.ingest.request import PARSER_ERRORS
 from apidanalytics.ingest.server_state import ServerState
 
@@ -27,6 +28,7 @@ class HttpConnection(asyncio.Protocol):
     """One client: the protocol of a transport, on one event loop."""
 
     __slots__ = (
+        "_admit",
         "_answers",
         "_budget",
         "_gate",
@@ -40,13 +42,14 @@ class HttpConnection(asyncio.Protocol):
         "_transport",
     )
 
-    def __init__(self, state: ServerState, *, is_tls: bool = False) -> None:
+    def __init__(self, state: ServerState, *, is_tls: bool = False, admit: Admit | None = None) -> None:
         limits = state.limits
         self._state = state
         self._gate = Gate(state, request_timeout=limits.request_timeout, idle_seconds=limits.keepalive_timeout)
         self._answers = Answers(state, self._gate, self)
         self._intake = Intake(state, self._gate, self._answers, self._answers.queue)
         self._is_tls = is_tls
+        self._admit = admit
         self._transport = cast(asyncio.Transport, None)  # until it is made
         # What every request needs, close at hand.
         self._budget = state.budget
@@ -74,6 +77,8 @@ class HttpConnection(asyncio.Protocol):
         self._state.connections.add(self)
         if self._state.is_draining:
             self.drain()
+        if self._admit is not None and not self._admit(transport.get_extra_info("peercert") or {}):
+            self._intake.refuse_next()
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, and deliver the requests that are complete."""

@@ -4,7 +4,7 @@ Plain records, nearly all of them, take the quick way: decoded in one call, chec
 text between their braces. Whatever it cannot do for sure goes the exact way, record by record, which alone refuses.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final, NamedTuple, TypeVar, cast
 
 from msgspec import Raw
@@ -19,7 +19,12 @@ T = TypeVar("T")
 Steps = Generator[None, None, T]
 """Work in steps of a few milliseconds; between them others have their turn."""
 
+Masking = Callable[[bytes], bytes]
+"""Returns lines masked."""
+
 RECORDS_PER_STEP: Final = 500
+BYTES_PER_STEP: Final = 1 << 16
+"""Of records; a few that are large take as long as many."""
 
 # As numbers: looking for a bytes object costs several times as much.
 _LINE_FEED: Final = ord("\n")
@@ -38,8 +43,10 @@ class Lines(NamedTuple):
 class Records:
     """Checks records and makes lines of them."""
 
-    def __init__(self, *, rules: Rules, enrichment: Enrichment, max_records: int) -> None:
+    def __init__(self, *, rules: Rules, enrichment: Enrichment, max_records: int, mask: Masking | None = None) -> None:
         self._rules = rules
+        self._mask = mask
+        self._cut = cut if mask is None else _cut_masked(mask)
         self._enrichment = enrichment
         self._survey = Survey(max_records)
 
@@ -55,8 +62,7 @@ class Records:
         if not self._rules.pass_plain(records, now):
             return None
         text = without_line_breaks(text)
-        additions = self._enrichment.additions(tenant)
-        return splice(text, records, additions) or splice_elements(text, records, additions)
+        return self._cut(text, records, self._enrichment.additions(tenant))
 
     def exact_lines(self, array: Raw | bytes, tenant: Tenant, now: float) -> Steps[Lines]:
         """Return the lines of a valid JSON array without line breaks.
@@ -75,17 +81,37 @@ class Records:
         elements = parse_elements(array)
         yield
         pieces: list[bytes | memoryview] = []
+        masked = step_bytes = 0
         for number, element in enumerate(elements):
             pieces += self._enrichment.pieces(element, members[number], tenant)
-            if number % RECORDS_PER_STEP == RECORDS_PER_STEP - 1:
+            step_bytes += memoryview(element).nbytes
+            if step_bytes > BYTES_PER_STEP:
+                masked = self._mask_from(masked, pieces)
+                step_bytes = 0
                 yield
+        self._mask_from(masked, pieces)
         return Lines(len(elements), b"".join(pieces))
+
+    def _mask_from(self, start: int, pieces: list[bytes | memoryview]) -> int:
+        """Mask the whole lines that these pieces make, from ``start``; return where the next ones begin."""
+        if self._mask is not None:
+            pieces[start:] = [self._mask(b"".join(pieces[start:]))]
+        return len(pieces)
 
     def _check(self, members: Sequence[Members], now: float) -> Steps[None]:
         for number, record in enumerate(members):
             self._rules.check(record, now)
             if number % RECORDS_PER_STEP == RECORDS_PER_STEP - 1:
                 yield
+
+
+def cut(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes:
+    """Return the lines of records that were decoded from this text."""
+    return splice(text, records, additions) or splice_elements(text, records, additions)
+
+
+def _cut_masked(mask: Masking) -> Callable[[bytes, Sequence[PlainRecord], Additions], bytes]:
+    return lambda text, records, additions: mask(cut(text, records, additions))
 
 
 def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes | None:

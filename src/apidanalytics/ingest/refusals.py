@@ -33,6 +33,11 @@ def unsupported_version() -> Refusal:
     return Refusal(505, ErrorCode.HTTP_VERSION_NOT_SUPPORTED, "Only HTTP/1.1 and HTTP/1.0 are supported")
 
 
+def client_not_allowed() -> Refusal:
+    """Return the 403 for a client whose certificate has none of the allowed names."""
+    return Refusal(403, ErrorCode.CLIENT_NOT_ALLOWED, "No name in the client certificate is allowed here")
+
+
 def unsupported_expectation() -> Refusal:
     """Return the 417."""
     return Refusal(417, ErrorCode.EXPECTATION_FAILED, "Only supported expectation is 100-continue")

@@ -1,5 +1,6 @@
 """Reads a large body slice by slice, so that it does not hold up the event loop."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ from msgspec import Raw, UnsetType
 
 from apidanalytics.errors import Refusal, not_json
 from apidanalytics.ingest.decode import Envelope, is_json, parse_envelope, too_many_records
-from apidanalytics.ingest.payload import Payload, PayloadReader
+from apidanalytics.ingest.payload import Find, Payload, PayloadReader
 from apidanalytics.ingest.records import Steps
 from apidanalytics.ingest.slices import SLICE_BYTES, find_cuts, find_head, may_name_records
 from apidanalytics.model import Tenant
@@ -25,7 +26,9 @@ class LargePayload(NamedTuple):
         return Payload(self.tenant, self.records, b"".join(self.pieces))
 
 
-def read_in_steps(reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float) -> Steps[LargePayload]:
+def read_in_steps(
+    reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float, find: Find | None = None
+) -> Steps[LargePayload]:
     """Return the same as ``PayloadReader.read``, in steps, and yet to be joined.
 
     A body that cannot be cut is read whole: then a step is one pass over it, which takes 1 to 5 ms per megabyte.
@@ -35,22 +38,35 @@ def read_in_steps(reader: PayloadReader, body: bytes, tenant: Tenant | None, now
 
     """
     try:
-        large = yield from _read_sliced(reader, body, tenant, now)
+        large = yield from _read_sliced(reader, body, tenant, now, find)
         if large is None:
-            whole = yield from reader.read_in_order(body, tenant, now)
+            whole = yield from reader.read_in_order(body, tenant, now, find)
             large = LargePayload(whole.tenant, whole.records, [whole.lines])
     except RecursionError:  # a later pass has less of the stack left than the first one
         raise not_json() from None
     return large
 
 
-def _read_sliced(reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float) -> Steps[LargePayload | None]:
+async def in_turns(steps: Steps[LargePayload]) -> LargePayload:
+    """Do work in steps, with everyone else's turn between two of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            large: LargePayload = end.value
+            return large
+        await asyncio.sleep(0)
+
+
+def _read_sliced(
+    reader: PayloadReader, body: bytes, tenant: Tenant | None, now: float, find: Find | None
+) -> Steps[LargePayload | None]:
     found = find_head(body)
     if found is None:
         return None
     head, envelope = found
     try:
-        known_tenant = tenant or reader.tenant_named(envelope)
+        known_tenant = tenant or reader.tenant_named(envelope, find)
     except Refusal:
         return None
     slicing = _Slicing(reader, known_tenant, now)

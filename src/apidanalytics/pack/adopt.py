@@ -124,7 +124,7 @@ class Adoption:
         if target.exists():
             self._strangers.report(path)
             return False
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        durable.make_private_directory(target.parent)
         durable.rename(path, target)
         durable.sync_directory(self._data.staging)
         return True

@@ -5,6 +5,7 @@ the ledger before the original may go. Doing it again after a crash ends in the 
 """
 
 import filecmp
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,8 +53,8 @@ class Aside:
         target = self._place(path, path.name)
         if not target.exists():
             part = target.with_name(target.name + ".part")
-            shutil.copyfile(path, part)
-            part.chmod(0o600)
+            with os.fdopen(durable.create(part), "wb") as copy, path.open("rb") as original:
+                shutil.copyfileobj(original, copy)
             durable.sync_file(part)
             durable.rename(part, target)
         self._note(target, why)

@@ -79,7 +79,7 @@ class Leftovers:
         target = self._marked(bucket) / name
         if target.exists():
             raise FileExistsError(f"{target} is there already")
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        durable.make_private_directory(target.parent)
         durable.sync_directory(self._data.recovered)
         _move(bucket.path / name, target)
 

@@ -87,7 +87,7 @@ def _link(part: Path, target: Path) -> bool:
     """Give the half-made file its name; False when that name is taken."""
     for _ in range(_ATTEMPTS):
         try:
-            target.parent.mkdir(mode=0o700, exist_ok=True)
+            durable.make_private_directory(target.parent)
         except FileExistsError:
             continue  # it was there, and the uploader removed it before it could be seen to be a directory
         try:

@@ -11,6 +11,7 @@ The rename fixes the recovery time, so that packing gives the same names however
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from apidanalytics.pack.strangers import Strangers
 
 log = structlog.get_logger()
 
+_SPOOLS: Final = (".spool", ".new")
 NEW_AGE_SECONDS: Final = 60.0
 """A worker locks a new spool right after making it; one this old without a lock has no worker any more."""
 
@@ -40,7 +42,10 @@ class Recovery:
     def clear(self) -> int:
         """Delete half-made files and return how many; call it once, before anything else makes some."""
         leftovers = [
-            path for place in (self._data.tmp, self._data.damaged) for path in place.glob("*.part") if path.is_file()
+            path
+            for place in (self._data.tmp, self._data.damaged)
+            for path in place.glob("*.part")
+            if path.is_symlink() or durable.is_plain_file(path)
         ]
         for path in leftovers:
             path.unlink()
@@ -60,13 +65,19 @@ class Recovery:
         """
         recovered: list[Path] = []
         for path in sorted(self._data.tmp.iterdir()):
-            if path.suffix == ".spool":
+            if path.suffix in _SPOOLS and not durable.is_plain_file(path):
+                self._report(path)
+            elif path.suffix == ".spool":
                 recovered += self._take_over(path)
             elif path.name.endswith(".spool.new"):
                 self._delete_if_dead(path)
             elif path.suffix != ".part" and not is_bucket(path.name):
                 self._strangers.report(path)
         return recovered
+
+    def _report(self, path: Path) -> None:
+        if path.is_symlink() or path.exists():  # and was not merely sealed just now
+            self._strangers.report(path)
 
     def _take_over(self, path: Path) -> list[Path]:
         try:
@@ -103,13 +114,20 @@ def waiting_spools(data: DataDirectory, strangers: Strangers) -> list[Path]:
     for path in (*data.sealed.iterdir(), *data.recovered.iterdir()):
         try:
             SpoolName.parse(path.name)
-            found.append((path.stat().st_mtime_ns, path))
+            found.append((_age_of(path), path))
         except FileNotFoundError:
             continue  # packed and removed just now
         except ValueError:
-            if path.parent != data.recovered or not is_bucket(path.name):
+            if path.is_symlink() or (path.exists() and not (path.parent == data.recovered and is_bucket(path.name))):
                 strangers.report(path)
     return [path for _, path in sorted(found)]
+
+
+def _age_of(path: Path) -> int:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(path.name)
+    return status.st_mtime_ns
 
 
 def is_bucket(name: str) -> bool:
@@ -125,7 +143,7 @@ def is_bucket(name: str) -> bool:
 def _locked(path: Path) -> Iterator[bool]:
     """Hold a spool's lock; yields False when it is another's, or the name no longer is that of the locked file."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         yield False
         return

@@ -23,4 +23,6 @@ class Strangers:
             hint = (
                 "it is left alone and not delivered; move it elsewhere, or give it a name as in docs/on-disk-format.md"
             )
+            if path.is_symlink():
+                hint = "symbolic links are not followed; it is left alone and not delivered"
             log.warning("pack.unknown_name", path=str(path), hint=hint)

@@ -164,4 +164,4 @@ def _copy(target: str, source: str, ids: tuple[str, ...], values: tuple[str, ...
 
 def _select(table: str, *columns: str) -> str:
     texts = ", ".join(f"coalesce(CAST({column} AS TEXT), '')" for column in columns)
-    return f"SELECT {texts} FROM {table}"  # noqa: S608 - the names are ours
+    return f"SELECT {texts} FROM {table}"  # noqa: S608 - the names are ours # nosec B608

@@ -183,7 +183,7 @@ class ScopeDatabase:
         self._select_developers = _select_developers(
             tables, "typeof(m.tenant_id) = 'text' AND typeof(m.appcred_id) = 'text'", "m.tenant_id, m.appcred_id,"
         )
-        self._select_tenant_ids = f"SELECT DISTINCT CAST(tenant_id AS TEXT) FROM {tables.mapper} WHERE appcred_id = ?"  # noqa: S608
+        self._select_tenant_ids = f"SELECT DISTINCT CAST(tenant_id AS TEXT) FROM {tables.mapper} WHERE appcred_id = ?"  # noqa: S608 - the names are ours # nosec B608
 
     def _read_version(self) -> int:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
@@ -215,7 +215,7 @@ def _failed(path: Path, error: Exception) -> LookupFailedError:
 
 def _select_scopes(tables: Tables) -> str:
     columns = ", ".join(f"CAST({column} AS TEXT)" for column in ("id", "scope", "org", "env"))
-    return f"SELECT {columns} FROM {tables.data_scope}"  # noqa: S608 - the names are ours
+    return f"SELECT {columns} FROM {tables.data_scope}"  # noqa: S608 - the names are ours # nosec B608
 
 
 def _answer(rows: Iterable[Row]) -> Answer:
@@ -247,7 +247,7 @@ def _select_developers(tables: Tables, condition: str, order: str) -> str:
         WHERE {condition} AND m.tenant_id <> '' AND m.appcred_id <> '' AND m.apiprdt_id <> '' AND m.app_id <> ''
         ORDER BY {order} m.apiprdt_id, m.app_id, coalesce(p.name, ''), coalesce(a.name, ''),
             coalesce(d.username, ''), coalesce(d.email, '')
-    """  # noqa: S608 - the names are ours
+    """  # noqa: S608 - the names are ours # nosec B608
 
 
 def _text(value: bytes | None) -> str:

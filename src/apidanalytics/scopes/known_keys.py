@@ -108,7 +108,7 @@ def _upper_bits(value: int) -> int:
 
 def _write(path: Path, hashes: Iterable[int]) -> None:
     hashes = iter(hashes)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(durable.create(path), "wb") as file:
         while piece := list(islice(hashes, _PIECE)):
             array("q", piece).tofile(file)
 

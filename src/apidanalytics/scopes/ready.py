@@ -186,4 +186,3 @@ def _read_header(header: bytes, size: int) -> tuple[int, int, int]:
     if slots < 1 or slots & (slots - 1) or size < HEADER.size + 8 * slots:
         raise ValueError("not a whole file of ready answers")
     return slots, keys, lists
-

@@ -46,7 +46,7 @@ def build(path: Path, is_wanted: Callable[[], bool] = lambda: True) -> int | Non
     part = path.with_name(f"{FILE_NAME}.{os.getpid()}.part")
     database = ScopeDatabase(path)
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(durable.create(part), "wb") as file:
             keys = _write(file, database, is_wanted)
         if keys is not None:
             durable.sync_file(part)

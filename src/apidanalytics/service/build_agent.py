@@ -8,7 +8,7 @@ import structlog
 
 from apidanalytics.clock import SystemClock
 from apidanalytics.collection.embedded import EmbeddedCollection
-from apidanalytics.config import Settings
+from apidanalytics.config import Settings, warnings
 from apidanalytics.control.channel import Message
 from apidanalytics.control.handover import Handover
 from apidanalytics.control.lock import DataDirectoryLock
@@ -18,11 +18,13 @@ from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.source import Published
+from apidanalytics.service.access import Access
 from apidanalytics.service.administration import Administration
 from apidanalytics.service.agent import Agent, Step, wait_until
 from apidanalytics.service.changing import Changing
 from apidanalytics.service.crew import Crew
 from apidanalytics.service.disk import DiskKeeper
+from apidanalytics.service.files import check_files
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.keep_disk import disk_keeper
 from apidanalytics.service.keys import settler, sweep_and_settle
@@ -61,6 +63,7 @@ SERVING_FIRST_SECONDS: Final = 5.0
 class Service:
     """The parts of the agent: each ``_start_x`` makes what its step needs, each ``_stop_x`` ends it."""
 
+    _access: Access
     _lock: DataDirectoryLock | None = None
     _ledger: Ledger
     _watched: Watched
@@ -129,6 +132,8 @@ class Service:
 
     async def _start_directory(self) -> None:
         server_tls(self._settings)  # what is wrong with the certificate is said now, and once
+        await asyncio.to_thread(check_files, self._settings)
+        self._access = await asyncio.to_thread(Access, self._settings, self._crew.broadcast)
         self._data.create()
         self._lock = self._handover.lock or DataDirectoryLock.acquire(self._data.lock)
         self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings)
@@ -216,7 +221,8 @@ class Service:
         await self._packing.run()
 
     async def _stop_packing(self, _seconds: float) -> None:
-        await asyncio.gather(self.agent.cancel("disk"), self.agent.cancel("delivery"))
+        names = "disk", "access", "delivery"
+        await asyncio.gather(*(self.agent.cancel(name) for name in names))
         if not self.agent.hands_over:
             await self._packing.run_pass()
         await self._packing.aclose()
@@ -228,9 +234,17 @@ class Service:
         self._disk = disk_keeper(self._settings, self._ledger, self._uploader, self._crew, self._clock)
         await self._crew.start(self._instance_id, self._packing.wake, self._disk.hear)
         self.agent.spawn("disk", self._disk.run())
+        self.agent.spawn("access", self._access.run())
+        self._warn()
 
     def _greeting(self) -> list[Message]:
-        return [] if self._published is None else [scopes_message(self._published)]
+        # The tokens first: with the scope data a worker begins to take batches.
+        scopes = [] if self._published is None else [scopes_message(self._published)]
+        return [*self._access.greeting(), *scopes]
+
+    def _warn(self) -> None:
+        for warning in warnings(self._settings, is_exposed=self._crew.is_exposed):
+            log.warning("agent.unprotected", api=self._crew.url, hint=warning)
 
     async def _start_scopes(self) -> None:
         await self._scopes.start()
@@ -263,6 +277,7 @@ class Service:
             handover=self._handover,
             ledger=self._ledger,
             recent=self._recent,
+            access=self._access,
             crew=self._crew,
             scopes=self._scopes,
             uploader=lambda: self._uploader,

@@ -22,15 +22,18 @@ from apidanalytics.clock import SystemClock
 from apidanalytics.config import Settings
 from apidanalytics.control.channel import Channel, Message
 from apidanalytics.ingest.accept import AcceptOptions, Acceptor
+from apidanalytics.ingest.guard import Guard
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, Listener
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
+from apidanalytics.service.access import follow_tokens
 from apidanalytics.service.keys import WriterAndDesk, key_desk
 from apidanalytics.service.log_setup import configure_logs
-from apidanalytics.service.room import disk_room, follow
-from apidanalytics.service.tls import server_tls
+from apidanalytics.service.masking import mark_secret, mask
+from apidanalytics.service.room import disk_room, follow_room
+from apidanalytics.service.tls import admission, server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.service.worker_report import WorkerReport
 from apidanalytics.spool.limits import SpoolLimits
@@ -112,15 +115,24 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         on_sealed=lambda: channel.send({"type": "sealed"}),
     )
     room = disk_room(settings, channel)
-    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, options=_accept_options(settings), room=room)
+    guard = Guard() if settings.api_tokens_file is not None else None
+    options = _accept_options(settings, bytes.fromhex(start["mask_key"]))
+    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, options=options, room=room, guard=guard)
     listener = Listener(
         listening,
         acceptor,
         clock=clock,
         limits=_http_limits(settings),
         tls=server_tls(settings),
+        admit=admission(settings),
         accepts_per_turn=ACCEPTS_PER_TURN_SHARED if start["shares_sockets"] else ACCEPTS_PER_TURN,
     )
+
+    def follow(message: Message) -> None:
+        follow_room(message, room, writer)
+        if guard is not None:
+            follow_tokens(message, guard)
+
     feed = _ScopeFeed(settings, acceptor, clock)
     return Worker(
         server=listener,
@@ -129,7 +141,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         load_scopes=feed.load,
         poll_scopes=feed.poll,
         report=WorkerReport(acceptor, listener, writer, recent, scopes=lambda: (feed.version, feed.sequence)),
-        follow=lambda message: follow(message, room, writer),
+        follow=follow,
     )
 
 
@@ -190,7 +202,7 @@ def _spool_limits(settings: Settings, instance_id: str, owner: int) -> SpoolLimi
     )
 
 
-def _accept_options(settings: Settings) -> AcceptOptions:
+def _accept_options(settings: Settings, mask_key: bytes) -> AcceptOptions:
     return AcceptOptions(
         base_path=settings.base_path,
         interval_seconds=int(settings.collection_interval),
@@ -198,11 +210,14 @@ def _accept_options(settings: Settings) -> AcceptOptions:
         overload_wait_seconds=settings.overload_wait,
         max_held_bytes=settings.max_inflight_bytes // 8,
         overload_status=settings.overload_status,
+        mark_secret=mark_secret(settings, mask_key),
         payload=PayloadOptions(
             is_strict=settings.validation == "strict",
             overwrites_tenant=settings.tenant_fields == "overwrite",
             adds_developer=settings.developer_info,
             max_records=settings.max_batch_records,
+            max_members=settings.max_record_members,
+            mask=mask(settings, mask_key),
         ),
     )
 

@@ -16,6 +16,7 @@ from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.supervisor import Supervisor, worker_command
 from apidanalytics.control.tally import total
 from apidanalytics.service.agent import Agent
+from apidanalytics.service.masking import read_mask_key
 from apidanalytics.service.parts import start_message
 
 log = structlog.get_logger()
@@ -43,6 +44,7 @@ class Crew:
         self._supervisor: Supervisor | None = None
         self._former = FormerWorkers(())
         self._instance_id = ""
+        self._mask_key = b""
         self.greeting: Callable[[], list[Message]] = list
         """What a new worker is told after its settings."""
 
@@ -57,6 +59,7 @@ class Crew:
 
         """
         self._instance_id = instance_id
+        self._mask_key = await asyncio.to_thread(read_mask_key, self._settings)
         count = self._settings.workers or len(os.sched_getaffinity(0))
         listeners = self._listeners = self._open(count)
         self._supervisor = Supervisor(
@@ -117,6 +120,11 @@ class Crew:
         url = self._listeners.url
         return url if self._settings.api_tls_cert is None else url.replace("http:", "https:")
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the data API."""
+        return self._listeners is not None and self._listeners.is_exposed
+
     def status(self) -> list[dict[str, Any]]:
         """Return what is known of each worker."""
         return self._supervisor.status() if self._supervisor is not None else []
@@ -141,7 +149,8 @@ class Crew:
         return listeners
 
     def _first_message(self, index: int, listeners: Listeners) -> Message:
-        return start_message(self._settings, index, self._instance_id, shares_sockets=listeners.is_shared)
+        message = start_message(self._settings, index, self._instance_id, shares_sockets=listeners.is_shared)
+        return {**message, "mask_key": self._mask_key.hex()}
 
     async def _succeed(self, supervisor: Supervisor) -> None:
         await self._former.hand_over(lambda: supervisor.all_serve, self._settings.shutdown_timeout)

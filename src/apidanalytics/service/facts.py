@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apidanalytics.health.facts import (
+    AccessFacts,
     Backlog,
     DiskFacts,
     Facts,
@@ -38,6 +39,7 @@ def gather(
         interval_seconds=watched.settings.collection_interval,
         workers=_workers(watched.crew.status()),
         scopes=_scopes(watched),
+        access=_access(watched),
         disk=DiskFacts(
             total_bytes=disk[0],
             free_bytes=disk[1],
@@ -73,6 +75,17 @@ def _scopes(watched: Watched) -> ScopeFacts:
         is_configured=watched.scopes.is_configured,
         trouble=trouble.reason if trouble else None,
         trouble_since=trouble.since if trouble else None,
+    )
+
+
+def _access(watched: Watched) -> AccessFacts:
+    settings, access = watched.settings, watched.access
+    is_exposed = watched.crew.is_exposed
+    return AccessFacts(
+        is_open=is_exposed and settings.api_tokens_file is None and settings.api_client_ca is None,
+        tokens_in_clear=is_exposed and settings.api_tokens_file is not None and settings.api_tls_cert is None,
+        trouble=access.trouble,
+        trouble_since=access.trouble_since,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from apidanalytics.config import SETTINGS, Settings
 from apidanalytics.config.setting import Setting
 from apidanalytics.errors import ConfigurationError
+from apidanalytics.service.files import check_files
 from apidanalytics.service.tls import server_tls
 
 FIXED: Final = ("local_storage_path", "apidanalytics_data_path")
@@ -41,6 +42,10 @@ def load_anew(load: Callable[[], Settings], now: Settings) -> Settings:
     """
     then = load()
     problems = [_fixed(change) for change in changes(now, then) if change.key in FIXED]
+    try:
+        check_files(then)
+    except ConfigurationError as error:
+        problems += error.problems
     try:
         server_tls(then)
     except (OSError, ssl.SSLError) as error:

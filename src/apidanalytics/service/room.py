@@ -19,7 +19,7 @@ def disk_room(settings: Settings, channel: Channel) -> Room:
     return room
 
 
-def follow(message: Message, room: Room, writer: SpoolWriter) -> None:
+def follow_room(message: Message, room: Room, writer: SpoolWriter) -> None:
     """Follow the agent's message; when the disk is full, let go of the open spool, which packing can make smaller."""
     if message["type"] == "seal":
         writer.seal_soon()

@@ -97,7 +97,7 @@ class _Lives:
         self._handover.leave(environment)
         self._signals.hold()
         try:
-            os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - the command that started this process
+            os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - the command that started this process # nosec B606
         except OSError as error:
             self._signals.install()
             self._report_failure(error)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from apidanalytics import durable
 from apidanalytics.layout import DataDirectory
 
 STATES = ("accepted", "spooled", "staged", "failed", "uploaded", "set_aside", "dropped")
@@ -42,7 +43,7 @@ class Ledger(Protocol):
 def spool_files(data: DataDirectory) -> Iterator[Path]:
     """Yield every spool that is not packed: open, sealed or recovered."""
     for directory in (data.tmp, data.sealed, data.recovered):
-        yield from directory.glob("*.spool")
+        yield from filter(durable.is_plain_file, directory.glob("*.spool"))
 
 
 def count_by_tenant(

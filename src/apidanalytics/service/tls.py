@@ -1,9 +1,11 @@
 """The TLS side of our servers."""
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 from apidanalytics.config import Settings
+from apidanalytics.ingest.peers import Admit, has_name
 
 
 def server_tls(settings: Settings) -> ssl.SSLContext | None:
@@ -15,7 +17,18 @@ def server_tls(settings: Settings) -> ssl.SSLContext | None:
     """
     if settings.api_tls_cert is None or settings.api_tls_key is None:
         return None
-    return tls_context(settings.api_tls_cert, settings.api_tls_key)
+    context = tls_context(settings.api_tls_cert, settings.api_tls_key)
+    if settings.api_client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(settings.api_client_ca)
+    return context
+
+
+def admission(settings: Settings) -> Admit | None:
+    """Return what decides which client certificates are let in, beside who signed them; None: nothing does."""
+    if settings.api_client_names is None:
+        return None
+    return partial(has_name, frozenset(settings.api_client_names))
 
 
 def tls_context(cert: Path, key: Path) -> ssl.SSLContext:

@@ -7,6 +7,7 @@ from apidanalytics.clock import Clock
 from apidanalytics.config import Settings
 from apidanalytics.control.handover import Handover
 from apidanalytics.scopes.source import Published
+from apidanalytics.service.access import Access
 from apidanalytics.service.agent import Agent
 from apidanalytics.service.crew import Crew
 from apidanalytics.service.disk import DiskKeeper
@@ -27,6 +28,7 @@ class Watched:
     agent: Agent
     handover: Handover
     ledger: Ledger
+    access: Access
     crew: Crew
     scopes: ScopeSteps
     recent: Recent

@@ -17,6 +17,7 @@ EVENTS_A_BEAT: Final = 20
 
 _REFUSED_EARLY: Final = {
     400: ErrorCode.BAD_REQUEST,
+    403: ErrorCode.CLIENT_NOT_ALLOWED,
     408: ErrorCode.REQUEST_TIMEOUT,
     413: ErrorCode.PAYLOAD_TOO_LARGE,
     414: ErrorCode.URI_TOO_LONG,

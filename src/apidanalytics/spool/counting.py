@@ -87,7 +87,7 @@ class SpoolCounts:
     def _look(self, number: int, path: Path) -> Content:
         content = self._known.get(number) or Content()
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return content
         try:

@@ -83,7 +83,7 @@ class SegmentReader:
             OSError: it cannot be opened or read.
 
         """
-        reader = cls(os.open(path, os.O_RDONLY))
+        reader = cls(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         try:
             reader._check(path.name)
         except BaseException:
@@ -269,7 +269,7 @@ def count_records(path: Path) -> dict[str, tuple[int, int]]:
     """
     totals: dict[str, tuple[int, int]] = {}
     try:
-        with SegmentReader(os.open(path, os.O_RDONLY)) as reader:
+        with SegmentReader(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)) as reader:
             for entry in reader.skim():
                 records, size = totals.get(entry.tenant, (0, 0))
                 totals[entry.tenant] = (records + entry.records, size + entry.bytes)

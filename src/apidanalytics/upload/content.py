@@ -30,7 +30,7 @@ class Content:
             OSError: it cannot be opened or read.
 
         """
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size_bytes = os.fstat(descriptor).st_size
             whole = _read(descriptor, size_bytes, 0) if size_bytes <= PIECE_BYTES else None

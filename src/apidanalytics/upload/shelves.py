@@ -97,7 +97,7 @@ class Shelves:
 
 
 def _rename(source: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, exist_ok=True)
+    durable.make_private_directory(target.parent)
     try:
         source.rename(target)
     except FileNotFoundError:

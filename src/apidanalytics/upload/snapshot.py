@@ -130,7 +130,7 @@ class LedgerSnapshot:
         return None if at is None else float(at)
 
     def _select(self, where: str, values: Sequence[object]) -> Iterator[KnownFile]:
-        for row in self._database.execute(f"SELECT {_COLUMNS} FROM files WHERE {where}", values):  # noqa: S608 - ``where`` is ours
+        for row in self._database.execute(f"SELECT {_COLUMNS} FROM files WHERE {where}", values):  # noqa: S608 - ``where`` is ours # nosec B608
             yield _known(row)
 
 

@@ -136,12 +136,12 @@ class LedgerView:
         wanted = {"tenant = ?": tenant, "state = ?": state, "substr(name, 1, length(?)) = ?": name}
         where = " AND ".join(name for name, value in wanted.items() if value is not None) or "1"
         values = [value for value in (tenant, state, name, name) if value is not None]
-        query = f"SELECT {_COLUMNS} FROM files WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM files WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"  # noqa: S608 - the names are ours # nosec B608
         return [dict(row) for row in self._ask(query, [*values, limit, offset])]
 
     def file(self, number: int) -> dict[str, Any] | None:
         """Return one file by its number."""
-        found = self._ask(f"SELECT {_COLUMNS} FROM files WHERE id = ?", [number])  # noqa: S608 - the columns are ours
+        found = self._ask(f"SELECT {_COLUMNS} FROM files WHERE id = ?", [number])  # noqa: S608 - the columns are ours # nosec B608
         return dict(found[0]) if found else None
 
     def set_aside(self, limit: int) -> list[dict[str, Any]]:

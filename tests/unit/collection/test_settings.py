@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apidanalytics.collection.document import read_document
 from apidanalytics.collection.settings import load
+from apidanalytics.config.document import read_document
 from apidanalytics.errors import ConfigurationError
 
 HASH = "sha256:" + "ab" * 32

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apidanalytics.access.patterns import Pattern
+from apidanalytics.access.tokens import Token, hash_token, make_token
 from apidanalytics.collection.paths import parse_tenant_parameter
-from apidanalytics.collection.tenants import Denial, Pattern, Rule, Rules, prefix_problem
-from apidanalytics.collection.tokens import Token, hash_token, make_token
+from apidanalytics.collection.tenants import Denial, Rule, Rules, prefix_problem
 from apidanalytics.layout import format_tenant
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda text: text.encode("utf-8", "ignore").decode() == text)

@@ -80,3 +80,26 @@ def test_an_unzipped_body_may_be_as_large_as_a_plain_one(problems):
 def test_a_rule_about_a_value_that_is_wrong_itself_says_nothing(problems, pem):
     (problem,) = problems(overrides={"configfwdproxy_url": "http://proxy", "configfwdproxy_port": "3128"})
     assert problem.startswith("configfwdproxy_url: 'http://proxy' should be ")
+
+
+def test_a_hash_needs_a_key_and_a_name_an_authority(problems, pem):
+    (problem,) = problems(overrides={"apidanalytics_mask": "client_id: hash"})
+    assert problem == (
+        "apidanalytics_mask: client_id: hash (command line) needs apidanalytics_mask_key_file for hash: set it too"
+    )
+    (problem,) = problems(overrides={"apidanalytics_api_client_names": "gw"})
+    assert problem.endswith("needs apidanalytics_api_client_ca: set it too, or neither")
+    (problem,) = problems(overrides={"apidanalytics_api_client_ca": pem})
+    assert problem.endswith("needs api_tls_cert: set it too, or neither")
+
+
+def test_a_list_or_a_mapping_of_yaml_is_taken_where_it_makes_sense(load, problems):
+    settings = load("apidanalytics_mask:\n  a: drop\n  b: query\nlog_level: info")
+    assert settings.mask == {"a": "drop", "b": "query"}
+    for text in (
+        "apidanalytics_mask: {a: [drop]}",
+        "apidanalytics_mask: [a]",
+        "log_level: [info]",
+        "log_level: {a: b}",
+    ):
+        assert len(problems(text)) == 1, text

@@ -33,9 +33,13 @@ GOOD = [
     ("log_level", "WARN", "warn"),
     ("log_level", "panic", "panic"),
     ("configfwdproxy_prot", "http", "http"),
+    ("apidanalytics_mask", "{a: drop,  b.c: query}", {"a": "drop", "b.c": "query"}),
+    ("apidanalytics_mask", "client_ip: truncate", {"client_ip": "truncate"}),
 ]
 
 BAD = [
+    ("apidanalytics_api_client_names", ["a,,b", "*", "a*.b", "*.*.b", ",", "a\tb"]),
+    ("apidanalytics_mask", ["a", "a: hide", "a drop", "{}", "a: drop, a: query", "organization: drop", "a/b: drop"]),
     ("apidanalytics_workers", ["-1", "257", "2.0", "two", "1e1", "0x2", "٣"]),
     ("apidanalytics_collection_interval", ["0", "1.5", "500ms", "25h", "-5", "soon"]),
     ("apidanalytics_upload_interval", ["0", "0.0001", "3651d", "5 parsecs"]),

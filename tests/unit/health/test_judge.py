@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from apidanalytics.health.facts import (
+    AccessFacts,
     Backlog,
     DiskFacts,
     Facts,
@@ -162,3 +163,14 @@ def test_the_worst_comes_first_and_decides():
 def test_while_it_starts_or_stops_only_that_is_told(state):
     finding = only(replace(WELL, state=state, workers=[], scopes=ScopeFacts(), staged=Backlog(oldest_at=ago(99))))
     assert (finding.code, finding.severity) == (state, Severity.NOTE)
+
+
+def test_an_open_data_api_is_warned_about():
+    assert only(replace(WELL, access=AccessFacts(is_open=True))).code == "open_api"
+    assert only(replace(WELL, access=AccessFacts(tokens_in_clear=True))).code == "tokens_in_clear"
+
+
+def test_a_broken_file_of_tokens_is_reported_with_its_time():
+    finding = only(replace(WELL, access=AccessFacts(trouble="is not YAML", trouble_since=ago(5))))
+    assert (finding.code, finding.since) == ("tokens_stale", ago(5))
+    assert "for 5 minutes: is not YAML" in finding.text

@@ -8,6 +8,7 @@ from typing import Any
 
 from apidanalytics.errors import LookupFailedError
 from apidanalytics.ingest.accept import AcceptOptions, Acceptor
+from apidanalytics.ingest.guard import Guard
 from apidanalytics.ingest.http import KEEP, Exchange, Response
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.model import Batch, Claim, Developer, Fate, Outcome, Tenant, Verdict, Wish
@@ -212,15 +213,24 @@ def request(
 
 
 class Api:
-    """An acceptor between a fake spool and fake scopes."""
+    """An acceptor between a fake spool and fake scopes; with ``tokens``, where those are asked for."""
 
-    def __init__(self, options: AcceptOptions | None = None, **payload: Any) -> None:
+    def __init__(self, options: AcceptOptions | None = None, *, tokens: Any = (), **payload: Any) -> None:
         self.spool = FakeSpool()
         self.timers = FakeTimers()
         self.keys = FakeKeys()
         self.scopes = FakeScopes()
         options = options or AcceptOptions(payload=PayloadOptions(**payload))
-        self.acceptor = Acceptor(spool=self.spool, keys=self.keys, timers=self.timers, options=options)
+        self.guard = Guard()
+        if tokens:
+            self.guard.renew(tokens)
+        self.acceptor = Acceptor(
+            spool=self.spool,
+            keys=self.keys,
+            timers=self.timers,
+            options=options,
+            guard=None if tokens == () else self.guard,
+        )
         self.acceptor.scopes = self.scopes
 
     def send(self, exchange: Exchange) -> Response | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from apidanalytics.ingest.http import Exchange, Response
 from apidanalytics.ingest.limits import HttpLimits
+from apidanalytics.ingest.peers import Admit
 from apidanalytics.ingest.protocol import HttpConnection
 from apidanalytics.ingest.server_state import ServerState
 
@@ -46,6 +47,9 @@ class FakeTransport:
         self.writes = 0
 
     # What the connection calls.
+
+    def get_extra_info(self, name: str) -> dict[str, str]:
+        return {"name": name}
 
     def write(self, data: bytes) -> None:
         assert not self.is_shut, "written after write_eof"
@@ -115,8 +119,8 @@ class Server:
             on_close=self._count_close,
         )
 
-    def connect(self, *, is_tls: bool = False) -> "Client":
-        connection = HttpConnection(self.state, is_tls=is_tls)
+    def connect(self, *, is_tls: bool = False, admit: Admit | None = None) -> "Client":
+        connection = HttpConnection(self.state, is_tls=is_tls, admit=admit)
         transport = FakeTransport(connection, self._soon.append)
         connection.connection_made(transport)  # type: ignore[arg-type]
         return Client(self, connection, transport)

@@ -147,3 +147,14 @@ async def test_a_large_body_that_is_cut_off_by_the_end_of_the_process_gets_no_an
     assert exchange.answer is not None
     assert exchange.answer.status == 444
     assert api.spool.batches == []
+
+
+async def test_a_record_of_a_million_members_holds_up_nobody():
+    api = Api()
+    members = b",".join(b'"%07d":1' % number for number in range(1_000_000))
+    record = b'{"client_received_start_timestamp":1,"organization":null,"organization":null,' + members + b"}"
+    exchange = request(b'{"records":[' + record + b"]}")
+    api.send(exchange)
+    while exchange.answer is None:
+        await asyncio.sleep(0)
+    assert told(exchange.answer)[:2] == (413, "PAYLOAD_TOO_LARGE")

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from apidanalytics.errors import Refusal
 from apidanalytics.ingest.edit import Span, replace_values, walk
 
 NAMES = ("organization", "environment")
@@ -83,3 +84,12 @@ def test_a_huge_nested_value_is_stepped_over():
     nested = b"[" + b"[]," * 300_000 + b'{"organization":null}]'
     record = b'{"x":' + nested + b',"organization":null}'
     assert replace_last(record, "organization") == b'{"x":' + nested + b',"organization":"new"}'
+
+
+def test_a_record_with_very_many_members_is_refused_where_they_have_to_be_looked_at():
+    many = b'{"organization":null,"organization":null' + b"".join(b',"%d":1' % n for n in range(100)) + b"}"
+    assert replace_values(many, ["organization"], lambda _: b'"a"', 102).count(b'"a"') == 2
+    with pytest.raises(Refusal) as refused:
+        replace_values(many, ["organization"], lambda _: b'"a"', 101)
+    assert (refused.value.status, refused.value.code) == (413, "PAYLOAD_TOO_LARGE")
+    assert len(walk(many, 102)) == 102  # a refusal leaves nothing behind

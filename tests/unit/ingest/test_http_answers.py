@@ -11,6 +11,8 @@ from tests.unit.ingest.http_wire import GET, OK, UNIX_TIME, Server, parse_answer
 
 CLOSE = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
+CHUNKED_POST = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+
 
 def test_an_answer_has_its_status_line_headers_and_body():
     server = Server(answers=False)
@@ -330,3 +332,25 @@ def test_draining_leaves_a_refused_connection_alone():
     drained(server)
     client.send(GET)
     assert client.statuses == [400]
+
+
+@pytest.mark.parametrize("drains", [None, "before", "after"])
+@pytest.mark.parametrize("wire", [GET, GET + GET, post(b"x" * 9000), CHUNKED_POST])
+def test_a_client_that_is_not_admitted_gets_403_and_reaches_no_handler(wire, drains):
+    server = Server()
+    server.state.is_draining = drains == "before"
+    client = server.connect(is_tls=True, admit=lambda certificate: certificate != {"name": "peercert"})
+    if drains == "after":
+        client.connection.drain()
+    client.send(wire, GET)
+    assert client.statuses == [403]
+    assert json.loads(client.answers[0].body)["errorCode"] == "CLIENT_NOT_ALLOWED"
+    assert client.is_over
+    assert server.exchanges == []
+    assert server.state.budget.used == 0
+    assert server.state.refusals == {403: 1}
+
+
+def test_a_client_that_is_admitted_is_served():
+    client = Server().connect(is_tls=True, admit=lambda certificate: certificate == {"name": "peercert"})
+    assert client.send(GET).statuses == [200]

@@ -1,4 +1,4 @@
-"""The collection service's file as a tree: each value as it is written there, with its line."""
+"""A YAML file with lists and mappings in it, as a tree: each value as it is written there, with its line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""Who may use what: bearer tokens, known by their hashes, and the tenants that they are for."""

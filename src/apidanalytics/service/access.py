@@ -1,0 +1,103 @@
+"""Who is let in at the data API: the file of its tokens, read again whenever it changed, and told to the workers."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from apidanalytics.access.tokens import Token
+from apidanalytics.access.tokens_file import from_plain, load_tokens, to_plain
+from apidanalytics.config import Settings
+from apidanalytics.control.channel import Message
+from apidanalytics.errors import ConfigurationError
+from apidanalytics.ingest.guard import Guard
+
+LOOK_SECONDS: Final = 1.0
+"""How often the file is looked at; what changed must rest for as long before it is read."""
+
+Signature = tuple[int, int, int]
+
+log = structlog.get_logger()
+
+
+def check_access(settings: Settings) -> Sequence[Token] | None:
+    """Return the tokens that are good; None: none is asked for.
+
+    Raises:
+        ConfigurationError: the file cannot be used; with every problem in it.
+
+    """
+    if settings.api_tokens_file is None:
+        return None
+    try:
+        return load_tokens(settings.api_tokens_file)
+    except ConfigurationError as error:
+        raise ConfigurationError([f"apidanalytics_api_tokens_file: {one}" for one in error.problems]) from None
+
+
+class Access:
+    """The tokens in force. What the file says holds as a whole, or what was in force before stays."""
+
+    def __init__(self, settings: Settings, tell: Callable[[Message], None]) -> None:
+        """Read the file; ``tell`` tells every worker.
+
+        Raises:
+            ConfigurationError: it cannot be used.
+
+        """
+        self._path = settings.api_tokens_file
+        self._tell = tell
+        self._seen = _look(self._path)
+        self._tokens = check_access(settings)
+        self.trouble: str | None = None
+        """Why the file as it is now is not in force."""
+        self.trouble_since: float | None = None
+
+    def __repr__(self) -> str:
+        return "<Access open>" if self._tokens is None else f"<Access {len(self._tokens)} tokens>"
+
+    def greeting(self) -> list[Message]:
+        """Return what a new worker has to be told, before anything else is: it lets nobody in until then."""
+        return [] if self._tokens is None else [{"type": "tokens", "tokens": to_plain(self._tokens)}]
+
+    async def run(self) -> None:
+        """Follow the file."""
+        before = self._seen
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = await asyncio.to_thread(_look, self._path)
+            if now != self._seen and now == before:
+                self._seen = now
+                await self._renew()
+            before = now
+
+    async def _renew(self) -> None:
+        assert self._path is not None
+        try:
+            self._tokens = await asyncio.to_thread(load_tokens, self._path)
+        except ConfigurationError as error:
+            self.trouble, self.trouble_since = error.problems[0], time.time()
+            hint = "the tokens of before stay in force"
+            log.error("agent.tokens_refused", problems=error.problems, hint=hint)  # noqa: TRY400 - the problems say it all
+            return
+        self.trouble = self.trouble_since = None
+        for message in self.greeting():
+            self._tell(message)
+        log.info("agent.tokens", tokens=len(self._tokens))
+
+
+def follow_tokens(message: Message, guard: Guard) -> None:
+    """Follow the agent's message in a worker."""
+    if message["type"] == "tokens":
+        guard.renew(from_plain(message["tokens"]))
+
+
+def _look(path: Path | None) -> Signature:
+    try:
+        seen = path.stat() if path is not None else None
+    except OSError:
+        seen = None
+    return (0, 0, 0) if seen is None else (seen.st_ino, seen.st_mtime_ns, seen.st_size)
