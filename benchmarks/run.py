@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from benchmarks import (
     backlog,
+    neighbour,
     packing,
     scopes,
     service,
@@ -20,6 +21,7 @@ from benchmarks import (
     yardsticks,
 )
 from benchmarks.backlog import Backlog
+from benchmarks.neighbour import Neighbour
 from benchmarks.packing import Packing
 from benchmarks.results import Cost, together
 from benchmarks.signing import Signing
@@ -38,7 +40,7 @@ LARGE_BYTES: Final = 1_000_000
 SMALL_BYTES: Final = 2_000
 
 PARTS: Final = frozenset(
-    {"grid", "tenants", "memory", "packing", "starting", "signing", "syncing", "uploads", "backlog"}
+    {"grid", "tenants", "memory", "packing", "starting", "signing", "syncing", "uploads", "backlog", "neighbour"}
 )
 
 Say = Callable[[Cost], None]
@@ -70,6 +72,7 @@ class Plan:
     small_files: int = 10_000
     """The same, 2 KB each."""
     backlog_files: int = 100_000
+    neighbour_seconds: float = 12.0
     parts: frozenset[str] = PARTS
 
 
@@ -87,6 +90,7 @@ QUICK: Final = Plan(
     large_files=100,
     small_files=2_000,
     backlog_files=20_000,
+    neighbour_seconds=5.0,
 )
 
 
@@ -103,6 +107,7 @@ class Results:
     syncing: Syncing | None = None
     uploads: list[Uploads] = field(default_factory=list)
     backlog: tuple[Backlog, Backlog] | None = None
+    neighbour: list[Neighbour] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -116,6 +121,7 @@ class Results:
             "syncing": asdict(self.syncing) if self.syncing else None,
             "uploads": [asdict(uploads) for uploads in self.uploads],
             "backlog": [asdict(backlog) for backlog in self.backlog or ()],
+            "neighbour": [asdict(neighbour) for neighbour in self.neighbour],
         }
 
 
@@ -149,6 +155,8 @@ class Run:
             results.uploads = [uploads.measure(self._below, *size, rounds=1) for size in sizes]
         if "backlog" in self._plan.parts:
             results.backlog = backlog.measure(self._below, self._plan.backlog_files)
+        if "neighbour" in self._plan.parts:
+            results.neighbour = neighbour.measure(self._below, self._plan.neighbour_seconds)
         return results
 
     def _grid(self) -> Iterator[Cost]:
