@@ -11,6 +11,7 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.ingest.http import Handler
+from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.protocol import HttpConnection
 from apidanalytics.ingest.server_state import ServerState
@@ -42,13 +43,17 @@ class Listener:
         limits: HttpLimits | None = None,
         tls: ssl.SSLContext | None = None,
         accepts_per_turn: int = ACCEPTS_PER_TURN,
+        lane_of: LaneOf = lane_by_path,
     ) -> None:
+        """Take the parts; requests of different lanes take turns when there are too many."""
         self._sockets = sockets
         self._limits = limits or HttpLimits()
         self._tls = tls
         self._accepts_per_turn = accepts_per_turn
         self._loop = asyncio.get_event_loop()
-        self._state = ServerState(handler, self._limits, clock, call_soon=self._loop.call_soon, on_close=self._let_go)
+        self._state = ServerState(
+            handler, self._limits, clock, call_soon=self._loop.call_soon, on_close=self._let_go, lane_of=lane_of
+        )
         self._opening: set[asyncio.Task[None]] = set()
         self._held = 0
         self._is_watching = False

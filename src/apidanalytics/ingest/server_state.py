@@ -1,7 +1,7 @@
 """What all connections of one worker share: limits, totals, the time, and the sweep over their deadlines."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Final, Protocol
 
@@ -11,6 +11,7 @@ from apidanalytics.clock import Clock
 from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.budget import InflightBudget
 from apidanalytics.ingest.http import Exchange, Handler, Response, render_tails
+from apidanalytics.ingest.lanes import LaneOf, Lanes, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.spellings import Spellings
 
@@ -18,6 +19,13 @@ log = structlog.get_logger()
 
 FAILURE_LOG_SECONDS: Final = 10.0
 """At most one handler failure is logged in this time: a defect may strike with every request."""
+
+FEW: Final = 16
+"""So many requests that are ready at once are handled in the order in which they came."""
+SLICE_SECONDS: Final = 0.0007
+"""How long more than a few are handled before it is looked for new ones."""
+MAX_PATHS: Final = 4096
+"""Of so many the lane is remembered while there is a crowd; anybody can make up paths."""
 
 _INTERNAL_ERROR: Final = Response(500, Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "Internal error").body())
 
@@ -44,7 +52,9 @@ class ServerState:
 
     __slots__ = (
         "_clock",
+        "_crowd",
         "_failures",
+        "_lanes",
         "_next_failure_log_at",
         "_ready",
         "_second",
@@ -54,6 +64,7 @@ class ServerState:
         "connections",
         "handler",
         "is_draining",
+        "lane_of",
         "limits",
         "now",
         "on_close",
@@ -71,8 +82,11 @@ class ServerState:
         *,
         call_soon: Callable[[Callable[[], None]], object],
         on_close: Callable[[], None],
+        lane_of: LaneOf = lane_by_path,
     ) -> None:
         self.handler = handler
+        self.lane_of = lane_of
+        """Whose a request is, by its path; asked only when there are too many."""
         self.limits = limits
         self.call_soon = call_soon
         self.on_close = on_close
@@ -93,6 +107,8 @@ class ServerState:
         self.tails = (b"", b"", b"")
         """How a header ends; see ``render_tails``. The date in them is at most one sweep late."""
         self._ready: list[Exchange] = []
+        self._crowd: Lanes[Exchange] = Lanes()
+        self._lanes: dict[bytes, str] = {}  # of the paths in the crowd
         self._failures = 0
         self._next_failure_log_at = 0.0
         self._tell_time()
@@ -109,6 +125,7 @@ class ServerState:
         """Let the handler see a request, soon: after all that can be read now has been.
 
         Reading many and then handling many is quicker than taking turns: each finds its code and data in the cache.
+        When they are too many, tenants take turns, and between slices what is new is read: nobody waits for a crowd.
         """
         if not self._ready:
             self.call_soon(self._handle_ready)
@@ -117,8 +134,37 @@ class ServerState:
     def _handle_ready(self) -> None:
         ready, self._ready = self._ready, []
         self.requests += len(ready)
-        handler = self.handler
+        if len(ready) <= FEW and not self._crowd:
+            self._handle(ready)
+            return
+        is_new = not self._crowd
         for exchange in ready:
+            self._crowd.add(self._lane(exchange.path), exchange)
+        if is_new:
+            self._handle_crowd()
+
+    def _lane(self, path: bytes) -> str:
+        lane = self._lanes.get(path)
+        if lane is None:
+            if len(self._lanes) >= MAX_PATHS:
+                self._lanes.clear()
+            lane = self._lanes[path] = self.lane_of(path)
+        return lane
+
+    def _handle_crowd(self) -> None:
+        """Handle for a while, one of each lane in turn."""
+        crowd, monotonic = self._crowd, self._clock.monotonic
+        end = monotonic() + SLICE_SECONDS
+        while crowd:
+            self._handle((crowd.take(),))
+            if crowd and monotonic() >= end:
+                self.call_soon(self._handle_crowd)
+                return
+        self._lanes.clear()
+
+    def _handle(self, exchanges: Iterable[Exchange]) -> None:
+        handler = self.handler
+        for exchange in exchanges:
             try:
                 handler(exchange)
             except Exception as error:  # noqa: BLE001 - a defect in the handler must not take the others with it

@@ -7,6 +7,7 @@ import resource
 import secrets
 import socket
 import struct
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,8 @@ from apidanalytics.telemetry.recent import Recent
 
 log = structlog.get_logger()
 
+SWITCH_SECONDS: Final = 0.0005
+"""How long the event loop goes on while the writer's thread could: a commit asks several times, and all wait for it."""
 GREETING_SECONDS: Final = 30.0
 """The agent sends the settings as soon as it has started the process."""
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -114,6 +117,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         clock=clock,
         limits=_http_limits(settings),
         tls=server_tls(settings),
+        lane_of=acceptor.lane_of,
         accepts_per_turn=ACCEPTS_PER_TURN_SHARED if start["shares_sockets"] else ACCEPTS_PER_TURN,
     )
     feed = _ScopeFeed(settings, acceptor, clock)
@@ -220,5 +224,6 @@ def _settle_down() -> None:
     """Take as many connections as the system allows, and keep what never changes out of the collector's way."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
