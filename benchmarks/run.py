@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from benchmarks import (
     backlog,
+    neighbour,
     packing,
     scopes,
     service,
@@ -21,6 +22,7 @@ from benchmarks import (
     yardsticks,
 )
 from benchmarks.backlog import Backlog
+from benchmarks.neighbour import Neighbour
 from benchmarks.packing import Packing
 from benchmarks.results import Cost
 from benchmarks.signing import Signing
@@ -39,7 +41,7 @@ LARGE_BYTES: Final = 1_000_000
 SMALL_BYTES: Final = 2_000
 
 PARTS: Final = frozenset(
-    {"grid", "tenants", "memory", "packing", "starting", "signing", "syncing", "uploads", "backlog"}
+    {"grid", "tenants", "memory", "packing", "starting", "signing", "syncing", "uploads", "backlog", "neighbour"}
 )
 
 Say = Callable[[Cost], None]
@@ -72,6 +74,7 @@ class Plan:
     small_files: int = 10_000
     """The same, 2 KB each."""
     backlog_files: int = 100_000
+    neighbour_seconds: float = 12.0
     parts: frozenset[str] = PARTS
 
 
@@ -89,6 +92,7 @@ QUICK: Final = Plan(
     large_files=100,
     small_files=2_000,
     backlog_files=20_000,
+    neighbour_seconds=5.0,
 )
 
 
@@ -105,6 +109,7 @@ class Results:
     syncing: Syncing | None = None
     uploads: list[Uploads] = field(default_factory=list)
     backlog: tuple[Backlog, Backlog] | None = None
+    neighbour: list[Neighbour] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -118,6 +123,7 @@ class Results:
             "syncing": asdict(self.syncing) if self.syncing else None,
             "uploads": [asdict(uploads) for uploads in self.uploads],
             "backlog": [asdict(backlog) for backlog in self.backlog or ()],
+            "neighbour": [asdict(neighbour) for neighbour in self.neighbour],
         }
 
 
@@ -151,6 +157,8 @@ class Run:
             results.uploads = [uploads.measure(self._below, *size, rounds=1) for size in sizes]
         if "backlog" in self._plan.parts:
             results.backlog = backlog.measure(self._below, self._plan.backlog_files)
+        if "neighbour" in self._plan.parts:
+            results.neighbour = neighbour.measure(self._below, self._plan.neighbour_seconds)
         return results
 
     def _grid(self) -> Iterator[Cost]:

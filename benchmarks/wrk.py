@@ -122,12 +122,16 @@ def command(load: Load, port: int, script: str = "post.lua") -> list[str]:
     return [wrk, *amount, "--timeout", "30s", "-s", script, f"http://127.0.0.1:{port}"]
 
 
-def run(load: Load, port: int) -> Answers:
+def run(load: Load, port: int, *, niceness: int = 0) -> Answers:
     """Put the load on a port of this machine and return what came back."""
     with tempfile.TemporaryDirectory(prefix="apa-wrk-") as folder:
         script = _write_script(load, Path(folder))
         result = subprocess.run(
-            command(load, port, str(script)), capture_output=True, text=True, check=True, timeout=load.seconds + 60
+            ["nice", "-n", str(niceness), *command(load, port, str(script))],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=load.seconds + 60,
         )
     return _parse(result.stdout)
 

@@ -11,7 +11,7 @@
       staging/    <bucket directory>/<file>      closed, ready to upload, never changed again
       failed/     <bucket directory>/<file>      gave up for now
       damaged/    <name>, <name>.reason.json     could not be read, with the reason beside it
-      keys/       index.db                       which idempotency keys were used; turn.lock: who may change it
+      keys/       index.db, later index.<n>.db   which idempotency keys were used; turn.lock: who may use it
                   <owner>.worker                 locked by a worker that claims keys, as long as it lives
       ledger.db   history and totals
       control.sock
@@ -55,6 +55,7 @@ _FILE: Final = re.compile(
     r"(?P<hash>[0-9a-f]{1,4})_(?P<start>[0-9]{14})\.(?P<end>[0-9]{14})_(?P<instance>[A-Za-z0-9.-]{1,64})"
     rf"_writer_(?P<n>[0-9]+)(?:_recovered_(?P<recovered>{_RECOVERED}))*\.txt\.gz"
 )
+_KEY_INDEX: Final = re.compile(r"index(?:\.(?P<number>[0-9]{1,9}))?\.db")
 _OPEN_SPOOL: Final = re.compile(rf"{_SPOOL_NUMBER}\.spool")
 _RECOVERED_SPOOL: Final = re.compile(rf"{_SPOOL_NUMBER}~recoveredTS~(?P<recovered>{_RECOVERED})\.spool")
 
@@ -207,6 +208,24 @@ class SpoolName:
         if match is None:
             raise ValueError(f"not a spool: {name}")
         return cls(number=int(match["number"], 16), recovered=match.groupdict().get("recovered"))
+
+
+def format_key_index(number: int) -> str:
+    """Return the file name of the first index of keys, the second, and so on: no name is used twice."""
+    return "index.db" if number == 1 else f"index.{number}.db"
+
+
+def parse_key_index(name: str) -> int:
+    """Return which index of keys this is.
+
+    Raises:
+        ValueError: it is none.
+
+    """
+    match = _KEY_INDEX.fullmatch(name)
+    if match is None:
+        raise ValueError(f"not an index of keys: {name}")
+    return int(match["number"] or 1)
 
 
 @dataclass(frozen=True, slots=True)

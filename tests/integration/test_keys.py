@@ -10,6 +10,8 @@ import pytest
 import structlog
 
 from apidanalytics.clock import SystemClock
+from apidanalytics.idempotency.claimed import known_keys
+from apidanalytics.idempotency.current import CurrentIndex
 from apidanalytics.idempotency.desk import KeyDesk
 from apidanalytics.idempotency.index import IndexLimits, KeyIndex, name_of
 from apidanalytics.idempotency.owner import is_alive
@@ -32,11 +34,17 @@ def data(tmp_path):
 
 
 def desk_of(data, owner, limits=LIMITS):
-    return KeyDesk(data.keys, owner, limits, SystemClock())
+    return KeyDesk(data, owner, current_of(data, limits), SystemClock())
 
 
-def settler_of(data):
-    return Settler(data, LIMITS, SegmentReader.open)
+def current_of(data, limits=LIMITS):
+    return CurrentIndex(data, limits, lambda: known_keys(data, SegmentReader.open), SystemClock())
+
+
+def settler_of(data, lost=None):
+    return Settler(
+        data, current_of(data), SegmentReader.open, SystemClock(), [].append if lost is None else lost.append
+    )
 
 
 def wish(key="k", body=b"b" * 16, ticket=0):
@@ -59,13 +67,17 @@ async def eventually(condition):
             await asyncio.sleep(0.005)
 
 
-def write_spool(place, number, owner, *claims):
+def write_spool(place, number, owner, *claims, groups=1):
+    """Write a spool; with more groups than one, the last claims are one in each."""
     header = SpoolHeader(
         number=number, interval_seconds=1, max_file_bytes=1, instance_id="i", created_at=0.0, owner=owner
     )
     share = Share(tenant=TENANT, start_at=0, records=1, lines=b"{}\n")
     path = place / str(SpoolName(number=number))
-    path.write_bytes(format_header(header) + format_group(1, [share], claims))
+    early, late = claims[: len(claims) - groups + 1], claims[len(claims) - groups + 1 :]
+    parts = [early, *([claim] for claim in late)]
+    frames = (format_group(n, [share], some) for n, some in enumerate(parts, start=1))
+    path.write_bytes(format_header(header) + b"".join(frames))
     return path
 
 
@@ -76,8 +88,9 @@ def die_with_claims(data, owner, *keys):
         "from tests.integration.test_keys import *\n"
         "data = DataDirectory(Path(sys.argv[1])); owner = int(sys.argv[2])\n"
         "from apidanalytics.idempotency.owner import Owner\n"
-        "held = Owner.enter(data.keys, owner); index = KeyIndex.open(data.keys / 'index.db', LIMITS)\n"
-        "index.claim([wish(key, ticket=n) for n, key in enumerate(sys.argv[3:], 1)], [], owner, SystemClock().now())\n"
+        "held = Owner.enter(data.keys, owner); now = SystemClock().now()\n"
+        "wishes = [wish(key, ticket=n) for n, key in enumerate(sys.argv[3:], 1)]\n"
+        "current_of(data).use(lambda index: index.claim(wishes, [], owner, now))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     result = subprocess.run(
@@ -92,7 +105,8 @@ def die_with_claims(data, owner, *keys):
 
 
 def stored_keys(data, *keys):
-    with sqlite3.connect(data.keys / "index.db") as database:
+    (path,) = data.keys.glob("index*.db")
+    with sqlite3.connect(path) as database:
         rows = dict(database.execute("SELECT id, owner FROM keys"))
     database.close()
     return {key: rows[name_of(TENANT, key)] is None for key in keys if name_of(TENANT, key) in rows}
@@ -191,12 +205,12 @@ async def test_a_claim_in_doubt_waits_for_its_spool(data):
 
 
 def test_an_old_spool_says_nothing_about_a_new_claim_to_the_same_key(data):
-    index = KeyIndex.open(data.keys / "index.db", LIMITS)
-    index.claim([wish(ticket=1)], [], 5, 0.0)
-    index.claim([wish(ticket=2)], [], 5, LIMITS.window_seconds)
+    current = current_of(data)
+    current.use(lambda index: index.claim([wish(ticket=1)], [], 5, 0.0))
+    current.use(lambda index: index.claim([wish(ticket=2)], [], 5, LIMITS.window_seconds))
     settler_of(data).spool_goes(1, [Claim(tenant=TENANT, key="k", ticket=1)])
     assert stored_keys(data, "k") == {"k": False}
-    index.close()
+    current.close()
 
 
 async def test_over_the_limit_a_new_key_is_refused_and_a_known_one_is_not(data):
@@ -230,7 +244,7 @@ async def test_an_index_that_fails_is_said_once_and_works_again_by_itself(data, 
 
 
 async def test_a_newer_index_is_left_alone(data):
-    KeyIndex.open(data.keys / "index.db", LIMITS).close()
+    KeyIndex.create(data.keys / "index.db", LIMITS)
     with sqlite3.connect(data.keys / "index.db") as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
@@ -249,7 +263,7 @@ def test_a_claim_is_synced_before_it_is_granted(data, require_tool):
     code = (
         "import os, sys; from pathlib import Path\n"
         "from tests.integration.test_keys import KeyIndex, LIMITS, wish\n"
-        "index = KeyIndex.open(Path(sys.argv[1]), LIMITS)\n"
+        "KeyIndex.create(Path(sys.argv[1]), LIMITS); index = KeyIndex.open(Path(sys.argv[1]), LIMITS)\n"
         "index.claim([wish('warm')], [], 5, 1.0)\n"
         "for n in range(5):\n"
         "    index.claim([wish(f'k{n}')], [], 5, 1.0)\n"

@@ -35,6 +35,7 @@ class KeysAgainstAModel(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
         path = Path(self.directory.name) / "index.db"
         # Workers 1 and 2, and last the agent.
+        KeyIndex.create(path, LIMITS)
         self.ways = [KeyIndex.open(path, LIMITS) for _ in range(3)]
         self.now = 1_000_000
         self.ticket = 0

@@ -14,6 +14,7 @@ from typing import Final
 from apidanalytics.audit import books as bookkeeping
 from apidanalytics.audit import content, lake, places, spools
 from apidanalytics.audit.difference import Difference, Kind
+from apidanalytics.idempotency.lost import find_lost
 from apidanalytics.layout import DataDirectory
 from apidanalytics.upload.snapshot import KnownFile, LedgerSnapshot
 from apidanalytics.upload.states import State
@@ -55,6 +56,8 @@ class Report:
     books: dict[str, bookkeeping.Book] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
     checked: Checked = field(default_factory=Checked)
+    notes: tuple[str, ...] = ()
+    """What is no difference, but good to know."""
 
 
 def audit(scope: Scope, *, is_running: bool, sleep: Callable[[float], None] = time.sleep) -> Report:
@@ -121,7 +124,8 @@ class _Look:
             *self._of_files(),
             *self._of_objects(),
         )
-        return Report(at=at, books=made, differences=differences, checked=self._checked)
+        notes = tuple(lost.sentence for lost in find_lost(self._scope.data.damaged) if lost.at >= self._scope.since)
+        return Report(at=at, books=made, differences=differences, checked=self._checked, notes=notes)
 
     def _unstaged(self, number: int) -> spools.Amounts:
         """Return what is still missing of a spool that is being packed. It is sealed: read it, as it is now."""

@@ -92,6 +92,7 @@ def _document(report: Report, scope: Scope, *, is_running: bool) -> dict[str, An
         "totals": _counts(_total(report)),
         "differences": [asdict(difference) for difference in report.differences],
         "checked": asdict(report.checked),
+        "notes": report.notes,
     }
 
 
@@ -105,6 +106,8 @@ def _show(report: Report, scope: Scope, console: Console) -> None:
     objects = f"{checked.objects:,} objects" if scope.lake else "no objects (the store cannot be read here; see --lake)"
     how = "read to their end" if scope.deep else "by name and size"
     console.print(Text(f"Checked {checked.spools:,} spools, {checked.files:,} files and {objects}, {how}."))
+    for note in report.notes:
+        console.print(Text(note, style="yellow"))
     for difference in report.differences:
         console.print(Text(f"! {difference.sentence}", style="bold red"))
     if report.differences:

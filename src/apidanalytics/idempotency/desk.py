@@ -16,16 +16,17 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from apidanalytics import failpoints
 from apidanalytics.clock import Clock
-from apidanalytics.errors import NewerFormatError
-from apidanalytics.idempotency.index import IndexLimits, KeyIndex, Settlement
+from apidanalytics.errors import DamagedError, NewerFormatError
+from apidanalytics.idempotency.current import CurrentIndex
+from apidanalytics.idempotency.index import KeyIndex, Settlement
 from apidanalytics.idempotency.owner import Owner
+from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Claim, Fate, Verdict, Wish
 
 log = structlog.get_logger()
@@ -42,10 +43,10 @@ Told = Callable[[Verdict, Claim | None], None]
 class KeyDesk:
     """Claims keys for one worker. All methods are for the loop thread."""
 
-    def __init__(self, directory: Path, owner: int, limits: IndexLimits, clock: Clock) -> None:
-        self._directory = directory
+    def __init__(self, data: DataDirectory, owner: int, current: CurrentIndex, clock: Clock) -> None:
+        self._directory = data.keys
         self._number = owner
-        self._limits = limits
+        self._current = current
         self._clock = clock
         self._wishes: deque[tuple[Wish, Told]] = deque()
         self._settlements: deque[Settlement] = deque()
@@ -56,7 +57,8 @@ class KeyDesk:
         self._settling: asyncio.TimerHandle | None = None
         # The desk thread's own.
         self._owner: Owner | None = None
-        self._index: KeyIndex | None = None
+        self._index: KeyIndex | None = None  # the one in which all that is granted has its rows
+        self._granted: dict[int, tuple[Wish, Claim]] = {}  # by ticket, until it is settled
         self._is_failing = False
 
     def __repr__(self) -> str:
@@ -114,7 +116,7 @@ class KeyDesk:
             return
         try:
             answers = self._ask([wish for wish, _ in wishes], settlements)
-        except (sqlite3.Error, OSError, NewerFormatError) as error:
+        except (sqlite3.Error, OSError, NewerFormatError, DamagedError) as error:
             self._failed(error)
             self._settlements.extendleft(reversed(settlements))
             answers = [(Verdict.FAILED, None)] * len(wishes)
@@ -126,13 +128,26 @@ class KeyDesk:
     def _ask(self, wishes: Sequence[Wish], settlements: Sequence[Settlement]) -> list[tuple[Verdict, Claim | None]]:
         if self._owner is None:
             self._owner = Owner.enter(self._directory, self._number)
-        if self._index is None:
-            self._index = KeyIndex.open(self._directory / "index.db", self._limits)
         if wishes:
             failpoints.hit("keys.before_claim")
         if settlements:
             failpoints.hit("keys.before_settle")
-        return self._index.claim(wishes, settlements, self._number, self._clock.now())
+        answers = self._current.use(lambda index: self._ask_index(index, wishes, settlements))
+        for claim, _ in settlements:
+            self._granted.pop(claim.ticket, None)
+        for wish, (_, granted) in zip(wishes, answers, strict=True):
+            if granted is not None:
+                self._granted[granted.ticket] = (wish, granted)
+        return answers
+
+    def _ask_index(
+        self, index: KeyIndex, wishes: Sequence[Wish], settlements: Sequence[Settlement]
+    ) -> list[tuple[Verdict, Claim | None]]:
+        now = self._clock.now()
+        if index is not self._index and self._granted:
+            index.claim_again(self._granted.values(), self._number, now)  # the one before was lost
+        self._index = index
+        return index.claim(wishes, settlements, self._number, now)
 
     def _tell(self, answers: list[tuple[Told, Verdict, Claim | None]]) -> None:
         assert self._loop is not None
@@ -156,8 +171,7 @@ class KeyDesk:
             log.info("keys.works_again")
 
     def _leave(self) -> None:
-        if self._index is not None:
-            self._index.close()
+        self._current.close()
         if self._owner is not None and not self._settlements:
             self._owner.leave()
 

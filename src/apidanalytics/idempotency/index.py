@@ -19,17 +19,17 @@ claim, whose window is over, never touches a new one. Rows are numbered as they 
 each transaction that adds rows removes twice as many whose time is over.
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
-from apidanalytics.errors import NewerFormatError
+from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.model import Claim, Fate, Verdict, Wish
 
 FORMAT_VERSION: Final = 1
@@ -58,6 +58,13 @@ COMMIT;
 """
 
 
+_UNKNOWN_BODY: Final = b""
+"""Of a key that was found in a spool, which does not say the hash: every body is the one."""
+
+KnownKey = tuple[Claim, int | None]
+"""A claim in a spool, and its owner: None where it is stored, or, negated, the spool that it is in doubt about."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexLimits:
     """How long and how many keys are kept."""
@@ -74,50 +81,74 @@ Settlement = tuple[Claim, Fate]
 
 
 class KeyIndex:
-    """One process's way into the index. One thread uses it.
+    """One process's way into the index. One thread uses it, and only while it is its turn (``current``).
 
-    Every method may raise ``sqlite3.Error`` or ``OSError``; then nothing was changed.
+    Every method may raise ``sqlite3.Error``, ``OSError`` or ``DamagedError``; then nothing was changed.
     """
 
-    def __init__(self, database: sqlite3.Connection, turn: int, limits: IndexLimits) -> None:
+    def __init__(self, database: sqlite3.Connection, limits: IndexLimits) -> None:
         self._database = database
-        self._turn = turn
         self._limits = limits
         self._synchronous = ""
 
     @classmethod
     def open(cls, path: Path, limits: IndexLimits) -> Self:
-        """Open the index, or make it.
+        """Open an index.
 
         Raises:
             NewerFormatError: a newer version of this program wrote it.
-            sqlite3.Error: it cannot be opened, or is damaged.
+            DamagedError | sqlite3.Error: it is no index, or cannot be opened.
 
         """
-        turn = os.open(path.with_name("turn.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        index = cls(_connect(path.absolute().as_uri() + "?mode=rw"), limits)
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would let others read it
-            database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            index = cls(database, turn, limits)
-            with index._my_turn():
-                index._prepare()
+            index._check_format()
         except BaseException:
-            os.close(turn)
+            index.close()
             raise
         return index
 
-    def _prepare(self) -> None:
+    @classmethod
+    def create(cls, path: Path, limits: IndexLimits, known: Iterable[KnownKey] = (), at: float = 0.0) -> None:
+        """Make an index in which these keys are known, claimed at that time; as many of them as it may hold."""
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite would let others read it
+        index = cls(_connect(path.absolute().as_uri()), limits)
+        try:
+            index._database.execute("PRAGMA journal_mode = WAL")
+            index._database.executescript(_SCHEMA)
+            index._know(islice(known, limits.max_keys), at)
+        finally:
+            index.close()
+
+    def _check_format(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version > FORMAT_VERSION:
             raise NewerFormatError(f"the index of keys has format {version}; this version reads {FORMAT_VERSION}")
         if version < FORMAT_VERSION:
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.executescript(_SCHEMA)
+            raise DamagedError("it holds no index of keys")  # a finished one is all that ever gets this name
+
+    def _know(self, known: Iterable[KnownKey], at: float) -> None:
+        """Add keys of which only the spools tell, unless they are there."""
+        with self._transaction(durable=True):
+            self._database.executemany(
+                "INSERT OR IGNORE INTO keys (id, body, ticket, owner, claimed_at) VALUES (?, ?, ?, ?, ?)",
+                ((name_of(c.tenant, c.key), _UNKNOWN_BODY, c.ticket, owner, int(at)) for c, owner in known),
+            )
+
+    def check(self) -> None:
+        """Read all of it.
+
+        Raises:
+            DamagedError: SQLite finds something wrong.
+
+        """
+        found = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise DamagedError(str(found))
 
     def close(self) -> None:
         """Let go of it."""
         self._database.close()
-        os.close(self._turn)
 
     def claim(
         self, wishes: Sequence[Wish], settlements: Iterable[Settlement], owner: int, now: float
@@ -180,7 +211,24 @@ class KeyIndex:
         else:
             self._database.execute("UPDATE keys SET owner = ? WHERE id = ? AND ticket = ?", (-claim.spool, *mine))
 
+    def claim_again(self, claimed: Iterable[tuple[Wish, Claim]], owner: int, now: float) -> None:
+        """Take over open claims of an index that was lost, unless spools told of them already."""
+        with self._transaction(durable=True):
+            for wish, claim in claimed:
+                name = name_of(wish.tenant, wish.key)
+                row = (name, wish.body, claim.ticket, owner, int(now))
+                self._database.execute(
+                    "INSERT OR IGNORE INTO keys (id, body, ticket, owner, claimed_at) VALUES (?, ?, ?, ?, ?)", row
+                )
+                self._database.execute(
+                    "UPDATE keys SET body = ? WHERE id = ? AND ticket = ?", (wish.body, name, claim.ticket)
+                )
+
     # For the agent.
+
+    def know_stored(self, claims: Iterable[Claim], at: float) -> None:
+        """Add what a spool holds and a lost index knew, as claimed at this time; what is there stays as it is."""
+        self._know(((claim, None) for claim in claims), at)
 
     def owners(self) -> list[int]:
         """Return whose open claims there are: workers, and negated the numbers of spools."""
@@ -213,24 +261,16 @@ class KeyIndex:
     def _transaction(self, *, durable: bool) -> Iterator[None]:
         """Change all of it or nothing; durable when it ends, if so wished and if acks are."""
         self._set_synchronous("FULL" if durable and self._limits.is_synced else "NORMAL")
-        with self._my_turn():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _my_turn(self) -> Iterator[None]:
-        # SQLite sleeps and tries again, ever longer; the kernel wakes up whose turn it is.
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
-        finally:
-            fcntl.flock(self._turn, fcntl.LOCK_UN)
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            if isinstance(error, TypeError | ValueError):
+                raise DamagedError(f"a row of another form: {error}") from error
+            raise
 
     def _set_synchronous(self, mode: str) -> None:
         if mode != self._synchronous:
@@ -244,4 +284,14 @@ def name_of(tenant: str, key: str) -> bytes:
 
 
 def _compare(body: bytes, other: bytes) -> Verdict:
-    return Verdict.REPLAYED if body == other else Verdict.REUSED
+    return Verdict.REPLAYED if body in (other, _UNKNOWN_BODY) else Verdict.REUSED
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    database = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA cell_size_check = ON")  # damage is found sooner
+    except BaseException:
+        database.close()
+        raise
+    return database

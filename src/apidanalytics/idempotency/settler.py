@@ -6,56 +6,57 @@ dead, so that nothing is added any more, and as long as no spool has gone withou
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import Final, Protocol, Self
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Final, TypeVar
 
 import structlog
 
-from apidanalytics import durable, failpoints
+from apidanalytics import failpoints
+from apidanalytics.clock import Clock
 from apidanalytics.errors import DamagedError, NewerFormatError
-from apidanalytics.idempotency.index import IndexLimits, KeyIndex
+from apidanalytics.idempotency.claimed import OpenSpool, claims_of
+from apidanalytics.idempotency.current import CurrentIndex
+from apidanalytics.idempotency.index import KeyIndex
+from apidanalytics.idempotency.lost import Lost, find_lost
 from apidanalytics.idempotency.owner import bury_dead, is_alive
-from apidanalytics.layout import DataDirectory, SpoolName
-from apidanalytics.model import Claim, Entry, SpoolHeader
+from apidanalytics.layout import DataDirectory
+from apidanalytics.model import Claim
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 _LATER: Final = "tried again in a few seconds; until then these keys are answered 503"
-
-
-class ClaimedSpool(Protocol):
-    """A spool, opened for reading."""
-
-    @property
-    def header(self) -> SpoolHeader | None:
-        """What the spool says of itself; None when that is damaged."""
-
-    def entries(self) -> Iterator[Entry]:
-        """Go through all groups."""
-
-    def claims(self) -> Iterator[Claim]:
-        """Yield the claims of all groups that were gone through."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+_CHUNK: Final = 5000
+"""So many claims are looked up in one turn: a few tens of milliseconds."""
+CHECKED_BYTES: Final = 64 << 20
+"""An index up to this size is read whole at start."""
 
 
 class Settler:
     """Settles open claims. All methods may wait for the disk, and are for the thread that packs and removes spools."""
 
-    def __init__(self, data: DataDirectory, limits: IndexLimits, open_spool: Callable[[Path], ClaimedSpool]) -> None:
+    def __init__(
+        self,
+        data: DataDirectory,
+        current: CurrentIndex,
+        open_spool: OpenSpool,
+        clock: Clock,
+        on_lost: Callable[[Lost], None],
+    ) -> None:
+        """``on_lost`` is told of every index that was set aside: at start of all, and then of new ones."""
         self._data = data
-        self._limits = limits
+        self._current = current
         self._open_spool = open_spool
-        self._index: KeyIndex | None = None
+        self._clock = clock
+        self._on_lost = on_lost
+        self._index: KeyIndex | None = None  # of which it is known what was lost before
+        self._told: set[str] = set()
+        self._lost: Lost | None = None
 
     def __repr__(self) -> str:
-        return f"<Settler: {'open' if self._index else 'no index'}>"
+        return f"<Settler: {self._current!r}, {len(self._told)} lost>"
 
     def spool_goes(self, number: int, claims: Iterable[Claim]) -> None:
         """Make durable that what this spool holds is stored; to be called before the spool is removed.
@@ -65,11 +66,13 @@ class Settler:
 
         """
         claims = list(claims)
-        index = self._opened()
-        if index is None or not (claims or -number in index.owners()):
+        if not self._current.is_there():
+            return
+        if not claims and -number not in self._use(KeyIndex.owners):
             return
         failpoints.hit("keys.before_spool_goes")
-        index.spool_goes(number, claims)
+        self._make_known(claims)
+        self._use(lambda index: index.spool_goes(number, claims))
         failpoints.hit("keys.after_spool_goes")
 
     def settle_the_dead(self) -> None:
@@ -78,26 +81,55 @@ class Settler:
         To be called after the spools of dead workers were taken over; what fails is tried again next time.
         """
         try:
-            if (index := self._opened()) is not None:
-                for owner in index.owners():
+            if self._current.is_there():
+                for owner in self._use(KeyIndex.owners):
                     if not self._may_change(owner):
-                        self._close(index, owner)
+                        self._close(owner)
             for _ in bury_dead(self._data.keys):
                 pass
-        except (sqlite3.Error, OSError, NewerFormatError) as error:
+        except (sqlite3.Error, OSError, NewerFormatError, DamagedError) as error:
             log.warning("keys.settle_failed", error=str(error), hint=_LATER)
 
     def close(self) -> None:
         """Let go of the index."""
-        if self._index is not None:
-            self._index.close()
-            self._index = None
+        self._current.close()
 
-    def _opened(self) -> KeyIndex | None:
-        path = self._data.keys / "index.db"
-        if self._index is None and path.exists():
-            self._index = KeyIndex.open(path, self._limits)
-        return self._index
+    def _use(self, call: Callable[[KeyIndex], T]) -> T:
+        """Call with the index, and take note when it is not the one of before."""
+        used: list[KeyIndex] = []
+
+        def noting(index: KeyIndex) -> T:
+            used.append(index)
+            if self._index is None:
+                self._check(index)
+            return call(index)
+
+        result = self._current.use(noting)
+        if used[-1] is not self._index:
+            self._index = used[-1]
+            self._look_for_lost()
+        return result
+
+    def _check(self, index: KeyIndex) -> None:
+        """Read it all at start, if that takes only a moment: damage is better found now than by a batch."""
+        if self._current.size_bytes() <= CHECKED_BYTES:
+            index.check()
+
+    def _look_for_lost(self) -> None:
+        for lost in find_lost(self._data.damaged):
+            self._lost = lost
+            if lost.name not in self._told:
+                self._on_lost(lost)
+                self._told.add(lost.name)
+
+    def _make_known(self, claims: Iterable[Claim]) -> None:
+        """Add those that an index knew which was lost meanwhile: who set it aside could not find them in a spool."""
+        lost = self._lost
+        if lost is None or self._clock.now() - lost.at >= lost.window_seconds:
+            return
+        left = iter(claims)
+        while chunk := list(islice(left, _CHUNK)):
+            self._use(lambda index, chunk=chunk: index.know_stored(chunk, lost.at))  # type: ignore[misc]
 
     def _may_change(self, owner: int) -> bool:
         """Tell whether the worker, or the spool in doubt, is still there."""
@@ -107,32 +139,9 @@ class Settler:
         name = f"{-owner:012x}*.spool"
         return any(any(place.glob(name)) for place in (self._data.tmp, self._data.sealed, self._data.recovered))
 
-    def _close(self, index: KeyIndex, owner: int) -> None:
+    def _close(self, owner: int) -> None:
         failpoints.hit("keys.before_close")
-        stored, released = index.close_claims(owner, self._found(owner) if owner > 0 else [])
+        found = claims_of(self._data, self._open_spool, owner) if owner > 0 else []
+        stored, released = self._use(lambda index: index.close_claims(owner, found))
         failpoints.hit("keys.after_close")
         log.info("keys.settled", owner=f"{abs(owner):012x}", stored=stored, released=released)
-
-    def _found(self, owner: int) -> list[Claim]:
-        return [
-            claim
-            for place in (self._data.tmp, self._data.sealed, self._data.recovered)
-            for path in sorted(place.glob("*.spool"))
-            for claim in self._claims_in(path, owner)
-        ]
-
-    def _claims_in(self, path: Path, owner: int) -> list[Claim]:
-        try:
-            SpoolName.parse(path.name)
-            with self._open_spool(path) as spool:
-                if spool.header is not None and spool.header.owner != owner:
-                    return []
-                # Its tail may be in the page cache only: after a power cut it would not have been stored.
-                durable.sync_file(path)
-                for _ in spool.entries():
-                    pass
-                return list(spool.claims())
-        except (ValueError, DamagedError, FileNotFoundError):
-            # Not ours; or set aside when it is packed, so that nothing of it is delivered; or just now sealed by its
-            # worker, which then is not dead.
-            return []

@@ -1,7 +1,8 @@
 """Answers the requests of the data API: a batch that passes every check goes to the spool, and its 200 follows it.
 
 The usual batch takes one call from the request to the spool, without a task or a future. A large one (over a megabyte
-once unzipped) is unzipped in a thread and read in steps, one at a time in a worker, so that it holds up nobody.
+once unzipped) is unzipped in a thread and read in steps, one at a time in a worker, so that it holds up nobody;
+tenants take turns.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from apidanalytics.ingest.entrance import Entrance
 from apidanalytics.ingest.guard import AUTHORIZATION, Guard, check_scope, finder
 from apidanalytics.ingest.http import Exchange, Response
 from apidanalytics.ingest.inflate import inflate
-from apidanalytics.ingest.lookups import tenant_by_scope
+from apidanalytics.ingest.lookups import NAMED_LANE, lane_of, tenant_by_scope
 from apidanalytics.ingest.once import KEY_HEADER, REPLAYED, Mark, Once, read_key
 from apidanalytics.ingest.payload import Find, Payload, PayloadOptions, PayloadReader
 from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
@@ -29,6 +30,7 @@ from apidanalytics.ingest.probes import answer_other
 from apidanalytics.ingest.room import Room
 from apidanalytics.ingest.routes import JSON, Routes, check_content_type, is_zipped, method_not_allowed
 from apidanalytics.ingest.sliced import in_turns, read_in_steps
+from apidanalytics.ingest.turns import Turns
 from apidanalytics.ingest.waiting import WaitingLine
 from apidanalytics.model import Batch, Claim, Outcome, Tenant
 
@@ -98,7 +100,7 @@ class Acceptor:
         self._once = Once(keys, self._line, timers, options.overload_wait_seconds, self)
         self._scopes: Scopes | None = None
         self._reader: PayloadReader | None = None
-        self._large_turn = asyncio.Semaphore(1)
+        self._large_turns = Turns()
         self._large: set[asyncio.Task[None]] = set()
         self._busy = busy_answers(options.overload_status)
         self.counters = Counters()
@@ -118,6 +120,10 @@ class Acceptor:
     def scopes(self, scopes: Scopes | None) -> None:
         self._scopes = scopes
         self._reader = PayloadReader(scopes, self._options.payload) if scopes else None
+
+    def lane_of(self, path: bytes) -> str:
+        """Tell whose a request is by its path: the tenant, or one of the lanes that several share."""
+        return lane_of(self._scopes, self._routes.scope_of(path))
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, now or later, exactly once."""
@@ -186,7 +192,7 @@ class Acceptor:
         find: Find | None,
     ) -> None:
         try:
-            async with self._large_turn:
+            async with self._large_turns.one(tenant.name if tenant else NAMED_LANE):
                 if exchange.is_gone:
                     exchange.abort()
                     return

@@ -65,6 +65,19 @@ class Intake:
         """Whether part of a body has been read, and part is to come."""
         return self.reader.is_within_body
 
+    @property
+    def unanswered(self) -> int:
+        """Requests that have no answer, one that has only begun among them."""
+        return len(self._queue) + self.has_begun
+
+    @property
+    def lane(self) -> str:
+        """Whose the request is that is being read, or else the last one."""
+        parts = self.reader.target_parts
+        if not parts and self._queue:
+            return self._state.lane_of(self._queue[-1].path)
+        return self._state.lane_of(b"".join(parts).partition(b"?")[0])
+
     def take(self, data: bytes) -> None:
         """Parse any number of bytes, as far as possible now."""
         if self._gate.halted_by:
@@ -174,7 +187,7 @@ class Intake:
             self.body.grow(self.reader.body_bytes)
         if len(self._queue) >= self._max_unanswered:
             gate.pause(UNANSWERED)
-        if self._budget.is_closed_to(self):
+        if self._budget.is_closed_to(self) and not self._budget.may_pass(self):
             gate.pause(NO_ROOM)
             self._budget.wait(self)
         if not gate.halted_by:

@@ -11,6 +11,7 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.ingest.http import Handler
+from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.peers import Admit
 from apidanalytics.ingest.protocol import HttpConnection
@@ -43,16 +44,22 @@ class Listener:
         limits: HttpLimits | None = None,
         tls: ssl.SSLContext | None = None,
         accepts_per_turn: int = ACCEPTS_PER_TURN,
+        lane_of: LaneOf = lane_by_path,
         admit: Admit | None = None,
     ) -> None:
-        """With ``admit``, which needs ``tls`` that asks for certificates, clients that it does not admit get 403."""
+        """Take the parts; requests of different lanes take turns when there are too many.
+
+        With ``admit``, which needs ``tls`` that asks for certificates, clients that it does not admit get 403.
+        """
         self._sockets = sockets
         self._limits = limits or HttpLimits()
         self._tls = tls
         self._accepts_per_turn = accepts_per_turn
         self._admit = admit
         self._loop = asyncio.get_event_loop()
-        self._state = ServerState(handler, self._limits, clock, call_soon=self._loop.call_soon, on_close=self._let_go)
+        self._state = ServerState(
+            handler, self._limits, clock, call_soon=self._loop.call_soon, on_close=self._let_go, lane_of=lane_of
+        )
         self._opening: set[asyncio.Task[None]] = set()
         self._held = 0
         self._is_watching = False

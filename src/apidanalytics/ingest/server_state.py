@@ -1,7 +1,7 @@
 """What all connections of one worker share: limits, totals, the time, and the sweep over their deadlines."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Final, Protocol
 
@@ -10,7 +10,9 @@ import structlog
 from apidanalytics.clock import Clock
 from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.budget import InflightBudget
+from apidanalytics.ingest.crowd import Crowd
 from apidanalytics.ingest.http import Exchange, Handler, Response, render_tails
+from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.spellings import Spellings
 
@@ -18,6 +20,9 @@ log = structlog.get_logger()
 
 FAILURE_LOG_SECONDS: Final = 10.0
 """At most one handler failure is logged in this time: a defect may strike with every request."""
+
+FEW: Final = 16
+"""So many requests that are ready at once are handled in the order in which they came."""
 
 _INTERNAL_ERROR: Final = Response(500, Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "Internal error").body())
 
@@ -44,6 +49,7 @@ class ServerState:
 
     __slots__ = (
         "_clock",
+        "_crowd",
         "_failures",
         "_next_failure_log_at",
         "_ready",
@@ -54,6 +60,7 @@ class ServerState:
         "connections",
         "handler",
         "is_draining",
+        "lane_of",
         "limits",
         "now",
         "on_close",
@@ -71,8 +78,11 @@ class ServerState:
         *,
         call_soon: Callable[[Callable[[], None]], object],
         on_close: Callable[[], None],
+        lane_of: LaneOf = lane_by_path,
     ) -> None:
         self.handler = handler
+        self.lane_of = lane_of
+        """Whose a request is, by its path; asked only when there are too many."""
         self.limits = limits
         self.call_soon = call_soon
         self.on_close = on_close
@@ -93,6 +103,7 @@ class ServerState:
         self.tails = (b"", b"", b"")
         """How a header ends; see ``render_tails``. The date in them is at most one sweep late."""
         self._ready: list[Exchange] = []
+        self._crowd = Crowd(lane_of, self._handle)
         self._failures = 0
         self._next_failure_log_at = 0.0
         self._tell_time()
@@ -109,6 +120,7 @@ class ServerState:
         """Let the handler see a request, soon: after all that can be read now has been.
 
         Reading many and then handling many is quicker than taking turns: each finds its code and data in the cache.
+        When they are too many, tenants take turns, and between slices what is new is read: nobody waits for a crowd.
         """
         if not self._ready:
             self.call_soon(self._handle_ready)
@@ -117,8 +129,21 @@ class ServerState:
     def _handle_ready(self) -> None:
         ready, self._ready = self._ready, []
         self.requests += len(ready)
+        if len(ready) <= FEW and not self._crowd:
+            self._handle(ready)
+            return
+        is_new = not self._crowd
+        self._crowd.add(ready)
+        if is_new:
+            self._handle_crowd()
+
+    def _handle_crowd(self) -> None:
+        if self._crowd.handle(self._clock.monotonic):
+            self.call_soon(self._handle_crowd)
+
+    def _handle(self, exchanges: Iterable[Exchange]) -> None:
         handler = self.handler
-        for exchange in ready:
+        for exchange in exchanges:
             try:
                 handler(exchange)
             except Exception as error:  # noqa: BLE001 - a defect in the handler must not take the others with it

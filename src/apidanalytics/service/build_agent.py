@@ -190,7 +190,7 @@ class Service:
     async def _start_packing(self) -> None:
         assert self._uploader is not None  # an earlier step
         recovery = Recovery(self._data, self._clock, self._strangers)
-        self._keys = settler(self._settings)
+        self._keys = settler(self._settings, self._ledger, self._clock)
         packer = Packer(
             self._data,
             self._ledger,

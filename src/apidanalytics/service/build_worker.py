@@ -124,6 +124,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         clock=clock,
         limits=_http_limits(settings),
         tls=server_tls(settings),
+        lane_of=acceptor.lane_of,
         admit=admission(settings),
         accepts_per_turn=ACCEPTS_PER_TURN_SHARED if start["shares_sockets"] else ACCEPTS_PER_TURN,
     )

@@ -5,21 +5,33 @@ from typing import Any
 
 from apidanalytics.clock import Clock
 from apidanalytics.config import Settings
+from apidanalytics.idempotency.claimed import known_keys
+from apidanalytics.idempotency.current import CurrentIndex
 from apidanalytics.idempotency.desk import KeyDesk
 from apidanalytics.idempotency.index import IndexLimits
+from apidanalytics.idempotency.lost import Lost
 from apidanalytics.idempotency.settler import Settler
 from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.spool.writer import SpoolWriter
+from apidanalytics.upload.ledger import Ledger
 
 
 def key_desk(settings: Settings, owner: int, clock: Clock) -> KeyDesk:
     """Return where a worker claims keys."""
-    return KeyDesk(settings.data.keys, owner, _limits(settings), clock)
+    return KeyDesk(settings.data, owner, _current(settings, clock), clock)
 
 
-def settler(settings: Settings) -> Settler:
-    """Return what settles the claims of dead workers."""
-    return Settler(settings.data, _limits(settings), SegmentReader.open)
+def settler(settings: Settings, ledger: Ledger, clock: Clock) -> Settler:
+    """Return what settles the claims of dead workers, and counts an index that is lost."""
+
+    def count(lost: Lost) -> None:
+        ledger.set_aside(lost.name, 0, lost.bytes, f"index of keys: {lost.reason}", lost.at)
+
+    return Settler(settings.data, _current(settings, clock), SegmentReader.open, clock, count)
+
+
+def _current(settings: Settings, clock: Clock) -> CurrentIndex:
+    return CurrentIndex(settings.data, _limits(settings), lambda: known_keys(settings.data, SegmentReader.open), clock)
 
 
 def sweep_and_settle(sweep: Callable[[], Any], settler: Settler) -> Callable[[], None]:

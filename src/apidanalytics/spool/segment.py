@@ -121,6 +121,11 @@ class SegmentReader:
         for text in self._claims:
             yield from parse_claims(text)
 
+    def last_claims(self) -> Iterator[Claim]:
+        """Yield, of these, the claims of the last group that has some."""
+        for text in self._claims[-1:]:
+            yield from parse_claims(text)
+
     def read(self, entry: Entry) -> bytes:
         """Return the lines of an entry that ``entries()`` yielded.
 

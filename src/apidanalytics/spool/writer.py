@@ -26,6 +26,7 @@ from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
 from apidanalytics.spool.committer import Committer
+from apidanalytics.spool.fair import fair_group
 from apidanalytics.spool.limits import SpoolLimits
 
 log = structlog.get_logger()
@@ -180,6 +181,14 @@ class SpoolWriter:
             waiting = queue.popleft()
             size += len(waiting[0].lines)
             group.append(waiting)
+        return self._fair(group) if queue else group
+
+    def _fair(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Let tenants take turns in a group that does not hold all that waits."""
+        queue = self._queue
+        group += [queue.popleft() for _ in range(len(queue))]  # the loop may be adding some
+        group, left = fair_group(group, lambda waiting: waiting[0], MAX_GROUP_BYTES)
+        queue.extendleft(reversed(left))
         return group
 
     def _tell(self, group: list[_Waiting], outcome: Outcome) -> None:

@@ -45,6 +45,8 @@ class FakeReader:
         self.name = name
         self.went_on = went_on
         self.is_within_body = False
+        self.unanswered = 1
+        self.lane = name[0]
 
     def read_on(self) -> None:
         self.went_on.append(self.name)
@@ -150,13 +152,16 @@ def test_waiting_for_room_is_not_slowness():
 def test_an_idle_connection_that_waits_for_room_is_not_closed_for_it():
     server = Server(answers=False, max_inflight_bytes=10 * KB, keepalive_timeout=5)
     large = server.connect().send(post(b"x" * 11 * KB))
+    passing = server.connect().send(GET)
     server.answers = True
     client = server.connect().send(GET)
     server.advance(20)
+    assert not client.transport.is_reading
     assert not client.is_over
     server.exchanges[0].respond(OK)
     server.run()
     client.send(GET)
+    assert passing.statuses == []
     assert statuses(large, client) == [[200], [200, 200]]
 
 
@@ -190,6 +195,7 @@ def test_100_continue_waits_for_room():
 def test_the_sweep_lets_on_those_whom_no_answer_lets_on():
     server = Server(answers=False, max_inflight_bytes=10 * KB)
     server.connect().send(post(b"x" * 11 * KB))
+    server.connect().send(GET)
     server.answers = True
     waiting = [server.connect().send(GET) for _ in range(3 * CONNECTIONS_AT_ONCE)]
     server.answers = False
@@ -199,6 +205,81 @@ def test_the_sweep_lets_on_those_whom_no_answer_lets_on():
     server.advance(1)
     assert not server.state.budget.line
     assert all(client.transport.is_reading for client in waiting)
+
+
+def test_those_who_wait_go_on_tenant_by_tenant():
+    budget = InflightBudget(CONNECTIONS_AT_ONCE * ROOM_PER_CONNECTION)
+    budget.used = budget.limit + 1
+    went_on: list[str] = []
+    for name in ("a1", "a2", "a3", "a4", "b1", "c1", "b2"):
+        budget.wait(FakeReader(name, went_on))
+    for _ in range(7):
+        budget.used = budget.limit
+        budget.settle()
+    assert went_on == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+
+
+def test_the_right_of_way_goes_from_tenant_to_tenant():
+    budget = InflightBudget(10)
+    budget.used = budget.partial = 20
+    went_on: list[str] = []
+    budget.privileged = FakeReader("z", went_on)
+    for name in ("a1", "a2", "a3", "b1"):
+        reader = FakeReader(name, went_on)
+        reader.is_within_body = True
+        budget.wait(reader)
+    for _ in range(3):
+        budget.privileged = None  # its body is complete, and more have come
+        budget.settle()
+    assert went_on == ["a1", "b1", "a2"]
+
+
+def request_of(tenant: str, body: bytes) -> bytes:
+    return post(body).replace(b"/testid", f"/{tenant}".encode())
+
+
+def test_one_tenants_bodies_do_not_keep_another_from_posting_one_after_the_other():
+    server = Server(answers=False, max_inflight_bytes=10 * KB)
+    flood = [server.connect().send(request_of("flood", b"x" * 6 * KB)[: 3 * KB]) for _ in range(6)]
+    assert [client.transport.is_reading for client in flood].count(False) >= 2
+    calm = [server.connect() for _ in range(2)]
+    for _ in range(5):
+        for client in calm:
+            client.send(request_of("calm", b"x" * KB))
+            assert len(server.exchanges) == 1
+            server.answer_all()
+    assert statuses(*calm) == [[200] * 5] * 2
+    assert statuses(*flood) == [[]] * 6
+
+
+def test_only_one_connection_of_a_tenant_passes_at_a_time_and_only_between_requests():
+    server = Server(answers=False, max_inflight_bytes=10 * KB)
+    server.connect().send(request_of("flood", b"x" * 11 * KB))
+    first, second = (server.connect().send(request_of("calm", b"x" * KB)) for _ in range(2))
+    assert (first.transport.is_reading, second.transport.is_reading) == (True, False)
+    first.send(request_of("calm", b"x" * KB))
+    assert not first.transport.is_reading  # two at once are one too many
+    server.exchanges.pop(1).respond(OK)
+    server.exchanges.pop(2).respond(OK)
+    server.run()
+    server.exchanges.pop(1).respond(OK)
+    server.run()
+    assert (first.transport.is_reading, second.transport.is_reading) == (False, True)
+    server.answer_all()
+    assert first.transport.is_reading
+    assert server.state.budget.passing == {}
+
+
+def test_whoever_passes_and_goes_away_in_the_middle_of_a_request_leaves_the_way_to_the_next():
+    server = Server(answers=False, max_inflight_bytes=10 * KB)
+    server.connect().send(request_of("flood", b"x" * 11 * KB))
+    first, second = (server.connect().send(request_of("calm", b"x" * KB)) for _ in range(2))
+    first.send(request_of("calm", b"x" * KB)[:50])
+    first.lose()
+    server.exchanges.pop().respond(OK)
+    server.run()
+    assert second.transport.is_reading
+    assert server.state.budget.passing["/analytics/calm"] is second.connection._intake
 
 
 def test_a_budget_shows_its_state():

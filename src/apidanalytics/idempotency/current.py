@@ -1,0 +1,193 @@
+"""The index in use: found, made when there is none, and replaced when it is damaged.
+
+::
+
+    keys/index.<n+1>.db.part   half-made             --synced--> keys/index.<n+1>.db.new
+    keys/index.<n>.db          damaged               -----------> damaged/, with the reason beside it
+    keys/index.<n+1>.db.new    nothing else is there -----------> keys/index.<n+1>.db
+
+Whoever finds the damage does that, in its turn; the others find their file gone at their next one, and open the new
+one. **No name is used twice**: SQLite removes the log of a database that is closed by its name, and the last one to
+close the damaged index must not remove the log of the next one.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from apidanalytics import durable
+from apidanalytics.clock import Clock
+from apidanalytics.errors import DamagedError
+from apidanalytics.idempotency.index import IndexLimits, KeyIndex, KnownKey
+from apidanalytics.idempotency.lost import Lost
+from apidanalytics.idempotency.turn import Turn
+from apidanalytics.layout import DataDirectory, format_key_index, parse_key_index
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_LOGS: Final = ("-wal", "-shm")
+_DAMAGE: Final = {
+    sqlite3.SQLITE_ERROR,  # a table is not there
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CONSTRAINT,  # a row is there twice, or not where it should be
+    sqlite3.SQLITE_MISMATCH,
+}
+
+
+class CurrentIndex:
+    """One process's way to the index. One thread uses it."""
+
+    def __init__(
+        self, data: DataDirectory, limits: IndexLimits, known: Callable[[], Iterable[KnownKey]], clock: Clock
+    ) -> None:
+        """``known`` finds the keys that are known without the index."""
+        self._data = data
+        self._limits = limits
+        self._known = known
+        self._clock = clock
+        self._turn = Turn(data.keys)
+        self._index: KeyIndex | None = None
+        self._path: Path | None = None
+        self._identity = (0, 0)
+
+    def __repr__(self) -> str:
+        return f"<CurrentIndex {self._path.name if self._path else 'not open'}>"
+
+    def is_there(self) -> bool:
+        """Tell whether there is an index: nobody has used a key where there is none."""
+        if self._path is not None and self._path.exists():
+            return True
+        return any(self._data.keys.glob("index*.db")) or any(self._data.keys.glob("index*.db.new"))
+
+    def size_bytes(self) -> int:
+        """Return the length of the index in use."""
+        return self._path.stat().st_size if self._path is not None else 0
+
+    def use(self, call: Callable[[KeyIndex], T]) -> T:
+        """Call with the index, in this process's turn; where the index is damaged, with a new one.
+
+        Raises:
+            sqlite3.Error | OSError: the disk refuses; nothing was changed.
+            DamagedError: the new one is damaged, too.
+            NewerFormatError: a newer version of this program wrote it.
+
+        """
+        with self._turn:
+            try:
+                return call(self._opened())
+            except (sqlite3.DatabaseError, DamagedError) as error:
+                if not _is_damage(error):
+                    raise
+                reason = str(error)
+            self._replace(reason)
+            return call(self._opened())
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._let_go()
+        self._turn.close()
+
+    def _let_go(self) -> None:
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def _opened(self) -> KeyIndex:
+        if self._index is not None and self._is_current():
+            return self._index
+        self._let_go()
+        path = self._find() or self._make_first()
+        self._path = path
+        self._index = KeyIndex.open(path, self._limits)
+        status = path.stat()
+        self._identity = (status.st_dev, status.st_ino)
+        return self._index
+
+    def _is_current(self) -> bool:
+        assert self._path is not None  # an index is open
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - a third of the time, and every batch with a key waits for it
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def _find(self) -> Path | None:
+        found = max((path for path in self._data.keys.glob("index*.db") if _number(path)), key=_number, default=None)
+        if found is not None:
+            return found
+        for new in self._data.keys.glob("index*.db.new"):  # who replaced the one before died in the middle
+            return _publish(new)
+        return None
+
+    def _make_first(self) -> Path:
+        """Make an index where there is none; where this process had one, somebody took it away."""
+        number = 1 if self._path is None else _number(self._path) + 1
+        if number > 1:
+            log.error("keys.index_gone", name=format_key_index(number - 1), hint="which keys were used is forgotten")
+        known = self._known() if number > 1 else ()
+        return _publish(self._make(number, known)[0])
+
+    def _make(self, number: int, known: Iterable[KnownKey]) -> tuple[Path, int]:
+        """Make an index, ready to be published, that holds these keys; return how many that were."""
+        new = self._data.keys / f"{format_key_index(number)}.new"
+        part = new.with_suffix(".part")
+        for path in (part, *(part.with_name(part.name + suffix) for suffix in _LOGS)):
+            path.unlink(missing_ok=True)
+        known = list(known)
+        KeyIndex.create(part, self._limits, known, self._clock.now())
+        durable.sync_file(part)
+        durable.rename(part, new)
+        return new, min(len(known), self._limits.max_keys)
+
+    def _replace(self, reason: str) -> None:
+        """Set the index aside and publish a new one that holds what is known without it."""
+        self._let_go()
+        path = self._path
+        assert path is not None  # it was opened, or tried
+        new, kept = self._make(_number(path) + 1, self._known())
+        lost = Lost(
+            reason=reason,
+            was=path.name,
+            at=self._clock.now(),
+            bytes=path.stat().st_size,
+            window_seconds=self._limits.window_seconds,
+            kept=kept,
+        )
+        lost.write(self._data.damaged)
+        durable.rename(path, self._data.damaged / lost.name)
+        for suffix in _LOGS:
+            log_path = path.with_name(path.name + suffix)
+            if log_path.exists():
+                log_path.rename(self._data.damaged / f"{lost.name}{suffix}")
+        _publish(new)
+        log.error("keys.index_lost", reason=reason, moved_to=f"damaged/{lost.name}", kept=kept, hint=lost.sentence)
+
+
+def _publish(new: Path) -> Path:
+    path = new.with_suffix("")
+    durable.rename(new, path)
+    return path
+
+
+def _number(path: Path) -> int:
+    try:
+        return parse_key_index(path.name)
+    except ValueError:
+        return 0
+
+
+def _is_damage(error: Exception) -> bool:
+    """Tell damage from a disk that is full, failing or not permitted, which may pass."""
+    if isinstance(error, DamagedError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # not from SQLite itself
+        return "decode" in str(error)
+    return code & 0xFF in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ

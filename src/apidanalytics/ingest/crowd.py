@@ -1,0 +1,69 @@
+"""Requests that are ready and too many to be handled in a row: each tenant's wait in a queue of their own."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from apidanalytics.ingest.http import Exchange
+from apidanalytics.ingest.lanes import LaneOf
+
+SLICE_SECONDS: Final = 0.0007
+"""How long a crowd is handled before it is looked for new requests."""
+MAX_PATHS: Final = 4096
+"""Of so many the lane is remembered while there is a crowd; anybody can make up paths."""
+
+
+class Crowd:
+    """Takes requests in any number and hands them on, one of each lane in turn, a slice of time at a time."""
+
+    def __init__(self, lane_of: LaneOf, handle: Callable[[Iterable[Exchange]], None]) -> None:
+        """``lane_of`` tells whose a request is, by its path."""
+        self._lane_of = lane_of
+        self._handle = handle
+        self._lanes: dict[str, deque[Exchange]] = {}
+        self._turns: deque[str] = deque()
+        """Lanes that are not empty; whose turn is next first."""
+        self._known: dict[bytes, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Crowd of {sum(map(len, self._lanes.values()))} in {len(self._turns)} lanes>"
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    def add(self, exchanges: Iterable[Exchange]) -> None:
+        """Take these in, each at the end of its lane."""
+        known, lanes = self._known, self._lanes
+        for exchange in exchanges:
+            lane = known.get(exchange.path)
+            if lane is None:
+                lane = self._learn(exchange.path)
+            if (queue := lanes.get(lane)) is None:
+                lanes[lane] = deque((exchange,))
+                self._turns.append(lane)
+            else:
+                queue.append(exchange)
+
+    def handle(self, monotonic: Callable[[], float]) -> bool:
+        """Hand on what a slice of time allows; return whether anything is left."""
+        end = monotonic() + SLICE_SECONDS
+        turns, lanes, handle = self._turns, self._lanes, self._handle
+        while turns:
+            lane = turns.popleft()
+            queue = lanes[lane]
+            handle((queue.popleft(),))
+            if queue:
+                turns.append(lane)
+            else:
+                del lanes[lane]
+            if monotonic() >= end:
+                break
+        if not turns:
+            self._known.clear()
+        return bool(turns)
+
+    def _learn(self, path: bytes) -> str:
+        if len(self._known) >= MAX_PATHS:
+            self._known.clear()
+        lane = self._known[path] = self._lane_of(path)
+        return lane
