@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 BIN    := $(VENV)/bin
 RUN    := $(VENV)/.run
 DEV    := $(VENV)/.dev
+FUZZ   := $(VENV)/.fuzz
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 PYTEST  = $(BIN)/python -m pytest
 LOCK    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -15,7 +16,7 @@ LOCK    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 AZURITE = 3.35.0
 
-.PHONY: help demo demo-s3 azurite run test lint fmt bench soak lock clean
+.PHONY: help demo demo-s3 azurite run test lint fmt bench soak fuzz lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -53,8 +54,11 @@ fmt: $(DEV) ## put the code in form
 bench: $(DEV) ## speed and memory against two yardsticks (needs wrk); ARGS=--quick for a short one
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEV) ## the long runs: hundreds of kills
+soak: $(DEV) ## the long runs; ARGS="-k faults --minutes 30 --seed 7": everything that can go wrong, at once
 	$(PYTEST) -m soak --timeout 0 $(ARGS)
+
+fuzz: $(FUZZ) ## bytes that look for a way to break it; ARGS="--seconds 60" shares a minute among all targets
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 azurite: | $(BIN)/python ## the Azure emulator for the tests (needs npm); without it they are skipped
 	@test -x $(VENV)/azurite/node_modules/.bin/azurite-blob || \
@@ -69,9 +73,10 @@ lock: $(DEV) ## pin the requirements anew, in requirements/*.txt
 		--output-file requirements/image.txt >/dev/null
 	$(LOCK) $(ARGS) requirements/build.in --constraints requirements/dev.txt \
 		--output-file requirements/build.txt >/dev/null
+	$(LOCK) $(ARGS) requirements/fuzz.in --output-file requirements/fuzz.txt >/dev/null
 
 clean: ## remove the set-up and every cache; never ./data
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -94,4 +99,8 @@ $(RUN): requirements/run.txt | $(BIN)/python
 $(DEV): requirements/dev.txt $(RUN)
 	@echo "Setting up the tools in $(VENV), once ..."
 	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+$(FUZZ): requirements/fuzz.txt $(DEV)
+	@$(PIP) -r requirements/fuzz.txt
 	@touch $@

@@ -29,6 +29,13 @@ _SERVICES = pytest.StashKey[list[ServiceProcess]]()
 _LOG_LINES_SHOWN = 200
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what the fault suite is told: ``make soak ARGS="-k faults --minutes 30 --seed 7"``."""
+    group = parser.getgroup("fault suite")
+    group.addoption("--minutes", type=float, default=5.0, help="how long faults go on (default: 5)")
+    group.addoption("--seed", type=int, default=1, help="what is sent and which faults come follows from it")
+
+
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], str]:
     """Return the path of a program; without it the test is skipped, or fails where CI is set."""

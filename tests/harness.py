@@ -68,15 +68,19 @@ class ServiceProcess:
         arguments: tuple[str, ...] = ("run", "--embedded"),
         wrapper: tuple[str, ...] = (),
         command: tuple[str, ...] = (),
+        log_path: Path | None = None,
     ) -> None:
-        """``command`` is what is run instead, when the service is not started by hand."""
+        """``command`` is what is run instead, when the service is not started by hand.
+
+        The log goes beside the directory unless ``log_path`` says where.
+        """
         # Services of several tests run at once, and only those that look at it need the administration address.
         defaults = {"apidanalytics_admin_listen": "off"}
         self.settings = {key: _as_text(value) for key, value in {**defaults, **settings}.items()}
         self.environment = dict(environment or {})
         self.directory = Path(self.settings["local_storage_path"])
         self._command = command or (*wrapper, sys.executable, "-m", "apidanalytics", *arguments)
-        self._log_path = self.directory.with_name(self.directory.name + ".log")
+        self._log_path = log_path or self.directory.with_name(self.directory.name + ".log")
         self._sessions: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
 

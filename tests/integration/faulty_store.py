@@ -17,9 +17,11 @@ class FaultyStore:
     It never takes other bytes for an object it has: ``altered`` lists what was tried.
     """
 
-    def __init__(self, lake: Path, port: int) -> None:
+    def __init__(self, lake: Path, port: int, *, objects_url: str = "") -> None:
+        """``objects_url``: the store whose URLs it hands out, if that is another one."""
         self._lake = lake
         self._port = port
+        self._objects_url = objects_url or f"http://127.0.0.1:{port}"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="store")
         self._runner: web.AppRunner | None = None
@@ -87,7 +89,7 @@ class FaultyStore:
         tenant = request.query["tenant"]
         if status := self.sign_status.get(tenant) or self.sign_status.get(""):
             return self._fault(status)
-        return web.json_response({"url": f"{self.url}/objects/{tenant}/{request.query['relative_file_path']}"})
+        return web.json_response({"url": f"{self._objects_url}/objects/{tenant}/{request.query['relative_file_path']}"})
 
     async def _put(self, request: web.Request) -> web.Response:
         key = request.match_info["key"]

@@ -77,6 +77,8 @@ def check(path: Path, header_txid: str, *, cluster_id: str) -> Snapshot:
             )
     except sqlite3.Error as error:
         raise SyncError(f"snapshot: not a database with the tables of one ({error})") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SyncError(f"snapshot: a value of another kind than its column has ({error})") from error
 
 
 def read_selectors(connection: sqlite3.Connection, cluster_id: str) -> list[str]:

@@ -3,7 +3,9 @@
 ====================================  ==============================================================================
 ``tmp/<bucket>/``                     moved to ``recovered/``, and then as there
 ``staging/<bucket>/``, ``failed/``    a whole file is counted and staged (from ``failed/`` it moves to ``staging/``);
-                                      a torn or damaged one is moved to ``recovered/``, and then as there
+                                      one of the Go original that is torn or damaged is moved to ``recovered/``, and
+                                      then as there; one of ours is set aside: it was whole when it was published, and
+                                      one checksum covers it, so nobody can tell which of its lines are as they were
 ``recovered/<bucket>/``               complete lines are written to a new file in ``staging/``, see ``leftovers``
 ====================================  ==============================================================================
 """
@@ -17,7 +19,7 @@ from apidanalytics import durable, layout
 from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import StagedFile
-from apidanalytics.pack.aside import Aside
+from apidanalytics.pack.aside import Aside, Why
 from apidanalytics.pack.buckets import Bucket, buckets
 from apidanalytics.pack.compress import describe
 from apidanalytics.pack.leftovers import Leftovers
@@ -52,9 +54,9 @@ class Adoption:
         self._ledger = ledger
         self._adopt = adopt
         self._strangers = strangers
-        aside = Aside(data, ledger, clock)
-        publisher = Publisher(data, aside, self._adopt_all)
-        self._leftovers = Leftovers(data, ledger, aside, publisher, clock=clock, strangers=strangers)
+        self._aside = Aside(data, ledger, clock)
+        publisher = Publisher(data, self._aside, self._adopt_all)
+        self._leftovers = Leftovers(data, ledger, self._aside, publisher, clock=clock, strangers=strangers)
 
     def run(self) -> Staged:
         """Adopt everything and return how much was staged. What the disk refuses waits for the next start."""
@@ -92,15 +94,17 @@ class Adoption:
         staged = NOTHING
         for name, parsed in names.items():
             if name not in known and parsed.n // layout.FILES_PER_SPOOL not in spools:
-                staged += self._register_file(bucket, name)
+                staged += self._register_file(bucket, name, is_ours=parsed.n >= layout.FILES_PER_SPOOL)
         bucket.remove_if_empty()
         return staged
 
-    def _register_file(self, bucket: Bucket, name: str) -> Staged:
+    def _register_file(self, bucket: Bucket, name: str, *, is_ours: bool) -> Staged:
         path = bucket.path / name
         content = Salvage(path)
         for _ in content.lines():
             pass
+        if is_ours and not content.is_whole:
+            return self._set_aside(bucket, path, content)
         if not content.is_whole:
             self._leftovers.take_over_file(bucket, name)
             return NOTHING
@@ -114,6 +118,12 @@ class Adoption:
         file = bucket.staged(name, content, describe(target))
         self._adopt(file)
         return Staged.of([file])
+
+    def _set_aside(self, bucket: Bucket, path: Path, content: Salvage) -> Staged:
+        what = content.fault or ("its end is missing" if content.is_torn else f"{content.bad_lines} lines are no records")
+        reason = f"damaged after it was published: {what}"
+        self._aside.move(path, Why(reason=reason, amounts={bucket.name.tenant: (0, path.stat().st_size)}))
+        return NOTHING
 
     def _bring(self, path: Path, target: Path) -> bool:
         """Make a whole file durable, in ``staging/``; False when its place is taken."""

@@ -125,6 +125,7 @@ class Packer:
         index = Index()
         index.add_all(reader.entries())
         _report_torn(path, reader.torn_bytes)
+        self._keep_sealed(path, name, reader.torn_bytes)
         if not index and not reader.damage:
             return _remove(path, Packed(outcome=Outcome.REMOVED, torn_bytes=reader.torn_bytes))
         self._ledger.accepted(name.number, index.counts())
@@ -141,6 +142,12 @@ class Packer:
             outcome=Outcome.PACKED, staged=staged, torn_bytes=reader.torn_bytes, damaged_bytes=damaged_bytes
         )
         return _remove(path, packed)
+
+    def _keep_sealed(self, path: Path, name: SpoolName, torn_bytes: int) -> None:
+        """Keep a copy of a sealed spool with a torn end: it was whole, unless undoing a refused write failed."""
+        if torn_bytes and name.recovered is None:
+            reason = "sealed, and yet its end is torn; what is good was delivered"
+            self._aside.copy(path, Why(reason=reason, amounts={"": (0, torn_bytes)}))
 
     def _keep_damaged(self, path: Path, reader: SpoolReader, contents: Contents) -> int:
         """Keep a copy of a spool not all of which could be delivered; return how many bytes could not."""

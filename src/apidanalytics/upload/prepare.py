@@ -1,9 +1,14 @@
-"""From a number in the queue to an open file; what does not fit is set aside on the way."""
+"""From a number in the queue to an open file; one that is not as it was made is set aside on the way.
+
+Every file is read for that, a millisecond or two for each megabyte: no store that says nothing of what it got, and no
+reader, would notice a bit that flipped on the disk.
+"""
 
 from dataclasses import dataclass
 
 import structlog
 
+from apidanalytics.model import StagedFile
 from apidanalytics.upload.content import Content
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.outcome import Unreadable
@@ -21,7 +26,7 @@ class Prepared:
     content: Content | Unreadable
     """Open; whoever has it closes it."""
     md5: str = ""
-    """Of the content; empty when that cannot be read."""
+    """Of the content, as it is on disk now; empty when that cannot be read."""
 
 
 def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepared | None:
@@ -41,20 +46,26 @@ def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepar
         return None
     except OSError as error:
         return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror}"))
-    if content.size_bytes != known.file.size_bytes:
-        content.close()
-        _not_the_same(ledger, shelves, known, content.size_bytes, now)
-        return None
-    return _summed(known, content)
-
-
-def _summed(known: LedgerFile, content: Content) -> Prepared:
-    """Add the checksum; packing notes it, but versions before did not."""
     try:
-        return Prepared(known=known, content=content, md5=known.file.md5 or content.md5())
+        md5 = content.md5()
     except OSError as error:
         content.close()
         return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror}"))
+    change = _change(known.file, content.size_bytes, md5)
+    if change is not None:
+        content.close()
+        _not_the_same(ledger, shelves, known, change, now)
+        return None
+    return Prepared(known=known, content=content, md5=md5)
+
+
+def _change(made: StagedFile, size_bytes: int, md5: str) -> str | None:
+    """Return how a file is another one than was made; None: it is the same. Early versions noted no checksum."""
+    if size_bytes != made.size_bytes:
+        return f"it has {size_bytes} bytes, and had {made.size_bytes} when it was made"
+    if made.md5 not in (None, md5):
+        return f"its MD5 is {md5}, and was {made.md5} when it was made"
+    return None
 
 
 def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) -> None:
@@ -71,8 +82,7 @@ def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) 
     )
 
 
-def _not_the_same(ledger: Ledger, shelves: Shelves, known: LedgerFile, size_bytes: int, now: float) -> None:
-    reason = f"it has {size_bytes} bytes, and had {known.file.size_bytes} when it was made"
+def _not_the_same(ledger: Ledger, shelves: Shelves, known: LedgerFile, reason: str, now: float) -> None:
     shelves.set_aside((known.file.directory, known.file.name), State.STAGED, reason)
     ledger.lost(known.id, reason, now)
     log.error(

@@ -6,7 +6,7 @@ import hashlib
 import pytest
 from structlog.testing import capture_logs
 
-from apidanalytics.layout import SpoolName
+from apidanalytics.layout import FILES_PER_SPOOL, SpoolName
 from apidanalytics.pack.adopt import Adoption
 from tests.unit.pack.fakes import NUMBER, FakeSpool, lines
 from tests.unit.pack.gofiles import DIRECTORY, NAME, RECOVERED_DIRECTORY, bucket, gzipped, record
@@ -43,6 +43,19 @@ def test_a_known_file_is_not_even_read(data, adoption, ledger):
     ledger.files[DIRECTORY, NAME] = "known"
     assert adoption.run().files == 0
     assert (data.failed / DIRECTORY / NAME).read_bytes() == b"would be torn"
+
+
+@pytest.mark.parametrize("place", ["staging", "failed"])
+@pytest.mark.parametrize("harm", [lambda c: c[:-9], lambda c: c[:40] + b"\xff" + c[41:]], ids=["cut", "damaged"])
+def test_one_of_ours_that_is_not_whole_is_set_aside_because_it_was_when_it_was_published(
+    data, adoption, ledger, place, harm
+):
+    name = NAME.replace("writer_0", f"writer_{NUMBER * FILES_PER_SPOOL}")
+    bucket(getattr(data, place), **{name: harm(WHOLE)})
+    assert adoption.run().files == 0
+    assert (data.damaged / name).read_bytes() == harm(WHOLE)
+    assert list(ledger.aside.values()) == [("acme~test", 0, len(harm(WHOLE)))]
+    assert not list(data.staging.glob("*/*")) + list(data.failed.glob("*/*")) + list(data.recovered.iterdir())
 
 
 @pytest.mark.parametrize("place", ["staging", "failed"])

@@ -113,10 +113,21 @@ def test_a_torn_end_is_reported_with_its_length_and_nothing_is_set_aside(bench, 
     spool = two_tenants()
     spool.torn_bytes = 321
     with capture_logs() as logs:
-        assert bench.pack(spool).torn_bytes == 321
+        assert bench.pack(spool, recovered="20231114222000.123").torn_bytes == 321
     torn = [entry for entry in logs if entry["event"] == "pack.torn"]
     assert [(entry["bytes"], entry["log_level"]) for entry in torn] == [(321, "info")]
     assert list(data.damaged.iterdir()) == []
+
+
+def test_of_a_sealed_spool_with_a_torn_end_a_copy_is_kept_because_it_was_whole_when_it_was_sealed(bench, data, ledger):
+    spool = two_tenants()
+    spool.torn_bytes = 321
+    packed = bench.pack(spool)
+    assert (packed.outcome, packed.torn_bytes) == (Outcome.PACKED, 321)
+    assert bench.staged()
+    (reason,) = data.damaged.glob("*.reason.json")
+    assert json.loads(reason.read_text())["bytes"] == 321
+    assert [amount for amount in ledger.aside.values()] == [("", 0, 321)]
 
 
 def test_of_a_damaged_spool_a_copy_is_kept_and_what_is_good_is_delivered(bench, data, ledger):

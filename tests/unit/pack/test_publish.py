@@ -59,7 +59,8 @@ def test_a_file_that_was_published_before_is_left_as_it_is_and_described_as_it_i
     before = target.read_bytes()
     (published,) = publisher.publish([make(publisher, "a", lines(1, 2))])
     assert target.read_bytes() == before
-    assert (published.size_bytes, published.sha256) == (len(before), describe(target).sha256)
+    found = describe(target)
+    assert (published.size_bytes, published.sha256, published.md5) == (len(before), found.sha256, found.md5)
     assert registered == [published]
 
 

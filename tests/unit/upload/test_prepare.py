@@ -1,5 +1,7 @@
 """Opening what is next, and what happens to a file that is not what the ledger says."""
 
+from dataclasses import replace
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -69,6 +71,20 @@ def test_a_file_that_stands_in_failed_is_known_to_stand_there(data, ledger):
     (data.failed / DIRECTORY / "f1").write_bytes(b"12345")
     assert prepare(ledger, Shelves(data), 1, 2.0) is None
     assert ledger.file(1).state is State.FAILED
+
+
+def test_a_file_of_the_same_size_and_other_bytes_is_never_sent_but_kept_in_damaged(data, ledger):
+    made = ledger.file(1).file
+    ledger.stage([replace(made, name="f2", md5="827ccb0eea8a706c4c34a16891f84e7b")], 1.0)
+    path = data.staging / DIRECTORY / "f2"
+    path.write_bytes(b"12345")
+    prepared = prepare(ledger, Shelves(data), 2, 2.0)
+    assert prepared.md5 == "827ccb0eea8a706c4c34a16891f84e7b"
+    prepared.content.close()
+    path.write_bytes(b"12344")
+    assert prepare(ledger, Shelves(data), 2, 2.0) is None
+    assert (data.damaged / "f2").read_bytes() == b"12344"
+    assert "MD5" in ledger.file(2).reason
 
 
 def test_a_file_of_another_size_is_never_sent_but_kept_in_damaged(data, ledger):
