@@ -28,8 +28,13 @@ def wanted_by_extras() -> list[Requirement]:
 
 def wanted_to_develop() -> list[Requirement]:
     """Return what dev.in names, and what the extras need."""
-    lines = (ROOT / "requirements/dev.in").read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")] + wanted_by_extras()
+    return wanted_in("dev.in") + wanted_by_extras()
+
+
+def wanted_in(name: str) -> list[Requirement]:
+    """Return what a file of requirements names."""
+    lines = (ROOT / "requirements" / name).read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
 def read_pins(name: str, problems: list[str]) -> dict[str, str]:
@@ -83,6 +88,7 @@ def main() -> int:
         for name, version in run.items()
         if develop.get(name) != version
     ]
+    problems += unmet(wanted_in("fuzz.in"), read_pins("fuzz.txt", problems), "fuzz.txt")
     image, build = read_pins("image.txt", problems), read_pins("build.txt", problems)
     problems += unmet(wanted_to_run() + wanted_by_extras(), image, "image.txt")
     problems += [

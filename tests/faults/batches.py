@@ -188,9 +188,7 @@ _ODD = '"\\u00e9 é 😀 \\/ \\n {},[] \\"id\\":"'
 _PLAIN = '"GET /v1/orders"'
 
 
-def _spoil(
-    draw: random.Random, body: bytes, path: str, headers: dict[str, str]
-) -> tuple[bytes, set[tuple[int, str]]]:
+def _spoil(draw: random.Random, body: bytes, path: str, headers: dict[str, str]) -> tuple[bytes, set[tuple[int, str]]]:
     """Return a body, and set headers, that must be refused; its last record is what is wrong, if any is."""
     how = draw.randrange(5)
     if how == 0:

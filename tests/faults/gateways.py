@@ -17,6 +17,8 @@ UNANSWERED = (0, "")
 NEVER_LEFT = (0, "nobody listens")
 NOT_READY = (500, "INTERNAL_SERVER_ERROR")
 """Before a service that has just started has its scope data."""
+NO_LOOKUP = (500, "INTERNAL_SEARCH_ERROR")
+"""Where the disk fails under the scope data."""
 REUSED = (422, "IDEMPOTENCY_KEY_REUSED")
 REPLAYED = (200, "replayed")
 PATIENCE_SECONDS = 12.0
@@ -178,7 +180,7 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
 
 
 def _is_trouble(answer: tuple[int, str]) -> bool:
-    return answer[0] in {0, 503} or answer == NOT_READY
+    return answer[0] in {0, 503} or answer in {NOT_READY, NO_LOOKUP}
 
 
 def _is_final(answers: list[tuple[int, str]]) -> bool:

@@ -16,7 +16,7 @@ from tests.faults.schedule import Fault, Kind
 from tests.faults.world import World
 
 End = Callable[[], None]
-STOP_SECONDS = 60.0
+STOP_SECONDS = 120.0
 
 DISK_CALLS = (
     ("pwrite64:error=ENOSPC:when=1+3",),

@@ -4,19 +4,18 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
-
 from dataclasses import dataclass, field
-
 
 from tests.crash.load import first_true
 from tests.faults.gateways import Gateways
 from tests.faults.injectors import End, Injectors, NotNowError
-from tests.faults.oracle import Judgement, Oracle
+from tests.faults.oracle import Finding, Judgement, Oracle
 from tests.faults.schedule import Fault, Kind, plan
 from tests.faults.world import World
 
 PEACE_SECONDS = 120.0
 """So long it may take, after the last fault, until everything is delivered."""
+DISK_GRACE_SECONDS = 15.0
 _DISK = {Kind.DISK_FULL, Kind.SYNC_FAILS}
 """While one of these lasts, and a moment after, an agent may end by itself: it cannot work."""
 
@@ -40,9 +39,8 @@ class Summary:
             f"batches by answer: {dict(self.answers)}",
             f"batches with a key: {dict(self.keyed)}",
             f"records: {dict(records)} in {self.judgement.objects} objects",
-            f"records checked: {sum(records.values()) - records['delivered']}, lost: {found['acknowledged and not there']}, "
-            f"doubled: {found['there more than once']}, other findings: "
-            f"{ {str(finding): n for finding, n in found.items()} or 'none'}",
+            f"records checked: {records.total() - records['delivered']}",
+            f"lost: {found[Finding.LOST]}, doubled: {found[Finding.DOUBLED]}, all findings: {dict(found) or 'none'}",
             *(f"PROBLEM: {problem}" for problem in self.problems),
             *(f"FOUND: {example}" for example in self.judgement.examples),
         ]
@@ -94,7 +92,7 @@ class Player:
     def _end(self, kind: Kind) -> None:
         _, end = self._lasting.pop(kind)
         if kind in _DISK:
-            self._disk_trouble_until = time.monotonic() + 5
+            self._disk_trouble_until = time.monotonic() + DISK_GRACE_SECONDS
         end()
 
     def _rest(self, until: float) -> None:

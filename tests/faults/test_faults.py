@@ -32,6 +32,7 @@ def play(data_directory, free_port, require_tool, capsys):
     return play_and_judge
 
 
+@pytest.mark.timeout(500)
 def test_a_quarter_of_a_minute_of_every_kind_of_fault_loses_nothing_and_doubles_nothing(play):
     play(SHORT_SEED, SHORT_SECONDS, say=print)
 

@@ -1,4 +1,4 @@
-"""Everything around the service that a fault can happen to: its disk, its clock, its store, its scopes, its settings."""
+"""Everything around the service that can be hurt: its disk, its clock, its store, its scopes, its settings."""
 
 import os
 import random
@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ class Clock:
         with self._lock:
             jumps = [*self._jumps, (float("inf"), 0.0)]
         seen = []
-        for (begun, offset), (ended, _) in zip(jumps, jumps[1:], strict=False):
+        for (begun, offset), (ended, _) in pairwise(jumps):
             # A second either way: a jump is written down a moment before it counts.
             if begun - 1 <= last and first <= ended + 1:
                 seen.append((first + offset, last + offset))
@@ -151,7 +152,6 @@ class World:
                 "apidanalytics_upload_timeout": 4,
                 "apidanalytics_failed_retry_interval": 1,
                 "apidanalytics_overload_wait": 2,
-                "apidanalytics_request_timeout": 8,
                 "apidanalytics_shutdown_timeout": 8,
                 "apidanalytics_worker_timeout": 3,
                 "apidanalytics_log_format": "json",

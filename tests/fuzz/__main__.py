@@ -1,6 +1,6 @@
 """``make fuzz ARGS="--seconds 60"``: shares the time among the targets, and says what was tried and found.
 
-New inputs gather in ``.fuzz/<target>/``; ``--keep`` takes those of them that reach more code into ``tests/fuzz/corpus``.
+New inputs gather in ``.fuzz/<target>/``; ``--keep`` takes those that reach more code into ``tests/fuzz/corpus``.
 An input that fails is written to ``.fuzz/failed/``, and ``make fuzz ARGS=<that file>`` tries it again.
 """
 
@@ -16,7 +16,7 @@ CORPUS = Path(__file__).parent / "corpus"
 WORK = Path(".fuzz")
 FAILED = WORK / "failed"
 LONGEST_BYTES = 2048
-SLOWEST_SECONDS = 20
+SLOWEST_SECONDS = 60
 TARGETS = tuple(sorted(path.name for path in CORPUS.iterdir()))
 _RUNS = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 _COVERED = re.compile(r"cov: (\d+)")
@@ -63,7 +63,10 @@ def _fuzz(target: str, seconds: int, seed: int) -> tuple[int, bool]:
     text = log.read_text(errors="replace")
     runs, covered = (int((pattern.findall(text) or ["0"])[-1]) for pattern in (_RUNS, _COVERED))
     took = time.monotonic() - began
-    print(f"  {target:14} {runs:9} inputs, {covered:5} branches, {took:5.1f} s  {'ok' if code == 0 else 'FAILED'}", flush=True)
+    print(
+        f"  {target:14} {runs:9} inputs, {covered:5} branches, {took:5.1f} s  {'ok' if code == 0 else 'FAILED'}",
+        flush=True,
+    )
     if code:
         print(text[-6000:])
     return runs, code == 0
@@ -75,7 +78,15 @@ def _keep(target: str) -> None:
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir()
     with (WORK / f"{target}.log").open("ab") as output:
-        _child(target, "-merge=1", f"-max_len={LONGEST_BYTES}", str(merged), str(CORPUS / target), str(WORK / target), output=output)
+        _child(
+            target,
+            "-merge=1",
+            f"-max_len={LONGEST_BYTES}",
+            str(merged),
+            str(CORPUS / target),
+            str(WORK / target),
+            output=output,
+        )
     for path in merged.iterdir():
         if not any(path.read_bytes() == known.read_bytes() for known in (CORPUS / target).iterdir()):
             shutil.copy(path, CORPUS / target / path.name[:12])

@@ -12,7 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from apidanalytics import config
-from apidanalytics.apigeesync.build import check
+from apidanalytics.apigeesync.build import check, prepare
+from apidanalytics.apigeesync.database import VersionFile
 from apidanalytics.apigeesync.errors import SnapshotNeededError, SyncError
 from apidanalytics.apigeesync.rows import check_fit, effect_of
 from apidanalytics.apigeesync.tables import KEPT, stand_in
@@ -101,8 +102,8 @@ def configuration(data: bytes) -> None:
     try:
         loaded = config.load(config_file=path, environ=environ)
     except ConfigurationError as error:
-        assert error.problems
-        "\n".join(error.problems).encode()
+        said = "\n".join(error.problems)
+        said.encode()
     else:
         assert config.Settings.from_json(loaded.to_json()) == loaded
 
@@ -118,7 +119,7 @@ def scopes(data: bytes) -> None:
 
 
 def changes(data: bytes) -> None:
-    """Refuse what is no change list; of one that is, ``json`` reads the same, and its changes have an effect or none."""
+    """Refuse what is no change list; of one that is, ``json`` reads the same; its changes have an effect or none."""
     code, text = read_error(data)
     assert (code + text).isprintable()
     try:
@@ -146,7 +147,8 @@ def _sequence(text: str) -> str:
 def snapshot(data: bytes) -> None:
     """Take a snapshot for one, or refuse it: any values in its tables, or any bytes as its file."""
     path = _DIRECTORY / "snapshot.db"
-    path.unlink(missing_ok=True)
+    for left in _DIRECTORY.glob("snapshot.db*"):
+        left.unlink()
     if data[:1] == b"{":
         if not _write_snapshot(path, data):
             return
@@ -162,6 +164,11 @@ def snapshot(data: bytes) -> None:
         return
     assert found.selectors[-1] == "c1"
     assert all(isinstance(one, str) for one in found.selectors)
+    try:
+        prepare(path, found, {"taken_at": "1.0"}, is_verified=False)
+    except (SyncError, sqlite3.Error):
+        return
+    VersionFile(path, "c1").close()
 
 
 def _write_snapshot(path: Path, data: bytes) -> bool:

@@ -120,7 +120,9 @@ class Adoption:
         return Staged.of([file])
 
     def _set_aside(self, bucket: Bucket, path: Path, content: Salvage) -> Staged:
-        what = content.fault or ("its end is missing" if content.is_torn else f"{content.bad_lines} lines are no records")
+        what = content.fault or (
+            "its end is missing" if content.is_torn else f"{content.bad_lines} lines are no records"
+        )
         reason = f"damaged after it was published: {what}"
         self._aside.move(path, Why(reason=reason, amounts={bucket.name.tenant: (0, path.stat().st_size)}))
         return NOTHING

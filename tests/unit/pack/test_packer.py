@@ -127,7 +127,7 @@ def test_of_a_sealed_spool_with_a_torn_end_a_copy_is_kept_because_it_was_whole_w
     assert bench.staged()
     (reason,) = data.damaged.glob("*.reason.json")
     assert json.loads(reason.read_text())["bytes"] == 321
-    assert [amount for amount in ledger.aside.values()] == [("", 0, 321)]
+    assert list(ledger.aside.values()) == [("", 0, 321)]
 
 
 def test_of_a_damaged_spool_a_copy_is_kept_and_what_is_good_is_delivered(bench, data, ledger):
