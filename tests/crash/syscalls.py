@@ -44,7 +44,12 @@ class Strace:
     def _end(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            # It waits for a process that died and that nobody has reaped; the kernel lets go of all others.
+            self._process.kill()
+            self._process.communicate()
 
 
 def may_not_trace(said: str) -> None:

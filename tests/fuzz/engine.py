@@ -11,5 +11,6 @@ with atheris.instrument_imports(include=["apidanalytics"]):
 if __name__ == "__main__":
     warnings.simplefilter("error")
     target, *arguments = sys.argv[1:]
-    atheris.Setup([sys.argv[0], *arguments], TARGETS[target])
+    # Merging starts the command anew, by a shell.
+    atheris.Setup([f"{sys.executable} -m tests.fuzz.engine {target}", *arguments], TARGETS[target])
     atheris.Fuzz()

@@ -21,4 +21,4 @@ def test_every_corpus_has_a_target_and_is_small():
     assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
     files = [path for path in CORPUS.rglob("*") if path.is_file()]
     assert max(path.stat().st_size for path in files) <= LONGEST_BYTES
-    assert sum(path.stat().st_size for path in files) < 500_000
+    assert sum(path.stat().st_size for path in files) < 250_000
