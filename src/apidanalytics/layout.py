@@ -37,6 +37,8 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote, unquote
 
+from apidanalytics.instants import format_instant, parse_instant
+
 MAX_TENANT_BYTES: Final = 180
 """Longest encoded ``<org>~<env>``; a file name holds 255 bytes, and the rest of the directory's name needs 54."""
 
@@ -44,8 +46,6 @@ FILES_PER_SPOOL: Final = 1_000_000
 """How many files one spool may become: the factor between a spool number and the numbers of its files."""
 
 _SAFE: Final = "._-"
-_TIME: Final = "%Y%m%d%H%M%S"
-_TIME_LENGTH: Final = 14
 _SPOOL_NUMBER: Final = r"(?P<number>[0-9a-f]{12})"
 _RECOVERED: Final = r"[0-9]{14}\.[0-9]{3}"
 _BUCKET: Final = re.compile(
@@ -76,31 +76,6 @@ def parse_tenant(name: str) -> tuple[str, str]:
     if not (org and tilde and env) or "~" in env:
         raise ValueError(f"not a tenant name: {name}")
     return unquote(org), unquote(env)
-
-
-def format_instant(at: int) -> str:
-    """Return Unix seconds as ``yyyyMMddHHmmss``, UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime(_TIME)
-
-
-def parse_instant(text: str) -> int:
-    """Return the Unix seconds of ``yyyyMMddHHmmss``, UTC.
-
-    Raises:
-        ValueError: there is no such instant.
-
-    """
-    if len(text) != _TIME_LENGTH or not (text.isascii() and text.isdigit()):
-        raise ValueError("not an instant")
-    # strptime takes ten times as long, and this runs for every file and every signed URL.
-    month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(4, _TIME_LENGTH, 2))
-    return int(datetime(int(text[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
-
-
-def format_recovery_time(at: float) -> str:
-    """Return Unix time as ``yyyyMMddHHmmss.SSS``, UTC."""
-    milliseconds = int(at * 1000)
-    return f"{format_instant(milliseconds // 1000)}.{milliseconds % 1000:03d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

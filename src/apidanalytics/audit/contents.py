@@ -8,7 +8,8 @@ from typing import Any
 
 from apidanalytics.audit.masking import mask_record
 from apidanalytics.errors import DamagedError, NewerFormatError
-from apidanalytics.layout import BucketName, FileName, SpoolName, format_instant
+from apidanalytics.instants import format_instant
+from apidanalytics.layout import BucketName, FileName, SpoolName
 from apidanalytics.pack.compress import describe
 from apidanalytics.pack.salvage import Salvage
 from apidanalytics.spool.segment import SegmentReader

@@ -14,7 +14,8 @@ from apidanalytics import config
 from apidanalytics.audit.tail import Seen, Tail
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.tenant_name import encoded
-from apidanalytics.layout import DataDirectory, format_instant
+from apidanalytics.instants import format_instant
+from apidanalytics.layout import DataDirectory
 
 LOOK_SECONDS = 0.25
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from apidanalytics import durable
-from apidanalytics.layout import format_recovery_time, parse_key_index
+from apidanalytics.instants import format_recovery_time
+from apidanalytics.layout import parse_key_index
 
 _ENDING = ".reason.json"
 

@@ -18,7 +18,8 @@ import structlog
 
 from apidanalytics import durable, failpoints
 from apidanalytics.clock import Clock
-from apidanalytics.layout import DataDirectory, FileName, format_recovery_time
+from apidanalytics.instants import format_recovery_time
+from apidanalytics.layout import DataDirectory, FileName
 from apidanalytics.pack.aside import Aside, Why
 from apidanalytics.pack.buckets import Bucket
 from apidanalytics.pack.compress import write_gzip

@@ -21,7 +21,8 @@ import structlog
 
 from apidanalytics import durable, failpoints
 from apidanalytics.clock import Clock
-from apidanalytics.layout import BucketName, DataDirectory, SpoolName, format_recovery_time
+from apidanalytics.instants import format_recovery_time
+from apidanalytics.layout import BucketName, DataDirectory, SpoolName
 from apidanalytics.pack.strangers import Strangers
 
 log = structlog.get_logger()

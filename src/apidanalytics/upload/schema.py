@@ -16,8 +16,9 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from apidanalytics import durable, layout
+from apidanalytics import durable
 from apidanalytics.errors import NewerFormatError
+from apidanalytics.instants import format_recovery_time
 
 FORMAT: Final = 2
 
@@ -212,7 +213,7 @@ def _reserve(database: sqlite3.Connection, wal: Path) -> None:
 
 
 def _move_away(path: Path, damaged: Path, now: float, reason: str) -> None:
-    name = f"{path.name}.{layout.format_recovery_time(now)}"
+    name = f"{path.name}.{format_recovery_time(now)}"
     _suspicion(path).unlink(missing_ok=True)
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apidanalytics.layout import format_instant, parse_instant
+from apidanalytics.instants import format_instant, parse_instant
 
 
 @given(st.integers(0, 4_000_000_000))
