@@ -257,6 +257,18 @@ async def test_a_full_disk_is_said_and_the_object_is_as_it_was(embedded, monkeyp
     assert embedded.objects() == {f"acme~prod/{PATH}": BODY}
 
 
+async def test_a_lake_that_somebody_put_a_file_in_the_place_of_is_said_and_works_again(embedded, caplog):
+    url = await embedded.url()
+    away = embedded.lake.root.with_name("away")
+    embedded.lake.root.rename(away)
+    embedded.lake.root.write_bytes(b"")
+    assert await embedded.put(url) == 500
+    assert not caplog.records, "that is no defect of ours"
+    embedded.lake.root.unlink()
+    away.rename(embedded.lake.root)
+    assert await embedded.put(url) == 200
+
+
 async def test_anything_else_is_not_found(embedded):
     for path in ("/", "/lake", "/lake/", "/analytics/", "/status"):
         async with embedded.session.get(embedded.base + path) as answer:

@@ -182,3 +182,14 @@ def test_an_endpoint_that_is_not_there_is_said_with_what_to_check(patient, store
     assert "Connection refused" in found["endpoint"].text
     assert "apidanalytics_uap_server_base" in found["endpoint"].advice
     assert "signed url" not in found
+
+
+def test_a_file_in_the_place_of_the_embedded_lake_is_a_problem(patient):
+    someone = patient()
+    someone.settings.data.create()
+    assert delivered(someone)["upload"].state is State.OK
+    lake = someone.settings.local_storage_path / "lake"
+    lake.write_bytes(b"")
+    found = delivered(someone)["upload"]
+    assert found.state is State.PROBLEM
+    assert f"{lake} is no directory" in found.text

@@ -7,6 +7,7 @@ key. Who lists the lake never sees a half-made object.
 import os
 import secrets
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -92,7 +93,8 @@ class Writing:
         """Remove what was not published; twice is fine."""
         with self._lock:
             self._close()
-            self._part.unlink(missing_ok=True)
+            with suppress(OSError):  # not there, or not to be had: what is left goes at the next start
+                self._part.unlink()
 
     def _appear(self) -> None:
         if not self._create_only:

@@ -158,6 +158,8 @@ def _embedded(patient: Patient) -> list[Result]:
     lake = patient.settings.local_storage_path / "lake"
     parent = next((path for path in (lake, *lake.absolute().parents) if path.exists()), Path("/"))
     results = [skipped("endpoint", "The embedded one serves while the service runs; nothing goes to another machine.")]
+    if not parent.is_dir():
+        return [*results, problem("upload", f"{parent} is no directory.", "Objects go there: move away what it is.")]
     if os.access(parent, os.W_OK):
         return [*results, ok("upload", f"Objects go to {lake.absolute()}, which can be written.")]
     return [*results, problem("upload", f"{parent} cannot be written by this user.", f"chown it, or its lake: {lake}.")]
