@@ -160,7 +160,7 @@ def _come_to_rest(world: World) -> list[str]:
     service, problems = world.service, []
 
     def is_done():
-        # The index of the worker's open spool: it holds a spool for as long as it has something to commit.
+        # A worker's open spool is in tmp/ until its interval is over; stopping seals it.
         return not [name for name in world.left() if not name.startswith("tmp/")]
 
     if not first_true(is_done, PEACE_SECONDS):
