@@ -97,7 +97,7 @@ def _get(address: tuple[str, int] | Path, path: str, timeout_seconds: float, *, 
 
 def _connect(address: tuple[str, int] | Path, timeout_seconds: float) -> socket.socket:
     if isinstance(address, tuple):
-        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104 # nosec B104 - connects, does not listen
         return socket.create_connection((host, address[1]), timeout_seconds)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_seconds)

@@ -96,7 +96,7 @@ class LedgerView:
     def reasons(self, numbers: Collection[int]) -> dict[int, str]:
         """Return why the last attempt of each of these files failed, by number."""
         marks = ", ".join("?" * len(numbers))
-        query = f"SELECT id, reason FROM files WHERE id IN ({marks}) AND reason IS NOT NULL"  # noqa: S608 - marks only
+        query = f"SELECT id, reason FROM files WHERE id IN ({marks}) AND reason IS NOT NULL"  # noqa: S608 - marks only # nosec B608
         return dict(self._ask(query, list(numbers)))
 
     def last_id(self) -> int:
