@@ -16,7 +16,7 @@ MAX_PATHS: Final = 4096
 class Crowd:
     """Takes requests in any number and hands them on, one of each lane in turn, a slice of time at a time."""
 
-    def __init__(self, lane_of: LaneOf, handle: Callable[[Iterable[Exchange]], None]) -> None:
+    def __init__(self, lane_of: LaneOf, handle: Callable[[Exchange], None]) -> None:
         """``lane_of`` tells whose a request is, by its path."""
         self._lane_of = lane_of
         self._handle = handle
@@ -49,13 +49,14 @@ class Crowd:
         end = monotonic() + SLICE_SECONDS
         turns, lanes, handle = self._turns, self._lanes, self._handle
         while turns:
-            lane = turns.popleft()
+            lane = turns[0]
             queue = lanes[lane]
-            handle((queue.popleft(),))
-            if queue:
-                turns.append(lane)
-            else:
+            handle(queue.popleft())
+            if not queue:
                 del lanes[lane]
+                turns.popleft()
+            elif len(turns) > 1:
+                turns.rotate(-1)
             if monotonic() >= end:
                 break
         if not turns:

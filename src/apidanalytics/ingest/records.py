@@ -46,7 +46,6 @@ class Records:
     def __init__(self, *, rules: Rules, enrichment: Enrichment, max_records: int, mask: Masking | None = None) -> None:
         self._rules = rules
         self._mask = mask
-        self._cut = cut if mask is None else _cut_masked(mask)
         self._enrichment = enrichment
         self._survey = Survey(max_records)
 
@@ -62,7 +61,9 @@ class Records:
         if not self._rules.pass_plain(records, now):
             return None
         text = without_line_breaks(text)
-        return self._cut(text, records, self._enrichment.additions(tenant))
+        additions = self._enrichment.additions(tenant)
+        lines = splice(text, records, additions) or splice_elements(text, records, additions)
+        return lines if self._mask is None else self._mask(lines)
 
     def exact_lines(self, array: Raw | bytes, tenant: Tenant, now: float) -> Steps[Lines]:
         """Return the lines of a valid JSON array without line breaks.
@@ -103,15 +104,6 @@ class Records:
             self._rules.check(record, now)
             if number % RECORDS_PER_STEP == RECORDS_PER_STEP - 1:
                 yield
-
-
-def cut(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes:
-    """Return the lines of records that were decoded from this text."""
-    return splice(text, records, additions) or splice_elements(text, records, additions)
-
-
-def _cut_masked(mask: Masking) -> Callable[[bytes, Sequence[PlainRecord], Additions], bytes]:
-    return lambda text, records, additions: mask(cut(text, records, additions))
 
 
 def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes | None:

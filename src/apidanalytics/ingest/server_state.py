@@ -1,7 +1,7 @@
 """What all connections of one worker share: limits, totals, the time, and the sweep over their deadlines."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final, Protocol
 
@@ -130,7 +130,8 @@ class ServerState:
         ready, self._ready = self._ready, []
         self.requests += len(ready)
         if len(ready) <= FEW and not self._crowd:
-            self._handle(ready)
+            for exchange in ready:
+                self._handle(exchange)
             return
         is_new = not self._crowd
         self._crowd.add(ready)
@@ -141,14 +142,12 @@ class ServerState:
         if self._crowd.handle(self._clock.monotonic):
             self.call_soon(self._handle_crowd)
 
-    def _handle(self, exchanges: Iterable[Exchange]) -> None:
-        handler = self.handler
-        for exchange in exchanges:
-            try:
-                handler(exchange)
-            except Exception as error:  # noqa: BLE001 - a defect in the handler must not take the others with it
-                self._report_failure(error)
-                exchange.respond(_INTERNAL_ERROR)
+    def _handle(self, exchange: Exchange) -> None:
+        try:
+            self.handler(exchange)
+        except Exception as error:  # noqa: BLE001 - a defect in the handler must not take the others with it
+            self._report_failure(error)
+            exchange.respond(_INTERNAL_ERROR)
 
     def _report_failure(self, error: Exception) -> None:
         """Log an exception of the handler, unless one was logged just before."""

@@ -44,8 +44,8 @@ log = structlog.get_logger()
 
 GREETING_SECONDS: Final = 30.0
 """The agent sends the settings as soon as it has started the process."""
-SWITCH_SECONDS: Final = 0.02
-"""After so long the writer thread takes the interpreter away from a loop that never waits."""
+SWITCH_SECONDS: Final = 0.0005
+"""How long the event loop goes on while the writer's thread could: a commit asks several times, and all wait for it."""
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -238,11 +238,10 @@ def _http_limits(settings: Settings) -> HttpLimits:
 
 
 def _settle_down() -> None:
-    """Take as many connections as the system allows, and do more at a time, in fewer turns.
+    """Take as many connections as the system allows, let others go first, and keep out of the garbage collector's way.
 
-    A worker that wakes does not push a running process aside (``SCHED_BATCH``), so it finds more to read, and a gateway
-    on the same machine goes first. The writer thread needs the interpreter for moments only, and gets it whenever
-    the loop waits for the network. What never changes is kept out of the garbage collector's way.
+    A worker that wakes does not push a running process aside (``SCHED_BATCH``): a gateway on the same machine goes
+    first, and the worker finds more to read when its turn comes.
     """
     with suppress(OSError):  # forbidden here: it is only slower
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
