@@ -34,7 +34,7 @@ run: $(RUN) ## the service in the foreground, with everything it needs embedded;
 # The tests marked `serial` measure time or inject faults, and get the machine for themselves. (5: ARGS left none.)
 test: $(DEV) ## the whole test suite, under ten minutes on two cores
 	@code=0; \
-	$(PYTEST) -n 2 --dist worksteal -m 'not serial and not soak' --durations 10 $(ARGS) || code=$$?; \
+	$(PYTEST) -n 3 --dist worksteal -m 'not serial and not soak' --durations 10 $(ARGS) || code=$$?; \
 	$(PYTEST) -m 'serial and not soak' --durations 10 $(ARGS) || { serial=$$?; test $$serial -eq 5 || code=$$serial; }; \
 	exit $$code
 
