@@ -99,7 +99,7 @@ class Turns:
         answers = wrk.joined(self._answers)
         acknowledged = load.records * (answers.requests - answers.refused)
         service.wait_delivered(acknowledged, timeout_seconds=DELIVERY_TIMEOUT_SECONDS, pause_seconds=1.0)
-        records = int(service.status()["totals"]["uploaded"]["records"])
+        records = service.totals()["uploaded"]["records"]
         workers = service.worker_pids()
         if sorted([service.pid, *workers]) != sorted(self._pids):
             raise AssertionError("a process was replaced while it was measured")
