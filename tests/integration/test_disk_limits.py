@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import subprocess
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from apidanalytics.quota.decide import RESUME_AT
 from tests.crash.load import SCOPES, TENANTS, amounts, status
 from tests.harness import wait_until
 from tests.integration.faulty_store import TOKEN, FaultyStore
+from tests.small_disk import small_disk as a_small_disk
 
 MIB = 1 << 20
 FIRST, SECOND = TENANTS
@@ -54,18 +54,9 @@ def start_with(start_service):
 
 @pytest.fixture
 def small_disk(data_directory):
-    """Return a folder on a file system of its own, of 24 MB; needs root, and is skipped without (fails in CI)."""
-    path = data_directory / "disk"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", path], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode and os.environ.get("CI"):
-        pytest.fail(f"cannot mount: {mounted.stderr}")
-    if mounted.returncode:
-        pytest.skip(f"needs the right to mount: {mounted.stderr}")
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
+    """Return a folder on a file system of its own."""
+    with a_small_disk(data_directory / "disk", megabytes=24) as path:
+        yield path
 
 
 class Gateway:

@@ -1,7 +1,5 @@
 """A disk that is full or fails under a real service: an honest 503, nothing torn, and normal service afterwards."""
 
-import os
-import subprocess
 from contextlib import contextmanager
 
 import pytest
@@ -9,6 +7,7 @@ import pytest
 from tests.crash.load import UNANSWERED, Load, assert_books_balance, children, first_true, wait_settled
 from tests.crash.syscalls import Strace
 from tests.harness import wait_until
+from tests.small_disk import small_disk as a_small_disk
 
 QUICK = {
     "apidanalytics_collection_interval": 1,
@@ -121,18 +120,9 @@ def test_where_the_disk_fails_the_agent_now_and_then_nothing_is_lost_or_doubled(
 
 @pytest.fixture
 def small_disk(data_directory):
-    """Return a folder on a file system of its own, of 6 MB; needs root, and is skipped without (fails in CI)."""
-    path = data_directory / "disk"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", path], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode and os.environ.get("CI"):
-        pytest.fail(f"cannot mount: {mounted.stderr}")
-    if mounted.returncode:
-        pytest.skip(f"needs the right to mount: {mounted.stderr}")
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
+    """Return a folder on a file system of its own."""
+    with a_small_disk(data_directory / "disk", megabytes=6) as path:
+        yield path
 
 
 def fill(path):

@@ -4,13 +4,13 @@ import contextlib
 import http.client
 import json
 import os
-import subprocess
 
 import pytest
 
 from apidanalytics import failpoints
 from tests.crash.load import amounts
 from tests.harness import wait_until
+from tests.small_disk import small_disk
 
 SETTINGS = {"apidanalytics_collection_interval": 1, "apidanalytics_upload_interval": 1}
 
@@ -107,18 +107,9 @@ def test_a_key_counts_once_through_workers_a_kill_delivery_and_a_restart_and_dam
 
 @pytest.fixture
 def small_keys(data_directory):
-    """Return the folder of the index, on a file system of its own; needs root, and is skipped without (fails in CI)."""
-    path = data_directory / "ax/keys"
-    path.mkdir(parents=True, mode=0o700)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode and os.environ.get("CI"):
-        pytest.fail(f"cannot mount: {mounted.stderr}")
-    if mounted.returncode:
-        pytest.skip(f"needs the right to mount: {mounted.stderr}")
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
+    """Return the folder of the index, on a file system of its own."""
+    with small_disk(data_directory / "ax/keys", megabytes=1) as path:
+        yield path
 
 
 def test_while_the_index_has_no_room_batches_with_a_key_get_503_and_then_it_goes_on(small_keys, start_service):
