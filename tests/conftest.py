@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import fcntl
 import os
 import random
 import shutil
@@ -53,7 +54,13 @@ def require_tool() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def free_port(worker_id: str) -> Callable[[], int]:
-    """Return free ports of 127.0.0.1, below those that outgoing connections take, and others in every test process."""
+    """Return free ports of 127.0.0.1, below those that outgoing connections take, and others in every test process.
+
+    Services share a port if they are told to, so a second run of the tests on this machine must not be given one that
+    the first uses: a lock file stands for each.
+    """
+    locks = Path(tempfile.gettempdir()) / "apidanalytics-test-ports"
+    locks.mkdir(exist_ok=True)
     share = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
     candidates = list(range(12000 + 2000 * (share % 8), 14000 + 2000 * (share % 8)))
     random.SystemRandom().shuffle(candidates)
@@ -61,6 +68,14 @@ def free_port(worker_id: str) -> Callable[[], int]:
     def take() -> int:
         while candidates:
             port = candidates.pop()
+            lock = os.open(
+                locks / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            )  # held as long as this process lives
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                continue
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)):
                     return port
