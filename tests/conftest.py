@@ -68,9 +68,8 @@ def free_port(worker_id: str) -> Callable[[], int]:
     def take() -> int:
         while candidates:
             port = candidates.pop()
-            lock = os.open(
-                locks / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            )  # held as long as this process lives
+            # Held as long as this process lives.
+            lock = os.open(locks / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
