@@ -13,8 +13,9 @@ from tests.faults.oracle import Finding, Judgement, Oracle
 from tests.faults.schedule import Fault, Kind, plan
 from tests.faults.world import World
 
-PEACE_SECONDS = 120.0
-"""So long it may take, after the last fault, until everything is delivered."""
+PEACE_SECONDS = 150.0
+"""So long it may take, after the last fault, until everything is delivered. A tenant whose store has not answered again
+and again is left alone for up to 120 s."""
 DISK_GRACE_SECONDS = 15.0
 _DISK = {Kind.DISK_FULL, Kind.SYNC_FAILS}
 """While one of these lasts, and a moment after, an agent may end by itself: it cannot work."""

@@ -5,8 +5,9 @@ import hashlib
 
 import pytest
 
+from apidanalytics.clock import SystemClock
 from apidanalytics.upload.states import State
-from tests.integration.upload_world import TOKEN, World, until
+from tests.integration.upload_world import TOKEN, World, fine, until
 
 
 @pytest.fixture
@@ -216,6 +217,34 @@ async def test_a_drain_pass_does_not_wait_for_files_that_wait_for_their_time(wor
     async with world.uploading(settings=world.settings(policy=patient)) as uploader:
         await asyncio.wait_for(uploader.drain_pass(), 5)
     assert world.total(State.UPLOADED) == 1
+
+
+class Ahead(SystemClock):
+    """The machine's clocks, the time of day so many seconds ahead."""
+
+    def __init__(self, seconds):
+        self.now = lambda: SystemClock.now() + seconds
+
+
+async def test_a_file_put_off_by_a_clock_that_was_a_day_ahead_waits_for_no_longer_than_a_pause(world):
+    from aiohttp import web
+
+    from apidanalytics.upload.decide import Pauses, Policy
+
+    async def refuse(_request):
+        return web.Response(status=403)
+
+    patient = Policy(file_pauses=Pauses(first_seconds=0.5, factor=2, longest_seconds=600))
+    right = world.clock
+    world.clock = Ahead(86_400)
+    world.store.behave = refuse
+    world.stage("acme~prod")
+    async with world.uploading(settings=world.settings(policy=patient)):
+        await until(lambda: [file for file in world.ledger.waiting(0) if file.next_attempt_at], "put off")
+    world.clock = right
+    world.store.behave = fine
+    async with world.uploading(settings=world.settings(policy=patient)):
+        await world.delivered()
 
 
 async def test_the_state_shows_what_is_on_its_way(world):

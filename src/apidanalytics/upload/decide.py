@@ -66,6 +66,11 @@ class Policy:
     crawl_seconds: float = 3.0
     """An upload that takes longer gives its place to other tenants that wait, and goes on beside them."""
 
+    @property
+    def longest_deferral_seconds(self) -> float:
+        """No file is put off for longer; the pause before its last attempt may be as long."""
+        return self.file_pauses.after(self.attempts - 1, 1.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:

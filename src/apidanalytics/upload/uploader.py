@@ -228,7 +228,7 @@ class Uploader:
 
     def _add(self, file: Waiting) -> None:
         # A clock that was set back must not make a file wait for longer than any pause can be.
-        wait = min(file.next_attempt_at - self._clock.now(), self._settings.policy.file_pauses.longest_seconds)
+        wait = min(file.next_attempt_at - self._clock.now(), self._settings.policy.longest_deferral_seconds)
         self._dispatcher.add(file, None if wait <= 0 else self._clock.monotonic() + wait)
 
     async def _revive_some(self, now: float) -> None:

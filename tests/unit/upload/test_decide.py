@@ -92,3 +92,14 @@ def test_the_pause_after_very_many_failures_is_the_longest():
 def test_throttled_waits_as_long_as_it_was_told_and_at_least_its_own_pause(told, pause):
     outcome = Throttled(party=Party.STORE, reason="429", retry_after_seconds=told)
     assert decided(outcome) == Hold(pause_seconds=pause, reason="429")
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 2), (2, 2), (3, 8), (4, 32), (6, 300), (1000, 300)])
+def test_no_file_is_put_off_for_longer_than_before_its_last_attempt(attempts, seconds):
+    assert Policy(attempts=attempts).longest_deferral_seconds == seconds
+    if attempts > 1:
+        last = decide(
+            REFUSED, attempts=attempts - 2, tenant_failures=1, is_open=False, random=1, policy=Policy(attempts=attempts)
+        )
+        assert isinstance(last, Defer)
+        assert last.pause_seconds == seconds
