@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from tests.crash.load import NEVER_LEFT, UNANSWERED, Load, assert_books_balance, children, status, wait_settled
+from tests.crash.load import Load, assert_books_balance, children, status, wait_settled
 from tests.harness import ROOT, ServiceProcess, wait_until
+from tests.posting import NEVER_LEFT, UNANSWERED
 
 QUICK = {"apidanalytics_collection_interval": 1, "apidanalytics_upload_interval": "0.2s", "apidanalytics_workers": 2}
 STEADY = {"connections": 8, "records_per_second": 3000, "seed": 5}

@@ -1,12 +1,10 @@
 """Gateways of two interleaving tenants that post to a real service while it is hurt, and the judgement afterwards."""
 
 import asyncio
-import json
 import secrets
-import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +20,9 @@ from apidanalytics.demo.traffic import Traffic
 from apidanalytics.errors import NotRunningError
 from apidanalytics.layout import DataDirectory, FileName
 from tests.harness import ROOT, ServiceProcess, wait_until
+from tests.posting import NEVER_LEFT, UNANSWERED, Posting, post_to
 
-_PATIENCE = aiohttp.ClientTimeout(total=30)
+PATIENCE_SECONDS = 30.0
 BUSY = {(503, "STORAGE_UNAVAILABLE"), (503, "OVERLOADED")}
 """Answers that any batch may get."""
 IN_USE = (503, "IDEMPOTENCY_KEY_IN_USE")
@@ -31,8 +30,6 @@ KEY = "Idempotency-Key"
 REPEATED = "repeated"
 INSIST_SECONDS = 30.0
 """So long a batch with a key is sent again until it has its 200."""
-UNANSWERED = (0, "")
-NEVER_LEFT = (0, "nobody listens")
 SCOPES = ROOT / "examples" / "scopes.yaml"
 TENANTS = accounts.busiest(accounts.load(SCOPES), 2)
 
@@ -73,8 +70,8 @@ class TimedOracle(Oracle):
         return wrong
 
 
-class Load:
-    """Keep-alive connections that post one batch after the other, in a thread of their own, until ``stop``."""
+class Load(Posting):
+    """Gateways of two tenants."""
 
     def __init__(
         self,
@@ -87,17 +84,12 @@ class Load:
         keyed_every: int = 0,
     ) -> None:
         """One batch in ``keyed_every`` gets an ``Idempotency-Key``, and is sent until, and again after, its 200."""
+        super().__init__(connections=connections, records_per_second=records_per_second)
         self._service = service
         self._seed = seed
-        self._rate = records_per_second
-        self._connections = connections
         self._traffic = Traffic(TENANTS, seed=seed, bad_every=bad_every)
         self._keyed_every = keyed_every
         self._posts = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
-        self._turn_at = 0.0
-        self._error: BaseException | None = None
         self.oracle = TimedOracle()
         self.batches: Counter[tuple[int, str]] = Counter()
         """Batches by (status, errorCode); 0 is no answer."""
@@ -110,14 +102,6 @@ class Load:
 
     def __repr__(self) -> str:
         return f"<Load seed={self._seed}: {dict(self.batches)}>"
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error):
-        self._stop.set()
-        self._thread.join()
 
     @property
     def acknowledged(self) -> int:
@@ -134,34 +118,17 @@ class Load:
         goal = self.acknowledged + records
         wait_until(lambda: self.acknowledged >= goal, timeout_seconds=timeout_seconds, what=f"{goal} acknowledged")
 
-    def stop(self) -> None:
-        """Send nothing more, and wait for the last answers."""
-        self._stop.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    async def _run(self) -> None:
-        try:
-            async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as gateways:
-                for _ in range(self._connections):
-                    gateways.create_task(self._gateway(session))
-        except BaseException as error:
-            self._error = error
-
-    async def _gateway(self, session: aiohttp.ClientSession) -> None:
-        while not self._stop.is_set():
-            post = self._traffic.post(time.time())
-            self._turn_at = max(self._turn_at, time.monotonic() - 0.1) + len(post.records) / self._rate
-            await asyncio.sleep(self._turn_at - time.monotonic())
-            self._posts += 1
-            if self._keyed_every and self._posts % self._keyed_every == 0:
-                post = replace(post, headers={**post.headers, KEY: f"{self._posts}-{secrets.token_hex(8)}"})
-            batch = self.oracle.sent(post.tenant, post.records)
-            answer = await (self._insist if KEY in post.headers else self._send)(session, post)
-            self._note(post, batch, answer)
-            if KEY in post.headers and answer[0] == 200:
-                await self._repeat(session, post)
+    async def _post_one(self, session: aiohttp.ClientSession) -> None:
+        post = self._traffic.post(time.time())
+        await self._turn(len(post.records))
+        self._posts += 1
+        if self._keyed_every and self._posts % self._keyed_every == 0:
+            post = replace(post, headers={**post.headers, KEY: f"{self._posts}-{secrets.token_hex(8)}"})
+        batch = self.oracle.sent(post.tenant, post.records)
+        answer = await (self._insist if KEY in post.headers else self._send)(session, post)
+        self._note(post, batch, answer)
+        if KEY in post.headers and answer[0] == 200:
+            await self._repeat(session, post)
 
     async def _insist(self, session: aiohttp.ClientSession, post: Post) -> tuple[int, str]:
         """Send a batch with a key until it is clear what became of it: that is what the key is for."""
@@ -182,19 +149,16 @@ class Load:
 
     async def _send(self, session: aiohttp.ClientSession, post: Post, replayed: str = "") -> tuple[int, str]:
         """Return status and errorCode; with the 200 to a repeat what ``replayed`` says."""
-        url = self._service.base_url + post.path
-        data = _pieces(post.body) if post.chunked else post.body
-        try:
-            async with session.post(url, data=data, headers=post.headers, timeout=_PATIENCE) as response:
-                body = await response.read()
-                if response.headers.get("Idempotency-Replayed") == "true":
-                    self.replays += 1
-                    return response.status, replayed
-                return response.status, json.loads(body)["errorCode"] if body else ""
-        except aiohttp.ClientConnectorError:
-            return NEVER_LEFT
-        except (aiohttp.ClientError, TimeoutError, ConnectionError):
-            return UNANSWERED
+        answer, is_replay = await post_to(
+            session,
+            self._service.base_url + post.path,
+            post.body,
+            post.headers,
+            timeout_seconds=PATIENCE_SECONDS,
+            chunk_bytes=10_000 if post.chunked else 0,
+        )
+        self.replays += is_replay
+        return (answer[0], replayed) if is_replay else answer
 
     def _note(self, post: Post, batch: SentBatch, answer: tuple[int, str]) -> None:
         self.batches[answer] += 1
@@ -224,11 +188,6 @@ class Load:
         wrong = self.oracle.early_or_late(lake.files(directory))
         assert not wrong, f"{self!r}\n{len(wrong)} in a wrong bucket\n{wrong[:5]}"
         return report
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    for at in range(0, len(body), 10_000):
-        yield body[at : at + 10_000]
 
 
 def status(service: ServiceProcess) -> Answer | None:

@@ -1,20 +1,17 @@
 """Gateways that post batch after batch over kept connections, and write every answer into the oracle's book."""
 
 import asyncio
-import json
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import aiohttp
 
 from tests.faults.batches import GOOD, Batch, batch_of
 from tests.faults.oracle import Oracle
+from tests.posting import UNANSWERED, Posting, post_to
 
-UNANSWERED = (0, "")
-NEVER_LEFT = (0, "nobody listens")
 NOT_READY = (500, "INTERNAL_SERVER_ERROR")
 """Before a service that has just started has its scope data."""
 NO_LOOKUP = (500, "INTERNAL_SEARCH_ERROR")
@@ -27,8 +24,8 @@ INSIST_SECONDS = 40.0
 KEYED_SHARE = 0.35
 
 
-class Gateways:
-    """Posts from a thread of its own, from ``with`` to ``stop``."""
+class Gateways(Posting):
+    """Gateways of several tenants."""
 
     def __init__(
         self,
@@ -41,17 +38,12 @@ class Gateways:
         records_per_second: float = 300.0,
     ) -> None:
         """``generation`` tells the newest generation of the scope data."""
+        super().__init__(connections=connections, records_per_second=records_per_second)
         self._url = url
         self._seed = seed
         self._oracle = oracle
         self._generation = generation
-        self._connections = connections
-        self._rate = records_per_second
         self._next = 0
-        self._turn_at = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="gateways")
-        self._error: BaseException | None = None
         self.answers: Counter[tuple[int, str]] = Counter()
         """Batches by what they were told at last."""
         self.acknowledged = 0
@@ -61,40 +53,14 @@ class Gateways:
         self.surprises: list[str] = []
         """Answers that the contract does not allow."""
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error):
-        self._stop.set()
-        self._thread.join()
-
-    def stop(self) -> None:
-        """Send nothing more, and wait for the last answers."""
-        self._stop.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    async def _run(self) -> None:
-        try:
-            connector = aiohttp.TCPConnector(limit=0)
-            async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as gateways:
-                for _ in range(self._connections):
-                    gateways.create_task(self._gateway(session))
-        except BaseException as error:
-            self._error = error
-
-    async def _gateway(self, session: aiohttp.ClientSession) -> None:
-        while not self._stop.is_set():
-            batch = self._take()
-            self._turn_at = max(self._turn_at, time.monotonic() - 0.1) + len(batch.records) / self._rate
-            await asyncio.sleep(self._turn_at - time.monotonic())
-            if batch.tenant is not None and random.Random(f"key/{batch.number}").random() < KEYED_SHARE:
-                # Not with the scope that wanders: a repeat may be another tenant's, and keys are each tenant's own.
-                await self._once(session, batch)
-            else:
-                self._told(batch, await self._send(session, batch))
+    async def _post_one(self, session: aiohttp.ClientSession) -> None:
+        batch = self._take()
+        await self._turn(len(batch.records))
+        if batch.tenant is not None and random.Random(f"key/{batch.number}").random() < KEYED_SHARE:
+            # Not with the scope that wanders: a repeat may be another tenant's, and keys are each tenant's own.
+            await self._once(session, batch)
+        else:
+            self._told(batch, await self._send(session, batch))
 
     def _take(self) -> Batch:
         batch = batch_of(self._seed, self._next)
@@ -158,25 +124,15 @@ class Gateways:
     async def _send(
         self, session: aiohttp.ClientSession, batch: Batch, key: str = "", path: str = ""
     ) -> tuple[int, str]:
-        data = _pieces(batch.body) if batch.is_chunked else batch.body
-        headers = {**batch.headers, "Idempotency-Key": key} if key else batch.headers
-        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
-        url = self._url + (path or batch.path)
-        try:
-            async with session.post(url, data=data, headers=headers, timeout=timeout) as response:
-                body = await response.read()
-                if response.headers.get("Idempotency-Replayed") == "true":
-                    return REPLAYED
-                return response.status, json.loads(body)["errorCode"] if body else ""
-        except aiohttp.ClientConnectorError:
-            return NEVER_LEFT
-        except (aiohttp.ClientError, TimeoutError, ConnectionError):
-            return UNANSWERED
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    for at in range(0, len(body), 900):
-        yield body[at : at + 900]
+        answer, is_replay = await post_to(
+            session,
+            self._url + (path or batch.path),
+            batch.body,
+            {**batch.headers, "Idempotency-Key": key} if key else batch.headers,
+            timeout_seconds=PATIENCE_SECONDS,
+            chunk_bytes=900 if batch.is_chunked else 0,
+        )
+        return REPLAYED if is_replay else answer
 
 
 def _is_trouble(answer: tuple[int, str]) -> bool:

@@ -4,9 +4,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.crash.load import UNANSWERED, Load, assert_books_balance, children, first_true, wait_settled
+from tests.crash.load import Load, assert_books_balance, children, first_true, wait_settled
 from tests.crash.syscalls import Strace
 from tests.harness import wait_until
+from tests.posting import UNANSWERED
 from tests.small_disk import small_disk as a_small_disk
 
 QUICK = {

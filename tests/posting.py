@@ -1,0 +1,88 @@
+"""Clients that post from a thread of their own: paced, over kept connections, until they are stopped."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import aiohttp
+
+UNANSWERED = (0, "")
+NEVER_LEFT = (0, "nobody listens")
+
+
+class Posting:
+    """Posts one after the other over so many connections at a time, from ``with`` to ``stop``."""
+
+    def __init__(self, *, connections: int, records_per_second: float) -> None:
+        self._connections = connections
+        self._rate = records_per_second
+        self._turn_at = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="posting")
+        self._error: BaseException | None = None
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._stop.set()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Send nothing more, and wait for the last answers."""
+        self._stop.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    async def _run(self) -> None:
+        try:
+            connector = aiohttp.TCPConnector(limit=0)
+            async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as clients:
+                for _ in range(self._connections):
+                    clients.create_task(self._post_on(session))
+        except BaseException as error:
+            self._error = error
+
+    async def _post_on(self, session: aiohttp.ClientSession) -> None:
+        while not self._stop.is_set():
+            await self._post_one(session)
+
+    async def _post_one(self, session: aiohttp.ClientSession) -> None:
+        raise NotImplementedError
+
+    async def _turn(self, records: int) -> None:
+        """Wait until so many records may be sent."""
+        self._turn_at = max(self._turn_at, time.monotonic() - 0.1) + records / self._rate
+        await asyncio.sleep(self._turn_at - time.monotonic())
+
+
+async def post_to(
+    session: aiohttp.ClientSession,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    timeout_seconds: float,
+    chunk_bytes: int = 0,
+) -> tuple[tuple[int, str], bool]:
+    """Return ((status, errorCode), whether the answer was a replay); chunked, if a chunk has a size."""
+    data = _pieces(body, chunk_bytes) if chunk_bytes else body
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+    try:
+        async with session.post(url, data=data, headers=headers, timeout=timeout) as response:
+            content = await response.read()
+            is_replay = response.headers.get("Idempotency-Replayed") == "true"
+            return (response.status, json.loads(content)["errorCode"] if content else ""), is_replay
+    except aiohttp.ClientConnectorError:
+        return NEVER_LEFT, False
+    except (aiohttp.ClientError, TimeoutError, ConnectionError):
+        return UNANSWERED, False
+
+
+async def _pieces(body: bytes, size: int) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), size):
+        yield body[at : at + size]
