@@ -101,9 +101,10 @@ class StoppedService:
         if request.get("command") != "failed.retry":
             return self._files.look(request) or {}
         chosen = _chosen(request)
-        directories = self._ledger.failed_directories(DIRECTORIES_A_PASS, chosen)
-        back = revive(self._ledger, self._shelves, directories, chosen=chosen, attempts=0, at=time.time())
-        return {"files": len(back)}
+        now = time.time()
+        directories = self._ledger.failed_directories(DIRECTORIES_A_PASS, chosen, now=now)
+        back = revive(self._ledger, self._shelves, directories, chosen=chosen, attempts=0, at=now)
+        return {"files": sum(1 for _ in back)}
 
 
 def _chosen(request: Request) -> Chosen:

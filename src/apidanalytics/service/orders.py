@@ -41,7 +41,7 @@ def _order(carry_out: Order) -> Callable[[Insight, Target], Awaitable[Answer]]:
         try:
             return await carry_out(uploader, target)
         except (OSError, sqlite3.Error) as error:
-            hint = "nothing was changed; try again once the disk takes writes"
+            hint = "what was not changed stays as it was; try again once the disk takes writes"
             log.warning(
                 "control.order_failed", order=carry_out.__name__, tenant=target.tenant, error=str(error), hint=hint
             )

@@ -106,22 +106,30 @@ def is_expired(answer: Answer) -> bool:
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that a ``Retry-After`` header means, as a number or as a date."""
+    """Return the seconds that a ``Retry-After`` header means, as a number or as a date.
+
+    ``now`` by the clock of who said so: its ``Date``, if it gave one.
+    """
     if value is None:
         return None
     if value.strip().isascii() and value.strip().isdigit():
         return float(value.strip()[:9])
+    at = _read_date(value)
+    return None if at is None else max(at - now, 0.0)
+
+
+def _read_date(value: str | None) -> float | None:
     try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
+        at = parsedate_to_datetime(value or "")
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now, 0.0)
 
 
 def _trouble(party: Party, answer: Answer, now: float) -> Trouble:
     code = _code(answer)
     reason = f"the {party} answered {answer.status}" + (f" {code}" if code else "")
-    told = read_retry_after(answer.headers.get("retry-after"), now)
+    told = read_retry_after(answer.headers.get("retry-after"), _read_date(answer.headers.get("date")) or now)
     if answer.status == 429 or code in _SLOW_DOWN or (answer.status == 503 and told is not None):
         return Throttled(party=party, reason=reason, retry_after_seconds=told)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:

@@ -71,9 +71,9 @@ class Dispatcher:
         if self._breaker.open is not None:
             self._breaker = replace(self._breaker, open=replace(self._breaker.open, probe_at=0.0))
 
-    def send_now(self) -> None:
+    def send_now(self, now: float) -> None:
         """Let nothing wait for its time: not what was put off, nor the next probe. Throttling is kept to."""
-        self._queue.release_all()
+        self._queue.release_all(now)
         self.probe_now()
 
     def take(self, now: float) -> Sending | None:
@@ -119,7 +119,7 @@ class Dispatcher:
             policy=self._policy,
         )
         self._keep_pace(before, outcome, tenant, now)
-        self._put_back(sending, decision, now)
+        self._put_back(sending, decision, now, asked=isinstance(outcome, Throttled))
         self._finish(sending, _failed(outcome))
         self._say(before, tenant, failures, outcome, now)
         return decision
@@ -185,10 +185,10 @@ class Dispatcher:
         elif isinstance(outcome, Refused):
             self._pace = self._pace.answered()
 
-    def _put_back(self, sending: Sending, decision: Decision, now: float) -> None:
+    def _put_back(self, sending: Sending, decision: Decision, now: float, *, asked: bool) -> None:
         if isinstance(decision, Hold):
             self._queue.push(sending.file)
-            self._queue.hold(sending.file.tenant, now + decision.pause_seconds)
+            self._queue.hold(sending.file.tenant, now + decision.pause_seconds, asked=asked)
         elif isinstance(decision, Return) and sending.is_probe:
             self._aside.append(sending.file)
         elif isinstance(decision, Return):

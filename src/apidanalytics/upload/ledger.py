@@ -157,11 +157,11 @@ class Ledger:
             query = "SELECT DISTINCT directory FROM files WHERE state = 'staged' OR state = 'failed'"
             return {directory for (directory,) in database.execute(query)}
 
-    def failed_directories(self, limit: int, chosen: Chosen | None = None) -> list[str]:
+    def failed_directories(self, limit: int, chosen: Chosen | None = None, *, now: float) -> list[str]:
         """Return at most ``limit`` directories with failed files, those that failed longest ago first."""
         found: dict[str, None] = {}
         with self._read() as database:
-            for directory in rows.failed_directories(database, chosen or Chosen()):
+            for directory in rows.failed_directories(database, chosen or Chosen(), now):
                 found[directory] = None
                 if len(found) == limit:
                     break

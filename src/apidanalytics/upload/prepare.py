@@ -72,7 +72,8 @@ def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) 
     if shelves.where((known.file.directory, known.file.name)) is State.FAILED:
         ledger.failed(known.id, known.attempts, known.reason or "moved to failed/", now)
         return
-    ledger.lost(known.id, "it is gone from staging/", now)
+    if not ledger.lost(known.id, "it is gone from staging/", now):
+        return  # it was dropped meanwhile to make room
     log.error(
         "upload.file_missing",
         directory=known.file.directory,

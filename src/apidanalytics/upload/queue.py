@@ -40,7 +40,9 @@ class _Lane:
     """The last upload crawled."""
     failures: int = 0
     """Failed attempts since the last success."""
-    held: bool = False
+    held_until: float | None = None
+    asked_until: float = 0.0
+    """Held so long because somebody asked for it."""
 
     @property
     def is_gone(self) -> bool:
@@ -115,16 +117,19 @@ class FairQueue:
 
         self._call_at(at, release)
 
-    def hold(self, tenant: str, until: float) -> None:
-        """Send nothing of this tenant before ``until``."""
+    def hold(self, tenant: str, until: float, *, asked: bool = False) -> None:
+        """Send nothing of this tenant before ``until``; with ``asked`` not even when everything else may go."""
         lane = self._lane(tenant)
-        if lane.held:
+        if asked:
+            lane.asked_until = max(lane.asked_until, until)
+        if lane.held_until is not None and lane.held_until >= until:
             return
-        lane.held = True
+        lane.held_until = until
 
         def release() -> None:
-            lane.held = False
-            self._place(lane)
+            if lane.held_until == until:  # and not longer by now
+                lane.held_until = None
+                self._place(lane)
 
         self._place(lane)
         self._call_at(until, release)
@@ -135,10 +140,13 @@ class FairQueue:
         for tenant in changed & self._lanes.keys():
             self._place(self._lanes[tenant])
 
-    def release_all(self) -> None:
-        """Let everything go at once that waits for its time."""
+    def release_all(self, now: float) -> None:
+        """Let everything go at once that waits for its time, but what somebody asked us to hold."""
+        asked = [(lane.tenant, lane.asked_until) for lane in self._lanes.values() if lane.asked_until > now]
         while self._later:
             heappop(self._later)[2]()
+        for tenant, until in asked:
+            self.hold(tenant, until, asked=True)
 
     def take(self, now: float, *, unless: frozenset[str] = frozenset()) -> Waiting | None:
         """Take the next file, of no tenant in ``unless``; None when there is none or no slot for it."""
@@ -201,14 +209,14 @@ class FairQueue:
     def _place(self, lane: _Lane) -> None:
         """Put a lane where its state says: into a ring (at the end, unless it stands there), or nowhere."""
         right = None
-        if lane.due and not lane.held and lane.tenant not in self._paused:
+        if lane.due and lane.held_until is None and lane.tenant not in self._paused:
             right = self._failing if lane.failures else self._slow if lane.is_slow else self._healthy
         for ring in self._rings:
             if ring is not right:
                 ring.pop(lane.tenant, None)
         if right is not None:
             right.setdefault(lane.tenant, lane)
-        if lane.is_gone and not lane.held:
+        if lane.is_gone and lane.held_until is None:
             self._lanes.pop(lane.tenant, None)
 
     def _choose(self, unless: frozenset[str]) -> _Lane | None:

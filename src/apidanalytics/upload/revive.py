@@ -4,7 +4,7 @@ A pass brings back ten directories, those that failed longest ago. As long as wh
 follows the other at once; otherwise there is at most one in an upload interval.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from apidanalytics.upload.ledger import Ledger
@@ -39,8 +39,9 @@ class Revival:
         return self._went_well or now >= self._passed_at + self._interval_seconds
 
     def next_at(self) -> float:
-        """Return when to ask again at the latest."""
-        return self._passed_at + (self._interval_seconds if self._succeeded else self._slow_seconds)
+        """Return when to ask again at the latest, if nothing is settled before."""
+        waits_for_a_success = bool(self._out) or not self._succeeded
+        return self._passed_at + (self._slow_seconds if waits_for_a_success else self._interval_seconds)
 
     def begun(self, numbers: Iterable[int], now: float) -> None:
         """Note that a pass brought back these files."""
@@ -64,11 +65,14 @@ def revive(
     attempts: int,
     at: float,
     chosen: Chosen = EVERYTHING,
-) -> list[Waiting]:
-    """Bring the chosen files of these directories back from ``failed/`` to ``staging/``; return them. It blocks."""
-    back: list[Waiting] = []
+) -> Iterator[Waiting]:
+    """Bring the chosen files of these directories back from ``failed/`` to ``staging/``; yield each that is. It blocks.
+
+    Raises:
+        sqlite3.OperationalError, OSError: the disk is full or failing; what was yielded is back.
+
+    """
     for directory in directories:
-        failed = [known for known in ledger.files_in(directory).values() if chosen.has(known)]
+        failed = [known for known in ledger.files_in(directory).values() if chosen.has(known, at)]
         shelves.revive([(directory, known.file.name) for known in failed])
-        back += ledger.revived([known.id for known in failed], attempts, at)
-    return back
+        yield from ledger.revived([known.id for known in failed], attempts, at)

@@ -25,16 +25,21 @@ def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFi
     return found[0] if found else None
 
 
-def failed_directories(database: sqlite3.Connection, chosen: Chosen) -> Iterator[str]:
-    """Yield the directory of each failed file that is chosen, those that failed longest ago first."""
+def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float) -> Iterator[str]:
+    """Yield the directory of each failed file that is chosen, those that failed longest ago first.
+
+    One that failed later than now did so before the clock was set back: it comes first.
+    """
     query = (
         "SELECT directory FROM files WHERE state = 'failed' AND (:tenant IS NULL OR tenant = :tenant)"
         " AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)"
-        " AND (:before IS NULL OR settled_at < :before) ORDER BY settled_at, id"
     )
-    values = {"tenant": chosen.tenant, "name": chosen.name, "before": chosen.before}
-    for (directory,) in database.execute(query, values):
-        yield directory
+    ahead = " AND settled_at > :now ORDER BY settled_at, id"
+    ordinary = " AND settled_at <= :now AND (:before IS NULL OR settled_at < :before) ORDER BY settled_at, id"
+    values = {"tenant": chosen.tenant, "name": chosen.name, "before": chosen.before, "now": now}
+    for which in (ahead, ordinary):
+        for (directory,) in database.execute(query + which, values):
+            yield directory
 
 
 def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Count) -> None:

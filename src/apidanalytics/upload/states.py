@@ -75,15 +75,16 @@ class Chosen:
     name: str | None = None
     """A file's name, or its beginning."""
     before: float | None = None
-    """Unix time: those that failed before."""
+    """Unix time: those that failed before, also those that failed before the clock was set back."""
 
-    def has(self, known: LedgerFile) -> bool:
+    def has(self, known: LedgerFile, now: float) -> bool:
         """Tell whether this file is one of them."""
+        failed_at = known.settled_at or 0.0
         return (
             known.state is State.FAILED
             and (self.tenant is None or known.file.tenant == self.tenant)
             and (self.name is None or known.file.name.startswith(self.name))
-            and (self.before is None or (known.settled_at or 0.0) < self.before)
+            and (self.before is None or failed_at < self.before or failed_at > now)
         )
 
 

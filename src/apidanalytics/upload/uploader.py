@@ -14,7 +14,6 @@ runs in a thread, and what changes the disk in one thread at a time.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import structlog
@@ -144,7 +143,7 @@ class Uploader:
 
         """
         await self._ready.wait()
-        directories = await asyncio.to_thread(self._ledger.failed_directories, limit, chosen)
+        directories = await asyncio.to_thread(self._ledger.failed_directories, limit, chosen, now=self._clock.now())
         files = 0
         for first in range(0, len(directories), DIRECTORIES_A_PASS):
             some = directories[first : first + DIRECTORIES_A_PASS]
@@ -153,7 +152,7 @@ class Uploader:
 
     def send_now(self) -> None:
         """Try at once what is staged, also what was put off after a failure; what failed for good stays in failed/."""
-        self._dispatcher.send_now()
+        self._dispatcher.send_now(self._clock.monotonic())
         self.notify()
 
     async def drain_pass(self) -> None:
@@ -235,7 +234,9 @@ class Uploader:
         # One more attempt each: what fails again for the same reason should not cost three.
         attempts = self._settings.policy.attempts - 1
         try:
-            directories = await asyncio.to_thread(self._ledger.failed_directories, DIRECTORIES_A_PASS)
+            directories = await asyncio.to_thread(
+                self._ledger.failed_directories, DIRECTORIES_A_PASS, now=self._clock.now()
+            )
             back = await self._revive(directories, attempts=attempts)
         except DISK_TROUBLE as error:
             self._disk.refused(error)
@@ -245,13 +246,22 @@ class Uploader:
     async def _revive(self, directories: Sequence[str], *, attempts: int, chosen: Chosen = EVERYTHING) -> list[Waiting]:
         if not directories:
             return []
-        do = partial(revive, self._ledger, self._shelves, directories, attempts=attempts, chosen=chosen)
-        async with self._settler.files:
-            back = await asyncio.to_thread(do, at=self._clock.now())
-        for file in back:
-            self._dispatcher.add(file)
+        now = self._clock.now()
+        revived = revive(self._ledger, self._shelves, directories, attempts=attempts, chosen=chosen, at=now)
+        back: list[Waiting] = []
+
+        def bring_back() -> None:
+            for file in revived:
+                back.append(file)  # noqa: PERF402 - what was brought back counts, also when the next one raises
+
+        try:
+            async with self._settler.files:
+                await asyncio.to_thread(bring_back)
+        finally:
+            for file in back:
+                self._dispatcher.add(file)
+            self._wake.set()
         log.info("upload.failed_retried", files=len(back), directories=len(directories))
-        self._wake.set()
         return back
 
     async def _sleep(self) -> None:

@@ -256,6 +256,13 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(value, seconds):
     assert read_retry_after(value, NOW) == seconds
 
 
+@pytest.mark.parametrize("away", [-86_400, 0, 86_400])
+def test_a_date_counts_by_the_clock_of_who_said_it(away):
+    told = {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT", "date": "Tue, 14 Nov 2023 22:13:20 GMT"}
+    found = read_put(Answer(status=503, headers=told), NOW + away, sent_all=True)
+    assert found.retry_after_seconds == 30
+
+
 @given(st.text())
 def test_no_retry_after_raises(value):
     read_retry_after(value, NOW)

@@ -192,9 +192,22 @@ def test_failed_directories_come_in_the_order_in_which_they_failed(ledger):
         ledger.stage([staged(f"{n}", directory=directory, tenant=tenant) for n in range(3)], 1.0)
         for known in ledger.files_in(directory).values():
             ledger.failed(known.id, 3, "no", 10.0 + number)
-    assert ledger.failed_directories(2) == ["b~x~20260101000000", "a~x~20260101000000"]
-    assert ledger.failed_directories(-1) == ["b~x~20260101000000", "a~x~20260101000000", "c~y~20260101000000"]
-    assert ledger.failed_directories(5, Chosen(tenant="c~y")) == ["c~y~20260101000000"]
+    assert ledger.failed_directories(2, now=99.0) == ["b~x~20260101000000", "a~x~20260101000000"]
+    assert ledger.failed_directories(-1, now=99.0) == ["b~x~20260101000000", "a~x~20260101000000", "c~y~20260101000000"]
+    assert ledger.failed_directories(5, Chosen(tenant="c~y"), now=99.0) == ["c~y~20260101000000"]
+
+
+def test_what_failed_before_the_clock_was_set_back_counts_as_failed_longest_ago(ledger):
+    for at, directory in [(50.0, "a~x~20260101000000"), (86_450.0, "b~x~20260101000000"), (60.0, "c~x~20260101000000")]:
+        ledger.stage([staged("1", directory=directory, tenant=directory[:3])], 1.0)
+        (known,) = ledger.files_in(directory).values()
+        ledger.failed(known.id, 3, "no", at)
+    assert [name[0] for name in ledger.failed_directories(-1, now=100.0)] == ["b", "a", "c"]
+    earlier = Chosen(before=55.0)
+    assert [name[0] for name in ledger.failed_directories(-1, earlier, now=100.0)] == ["b", "a"]
+    (ahead,) = ledger.files_in("b~x~20260101000000").values()
+    assert earlier.has(ahead, 100.0)
+    assert not earlier.has(ahead, 86_451.0)
 
 
 def test_files_of_a_state_can_be_listed(ledger):

@@ -66,6 +66,18 @@ def test_a_missing_file_is_set_aside_and_said_aloud_once(data, ledger):
     assert [(entry["event"], entry["records"]) for entry in logs] == [("upload.file_missing", 1)]
 
 
+def test_a_file_that_was_dropped_at_that_moment_is_no_news(data, ledger):
+    class Dropping(Shelves):
+        def where(self, key):
+            ledger.dropped([1], "no room", 2.0)
+            return super().where(key)
+
+    with capture_logs() as logs:
+        assert prepare(ledger, Dropping(data), 1, 2.0) is None
+    assert ledger.file(1).state is State.DROPPED
+    assert logs == []
+
+
 def test_a_file_that_stands_in_failed_is_known_to_stand_there(data, ledger):
     (data.failed / DIRECTORY).mkdir()
     (data.failed / DIRECTORY / "f1").write_bytes(b"12345")

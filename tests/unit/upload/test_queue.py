@@ -248,6 +248,30 @@ def test_everything_goes_at_once_when_asked_also_what_was_put_off_and_a_tenant_t
     queue.push(file(2, "held"))
     queue.hold("held", 200.0)
     assert queue.take(0.0) is None
-    queue.release_all()
+    queue.release_all(0.0)
     assert sorted(found.id for found in drain(queue)) == [1, 2]
     assert queue.next_at() is None
+
+
+def test_nothing_shortens_a_hold_that_was_asked_for():
+    queue = FairQueue(4)
+    queue.push(file(1, "ours"))
+    queue.push(file(2, "asked"))
+    queue.hold("ours", 100.0)
+    queue.hold("asked", 50.0, asked=True)
+    queue.hold("asked", 100.0)
+    queue.release_all(10.0)
+    assert [found.id for found in drain(queue)] == [1]
+    assert queue.next_at() == 50.0
+    assert queue.take(49.9) is None
+    assert queue.take(50.0).id == 2
+
+
+def test_a_longer_hold_replaces_a_shorter_one_and_not_the_other_way_round():
+    queue = FairQueue(4)
+    queue.push(file(1, "a"))
+    queue.hold("a", 10.0)
+    queue.hold("a", 600.0)
+    queue.hold("a", 20.0)
+    assert queue.take(599.9) is None
+    assert queue.take(600.0).id == 1

@@ -34,6 +34,7 @@ def test_while_one_pass_is_under_way_no_other_begins(revival):
     revival.settled(2, delivered=True)
     revival.settled(7, delivered=False)
     assert not revival.is_due(500.0)
+    assert revival.next_at() == 605.0  # nobody asks again and again until then
     revival.settled(8, delivered=False)
     assert revival.is_due(500.0)
 

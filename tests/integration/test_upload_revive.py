@@ -1,0 +1,75 @@
+"""Files that come back from failed/ when something is in their way."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from apidanalytics.clock import SystemClock
+from apidanalytics.upload.states import State
+from tests.integration.upload_world import World, fine, until
+
+
+@pytest.fixture
+async def world(tmp_path):
+    world = World(tmp_path)
+    await world.open()
+    yield world
+    await world.aclose()
+
+
+async def refuse(_request):
+    return web.Response(status=404)
+
+
+async def test_what_is_back_is_sent_when_the_disk_refuses_the_next(world):
+    world.endpoint.behave = refuse
+    world.stage("acme~prod", "zeta~test")
+    async with world.uploading(settings=world.settings(interval_seconds=60)) as uploader:
+        await until(lambda: world.total(State.FAILED) == 2, "both failed")
+        world.endpoint.behave = fine
+        first, second = world.ledger.failed_directories(-1, now=world.clock.now())
+        (in_the_way,) = (world.data.failed / second).iterdir()
+        (world.data.staging / second / in_the_way.name).mkdir(parents=True)
+        with pytest.raises(IsADirectoryError):
+            await uploader.retry_failed()
+        await until(lambda: world.total(State.UPLOADED) == 1, "the first one is delivered")
+        assert not (world.data.failed / first).exists()
+        (world.data.staging / second / in_the_way.name).rmdir()
+        assert await uploader.retry_failed() == 1
+        await world.delivered()
+
+
+class CountingClock(SystemClock):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def monotonic(self):
+        self.asked += 1
+        return SystemClock.monotonic()
+
+
+async def test_nobody_asks_again_and_again_while_one_that_came_back_is_on_its_way(world):
+    world.clock = CountingClock()
+    world.endpoint.behave = refuse
+    world.stage("acme~prod")
+    async with world.uploading(settings=world.settings(interval_seconds=0.1)):
+        await until(lambda: world.total(State.FAILED) == 1, "failed")
+        hangs, go = asyncio.Event(), asyncio.Event()
+
+        async def hang(request):
+            if request.query["tenant"] == "acme~prod":
+                hangs.set()
+                await go.wait()
+
+        world.endpoint.behave = hang
+        world.stage("zeta~test")
+        await hangs.wait()
+        world.stage("zeta~test")
+        await until(lambda: world.total(State.UPLOADED) == 2, "another tenant's are delivered")
+        before = world.clock.asked
+        await asyncio.sleep(0.5)
+        assert world.clock.asked - before < 200
+        go.set()
+        await world.delivered()
