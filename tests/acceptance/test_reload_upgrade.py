@@ -141,6 +141,25 @@ def test_an_upgrade_goes_on_with_the_program_that_is_on_disk_and_refuses_a_broke
     service.wait_delivered(2)
 
 
+def test_settings_that_are_spoiled_in_the_middle_of_an_upgrade_leave_those_of_before(start_service, tmp_path):
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    service = start_service(**QUICK, environment={"PYTHONPATH": str(tmp_path / "src")})
+    settings = service.directory / "apid_config.yaml"
+    command = tmp_path / "src" / "apidanalytics" / "cli" / "run.py"  # loaded by the next program, after its check
+    spoil = f"Path({str(settings)!r}).write_text('apidanalytics_no_such_thing: 1')\n"
+    command.write_text(f"{command.read_text()}\n{spoil}")
+    with Load(service, **STEADY) as load:
+        load.wait_acknowledged(200)
+        upgraded = service.command("upgrade")
+        load.wait_acknowledged(200)
+        load.stop()
+    assert upgraded.returncode == 1
+    assert "apidanalytics_no_such_thing" in upgraded.stderr
+    assert_nobody_noticed(load)
+    wait_settled(service)
+    assert_books_balance(service, load.assert_conserved())
+
+
 def test_an_agent_that_is_killed_in_the_middle_of_a_change_loses_nothing(start_service):
     service = start_service(**QUICK)
     with Load(service, **STEADY) as load:

@@ -3,23 +3,55 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from apidanalytics import config
+from apidanalytics.config import Settings
+from apidanalytics.control.handover import Handover
+from apidanalytics.errors import ConfigurationError
 from apidanalytics.service.changing import Launch
 from apidanalytics.service.run import run_agent
 
 
 def run(config_file: Path | None, *, embedded: bool) -> int:
     """Run until a signal ends it; return the exit code."""
+    handover = Handover.of_this_process(os.environ)
     load = partial(config.load, config_file=config_file, environ=os.environ, embedded=embedded)
-    launch = Launch(settings=load(), load=load, check_command=_check(config_file, embedded=embedded), embedded=embedded)
+    settings, refused = _usable(load, handover)
+    launch = Launch(
+        settings=settings,
+        refused=refused,
+        load=load,
+        check_command=_check(config_file, embedded=embedded),
+        embedded=embedded,
+    )
     try:
-        return run_agent(launch, _greet if sys.stdout.isatty() else None)
+        return run_agent(launch, handover, _greet if sys.stdout.isatty() else None)
     except OSError as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 1
+
+
+def _usable(load: Callable[[], Settings], handover: Handover) -> tuple[Settings, ConfigurationError | None]:
+    """Return the settings; in an upgrade those of before, and why, if they were spoiled since they were checked.
+
+    Raises:
+        ConfigurationError: they cannot be used, and there are no others.
+
+    """
+    try:
+        return load(), None
+    except ConfigurationError as error:
+        if handover.settings is None:
+            raise
+        try:
+            return Settings.from_json(handover.settings), error
+        except msgspec.MsgspecError:  # of a version that knew other settings
+            raise error from None
 
 
 def _check(config_file: Path | None, *, embedded: bool) -> list[str]:

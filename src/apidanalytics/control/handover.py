@@ -49,6 +49,8 @@ class Handover:
     """What the last reload or upgrade was, and how it went; for the status."""
     counters: dict[str, Any] = field(default_factory=dict)
     """What all workers counted so far; the metrics go on from there."""
+    settings: bytes | None = None
+    """Those in effect, as ``Settings.to_json`` gives them, for a program that finds others that cannot be used."""
 
     @classmethod
     def of_this_process(cls, environment: MutableMapping[str, str]) -> Self:
@@ -76,8 +78,9 @@ class Handover:
             generation=self.generation,
             last_change=self.last_change,
             counters=self.counters,
+            settings=_remember(self.settings) if self.settings is not None else -1,
         )
-        for number in (written.lock, *written.sockets, *(pipe for _, pipe in written.workers)):
+        for number in (written.lock, written.settings, *written.sockets, *(pipe for _, pipe in written.workers)):
             if number >= 0:
                 os.set_inheritable(number, True)
         environment[VARIABLE] = msgspec.json.encode(written).decode()
@@ -115,6 +118,7 @@ class Handover:
             generation=written.generation,
             last_change=written.last_change,
             counters=written.counters,
+            settings=_recall(written.settings) if written.settings >= 0 else None,
         )
 
 
@@ -129,6 +133,22 @@ class _Written(msgspec.Struct):
     generation: int = 0
     last_change: dict[str, Any] | None = None
     counters: dict[str, Any] = {}
+    settings: int = -1
+    """The descriptor of a file: there may be secrets in them, and a process shows its environment while it lives."""
+
+
+def _remember(content: bytes) -> int:
+    """Return the descriptor of a file in memory."""
+    descriptor = os.memfd_create("apidanalytics-settings")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    return descriptor
+
+
+def _recall(descriptor: int) -> bytes:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with open(descriptor, "rb") as file:
+        return file.read()
 
 
 def _adopt(number: int) -> socket.socket:

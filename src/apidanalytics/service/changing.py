@@ -43,6 +43,8 @@ class Launch:
     """How this service was started, and so how it is started anew."""
 
     settings: Settings
+    refused: ConfigurationError | None
+    """Why these are the settings of the program before this one, and not those that are there now."""
     load: Callable[[], Settings]
     """Reads the settings again, from where they came from."""
     check_command: Sequence[str]

@@ -24,30 +24,33 @@ from apidanalytics.telemetry.recent import Recent
 log = structlog.get_logger()
 
 
-def run_agent(launch: Launch, on_ready: OnReady | None = None) -> int:
-    """Run the service until a signal ends it; return its exit code.
+def run_agent(launch: Launch, handover: Handover, on_ready: OnReady | None = None) -> int:
+    """Run the service until a signal ends it; return its exit code. ``handover``: what this process was left.
 
     Raises:
         DataDirectoryLocked: another agent owns the data directory.
         OSError: an address or a directory cannot be used.
 
     """
-    return uvloop.run(_Lives(launch, on_ready).run())
+    return uvloop.run(_Lives(launch, handover, on_ready).run())
 
 
 class _Lives:
     """The agents of this process, one after the other."""
 
-    def __init__(self, launch: Launch, on_ready: OnReady | None) -> None:
+    def __init__(self, launch: Launch, handover: Handover, on_ready: OnReady | None) -> None:
         self._launch = launch
         self._on_ready = on_ready
-        self._handover = Handover.of_this_process(os.environ)
+        self._handover = handover
         self._signals = Signals()
         self._recent = Recent()
 
     async def run(self) -> int:
         self._signals.install()
         settings, before = self._launch.settings, None
+        if self._launch.refused is not None:
+            configure_logs(settings, "agent", self._recent)
+            self._report_failure(self._launch.refused)
         while True:
             changing = Changing(self._launch, settings, self._handover.generation)
             try:
@@ -64,6 +67,7 @@ class _Lives:
             self._handover.last_change = changing.last_change
             before, settings = settings, changing.next_settings
             if changing.kind is Kind.UPGRADE and not self._signals.waiting:
+                self._handover.settings = settings.to_json()
                 self._replace_program()
 
     async def _live(self, settings: Settings, changing: Changing) -> int:
