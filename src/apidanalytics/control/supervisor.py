@@ -26,12 +26,14 @@ from apidanalytics.control.child import Child, describe_end
 from apidanalytics.control.handover import FormerWorker
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.tally import Counters, added, total
+from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 
 _REPLACED: Final = "replaced; what it acknowledged is in its spool"
 HEALTHY_SECONDS: Final = 10.0
 """A worker that lived this long starts with a clean record."""
+FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1"}
 """One heap in a worker: its threads take turns anyway, and memory that one gave back another can use."""
@@ -52,9 +54,7 @@ class WorkerState(StrEnum):
 
 def restart_pause(early_deaths: int) -> float:
     """Return the seconds to wait before the next spawn after so many deaths in a row within ``HEALTHY_SECONDS``."""
-    if early_deaths <= 1:
-        return 0.0
-    return min(0.5 * 2.0 ** (early_deaths - 2), LONGEST_PAUSE_SECONDS)
+    return growing(early_deaths - 1, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
 
 
 @dataclass(slots=True)
