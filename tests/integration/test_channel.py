@@ -13,7 +13,8 @@ from apidanalytics.access.tokens_file import to_plain
 from apidanalytics.clock import SystemClock
 from apidanalytics.control.channel import MAX_MESSAGE_BYTES, Channel
 from apidanalytics.control.sockets import Listeners
-from apidanalytics.control.supervisor import Supervisor, worker_command
+from apidanalytics.control.spawn import worker_command
+from apidanalytics.control.supervisor import Supervisor
 from apidanalytics.service.parts import start_message
 
 TOKENS = [

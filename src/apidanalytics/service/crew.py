@@ -13,7 +13,8 @@ from apidanalytics.control.channel import Message
 from apidanalytics.control.former import FormerWorkers
 from apidanalytics.control.handover import Handover
 from apidanalytics.control.sockets import Listeners
-from apidanalytics.control.supervisor import Supervisor, worker_command
+from apidanalytics.control.spawn import worker_command
+from apidanalytics.control.supervisor import Supervisor
 from apidanalytics.control.tally import total
 from apidanalytics.service.agent import Agent
 from apidanalytics.service.masking import read_mask_key
