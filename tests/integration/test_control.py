@@ -238,6 +238,17 @@ async def test_the_control_socket_answers_and_is_private_even_in_a_deep_director
         ask(deep / "control.sock", {"command": "hello"})
 
 
+async def test_a_question_about_a_hundred_thousand_spools_is_answered(tmp_path):
+    async def count(request):
+        return {"spools": len(request["spools"])}
+
+    server, path = ControlServer(tmp_path / "control.sock", count), tmp_path / "control.sock"
+    await server.start()
+    spools = [2**48 - number for number in range(100_000)]
+    assert await asyncio.to_thread(ask, path, {"command": "flushed", "spools": spools}) == {"spools": 100_000}
+    await server.stop()
+
+
 def test_an_agent_that_does_not_answer_is_said_to_be_there(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
         silent.bind(str(tmp_path / "control.sock"))

@@ -51,8 +51,10 @@ class FailedFiles:
         return None
 
 
-async def answer(request: Request, ledger: Ledger, uploader: Uploader) -> Answer:
-    """Answer one of these commands for a running service."""
+async def answer(request: Request, ledger: Ledger, uploader: Uploader | None) -> Answer:
+    """Answer one of these commands for a running service; one that starts has no uploader yet."""
+    if uploader is None:
+        return {"error": "the service is starting; try again in a moment", "kind": "unavailable"}
     if request.get("command") == "failed.retry":
         return {"files": await uploader.retry_failed(_chosen(request), limit=DIRECTORIES_A_PASS)}
     found = await asyncio.to_thread(FailedFiles(ledger).look, request)
