@@ -124,11 +124,11 @@ class Supervisor:
             if worker.channel is not None:
                 worker.channel.send(message)
 
-    def send(self, index: int, message: Message) -> None:
+    def send(self, pid: int, message: Message) -> None:
         """Send a message to one worker, if it lives."""
-        channel = self._workers[index].channel
-        if channel is not None:
-            channel.send(message)
+        for worker in self._workers:
+            if worker.pid == pid and worker.channel is not None:
+                worker.channel.send(message)
 
     def status(self) -> list[dict[str, Any]]:
         """Return what is known of each worker."""
