@@ -31,12 +31,14 @@ import errno
 import hashlib
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote, unquote
 
+from apidanalytics import durable
 from apidanalytics.instants import format_instant, parse_instant
 
 MAX_TENANT_BYTES: Final = 180
@@ -223,6 +225,19 @@ class DataDirectory:
     def recovered(self) -> Path:
         """Spools of processes that died, waiting to be packed."""
         return self.root / "recovered"
+
+    def spools(self) -> Iterator[tuple[int, Path]]:
+        """Yield number and path of every spool that is not packed: open, sealed or recovered.
+
+        One that moves on meanwhile may come twice, or be gone. What has no spool's name is passed over; packing
+        reports it.
+        """
+        for directory in (self.tmp, self.sealed, self.recovered):
+            for path in filter(durable.is_plain_file, directory.glob("*.spool")):
+                try:
+                    yield SpoolName.parse(path.name).number, path
+                except ValueError:
+                    continue
 
     @property
     def staging(self) -> Path:

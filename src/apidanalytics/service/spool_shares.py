@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apidanalytics.errors import DamagedError, NewerFormatError
-from apidanalytics.layout import DataDirectory, SpoolName
-from apidanalytics.service.status import spool_files
+from apidanalytics.layout import DataDirectory
 from apidanalytics.spool.segment import SegmentReader
 
 
@@ -38,11 +37,7 @@ class SpoolShares:
 
     def _follow_all(self) -> set[int]:
         present: set[int] = set()
-        for path in spool_files(self._data):
-            try:
-                number = SpoolName.parse(path.name).number
-            except ValueError:
-                continue  # not ours
+        for number, path in self._data.spools():
             present.add(number)
             seen = self._seen.setdefault(number, _Seen())
             if not seen.is_whole:
