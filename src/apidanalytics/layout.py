@@ -283,15 +283,8 @@ class DataDirectory:
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(self.root)
-        for path in (
-            self.tmp,
-            self.sealed,
-            self.recovered,
-            self.staging,
-            self.failed,
-            self.damaged,
-            self.keys,
-        ):
+        spools = self.tmp, self.sealed, self.recovered
+        for path in (*spools, self.staging, self.failed, self.damaged, self.keys):
             path.mkdir(mode=0o700, exist_ok=True)
             if path.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")
