@@ -31,12 +31,14 @@ import errno
 import hashlib
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote, unquote
 
+from apidanalytics import durable
 from apidanalytics.instants import format_instant, parse_instant
 
 MAX_TENANT_BYTES: Final = 180
@@ -224,6 +226,19 @@ class DataDirectory:
         """Spools of processes that died, waiting to be packed."""
         return self.root / "recovered"
 
+    def spools(self) -> Iterator[tuple[int, Path]]:
+        """Yield number and path of every spool that is not packed: open, sealed or recovered.
+
+        One that moves on meanwhile may come twice, or be gone. What has no spool's name is passed over; packing
+        reports it.
+        """
+        for directory in (self.tmp, self.sealed, self.recovered):
+            for path in filter(durable.is_plain_file, directory.glob("*.spool")):
+                try:
+                    yield SpoolName.parse(path.name).number, path
+                except ValueError:
+                    continue
+
     @property
     def staging(self) -> Path:
         """Files ready to upload."""
@@ -268,15 +283,8 @@ class DataDirectory:
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(self.root)
-        for path in (
-            self.tmp,
-            self.sealed,
-            self.recovered,
-            self.staging,
-            self.failed,
-            self.damaged,
-            self.keys,
-        ):
+        spools = self.tmp, self.sealed, self.recovered
+        for path in (*spools, self.staging, self.failed, self.damaged, self.keys):
             path.mkdir(mode=0o700, exist_ok=True)
             if path.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")

@@ -1,14 +1,17 @@
 """Workers as real processes, the data directory's lock, and the control socket."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 import sys
 
 import pytest
+from structlog.testing import capture_logs
 
 from apidanalytics.clock import SystemClock
+from apidanalytics.control.child import Child
 from apidanalytics.control.lock import DataDirectoryLock
 from apidanalytics.control.server import ControlServer, ask
 from apidanalytics.control.sockets import Listeners
@@ -116,6 +119,34 @@ async def test_a_worker_that_keeps_dying_is_not_restarted_in_a_rush(supervise):
     await supervisor.stop(1)
 
 
+async def test_a_worker_that_cannot_be_started_is_tried_again_like_one_that_died(supervise, monkeypatch):
+    supervisor, _, deaths = supervise("serve")
+    spawn, failures = Child.spawn, [OSError(errno.EAGAIN, "Resource temporarily unavailable")] * 2
+
+    def refuse(*args, **options):
+        if failures:
+            raise failures.pop()
+        return spawn(*args, **options)
+
+    monkeypatch.setattr(Child, "spawn", refuse)
+    with capture_logs() as logs:
+        supervisor.start()
+        await until(lambda: supervisor.all_serve)
+    assert deaths == [True, True]
+    assert all("could not be started" in entry["how"] for entry in logs if entry["event"] == "worker.died")
+    assert not any(task.done() for task in supervisor.tasks)
+    await supervisor.stop(5)
+
+
+async def test_the_end_of_a_child_is_noticed_when_no_descriptor_is_left_to_watch_it(monkeypatch):
+    def refuse(_pid):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    child = Child.spawn([sys.executable, "-c", "raise SystemExit(7)"], environment={}, descriptors=())
+    assert await child.wait() == 7
+
+
 def test_the_socket_of_a_worker_outlives_it_until_it_is_closed_on_purpose():
     listeners = Listeners("127.0.0.1:0", 1)
     listener = listeners.get(0)[0]
@@ -205,6 +236,17 @@ async def test_the_control_socket_answers_and_is_private_even_in_a_deep_director
     await server.stop()
     with pytest.raises(NotRunningError, match="no agent answers"):
         ask(deep / "control.sock", {"command": "hello"})
+
+
+async def test_a_question_about_a_hundred_thousand_spools_is_answered(tmp_path):
+    async def count(request):
+        return {"spools": len(request["spools"])}
+
+    server, path = ControlServer(tmp_path / "control.sock", count), tmp_path / "control.sock"
+    await server.start()
+    spools = [2**48 - number for number in range(100_000)]
+    assert await asyncio.to_thread(ask, path, {"command": "flushed", "spools": spools}) == {"spools": 100_000}
+    await server.stop()
 
 
 def test_an_agent_that_does_not_answer_is_said_to_be_there(tmp_path):

@@ -1,5 +1,6 @@
 """The file of the tokens that the data API takes: who may send batches, and for whom."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -72,7 +73,8 @@ def _token(values: Mapping[str, Any]) -> Token:
 
 
 def _twice(tokens: Sequence[Token]) -> list[Token]:
-    return list({token.hash: token for token in tokens if sum(one.hash == token.hash for one in tokens) > 1}.values())
+    seen = Counter(token.hash for token in tokens)
+    return list({token.hash: token for token in tokens if seen[token.hash] > 1}.values())
 
 
 def to_plain(tokens: Sequence[Token]) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def audit(scope: Scope, *, is_running: bool, sleep: Callable[[float], None] = ti
 def look(scope: Scope, only: frozenset[str] | None = None) -> Report:
     """Compare everything once; of what is read to its end only these subjects, if any are given."""
     read = spools.verify if scope.deep else spools.skim
-    found = dict(spools.find_spools(scope.data))
+    found = dict(scope.data.spools())
     contents = {number: read(path) for number, path in found.items()}
     at = time.time()
     try:
@@ -129,7 +129,7 @@ class _Look:
 
     def _unstaged(self, number: int) -> spools.Amounts:
         """Return what is still missing of a spool that is being packed. It is sealed: read it, as it is now."""
-        path = next((path for n, path in spools.find_spools(self._scope.data) if n == number), None)
+        path = next((path for n, path in self._scope.data.spools() if n == number), None)
         if path is None:
             return {}
         self._found[number], self._contents[number] = path, self._read(path)

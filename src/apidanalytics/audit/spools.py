@@ -7,9 +7,8 @@ from pathlib import Path
 
 from apidanalytics.audit.difference import Difference, Kind
 from apidanalytics.errors import DamagedError, NewerFormatError
-from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Entry
-from apidanalytics.service.status import spool_files
 from apidanalytics.spool.segment import SegmentReader, count_records
 
 Amounts = dict[str, tuple[int, int]]
@@ -30,15 +29,6 @@ class SpoolContent:
         """Count an entry."""
         records, size = self.amounts.get(entry.tenant, (0, 0))
         self.amounts[entry.tenant] = (records + entry.records, size + entry.bytes)
-
-
-def find_spools(data: DataDirectory) -> Iterator[tuple[int, Path]]:
-    """Yield number and path of every spool, open, sealed or recovered; one that moves on meanwhile may come twice."""
-    for path in spool_files(data):
-        try:
-            yield SpoolName.parse(path.name).number, path
-        except ValueError:
-            continue  # not ours; packing reports it
 
 
 def skim(path: Path) -> SpoolContent:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from apidanalytics.audit.masking import mask_record
-from apidanalytics.audit.spools import find_spools
 from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Entry
@@ -62,7 +61,7 @@ class Tail:
         self._readers.clear()
 
     def _open_new(self) -> set[int]:
-        found = dict(find_spools(self._data))
+        found = dict(self._data.spools())
         for number, path in found.items():
             if number not in self._readers and number not in self._unreadable:
                 self._open(number, path)

@@ -25,14 +25,19 @@ def run(config_file: Path | None, kind: str) -> int:
         print(error, file=sys.stderr)
         return ExitCode.NOT_RUNNING
     if "generation" not in answer:
-        problems = answer.get("problems") or [answer.get("error", "the agent did not say why")]
-        print("Refused, and nothing was changed:", *problems, sep="\n", file=sys.stderr)
-        return ExitCode.CONFIGURATION
+        return _refused(answer)
     status = _wait(data, answer["generation"])
     if status is None:
         print(f"Not through after {PATIENCE_SECONDS:.0f} s; see `apidanalytics status` and the log.", file=sys.stderr)
         return ExitCode.FAILURE
     return _report(kind, status)
+
+
+def _refused(answer: dict[str, Any]) -> int:
+    problems = answer.get("problems", [])
+    reasons = problems or [answer.get("error", "the agent did not say why")]
+    print("Refused, and nothing was changed:", *reasons, sep="\n", file=sys.stderr)
+    return ExitCode.CONFIGURATION if problems else ExitCode.FAILURE
 
 
 def _wait(data: DataDirectory, generation: int) -> dict[str, Any] | None:

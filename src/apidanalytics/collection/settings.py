@@ -1,5 +1,6 @@
 """From the collection service's file to its settings: all of it read, all problems reported at once."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,4 +192,4 @@ def _only(section: Section, name: str) -> dict[str, Node]:
 
 
 def _twice(items: Sequence[Any]) -> list[Any]:
-    return sorted({item for item in items if items.count(item) > 1}, key=str)
+    return sorted((item for item, number in Counter(items).items() if number > 1), key=str)

@@ -14,24 +14,34 @@ import msgspec
 Message = dict[str, Any]
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""A line longer than this is no message of ours."""
+"""What a worker says is never longer. The agent's messages have no limit: tokens and shares are as many as they are."""
 
 
 class Channel(asyncio.Protocol):
     """One end of the pipe."""
 
-    def __init__(self, on_message: Callable[[Message], None], on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, on_message: Callable[[Message], None], on_lost: Callable[[], None], max_message_bytes: int | None
+    ) -> None:
         self._on_message = on_message
         self._on_lost = on_lost
+        self._max_message_bytes = max_message_bytes
         self._transport: asyncio.WriteTransport | None = None
-        self._partial = b""
+        self._partial: list[bytes] = []
+        self._partial_bytes = 0
 
     @classmethod
-    async def open(cls, end: socket.socket, on_message: Callable[[Message], None], on_lost: Callable[[], None]) -> Self:
-        """Take one end of a socket pair into the running loop."""
+    async def open(
+        cls,
+        end: socket.socket,
+        on_message: Callable[[Message], None],
+        on_lost: Callable[[], None],
+        max_message_bytes: int | None = MAX_MESSAGE_BYTES,
+    ) -> Self:
+        """Take one end of a socket pair into the running loop; close it when a message is longer than this."""
         loop = asyncio.get_running_loop()
         end.setblocking(False)
-        _, channel = await loop.create_unix_connection(lambda: cls(on_message, on_lost), sock=end)
+        _, channel = await loop.create_unix_connection(lambda: cls(on_message, on_lost, max_message_bytes), sock=end)
         return channel
 
     def send(self, message: Message) -> None:
@@ -60,10 +70,14 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on every complete line."""
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        for line in lines:
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            line = b"".join((*self._partial, end))
+            self._partial, self._partial_bytes = [], 0
             self._on_message(msgspec.json.decode(line))
-        if len(self._partial) > MAX_MESSAGE_BYTES:
+        self._partial.append(rest)
+        self._partial_bytes += len(rest)
+        if self._max_message_bytes is not None and self._partial_bytes > self._max_message_bytes:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended

@@ -9,7 +9,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Final, Self
+
+LOOK_SECONDS: Final = 0.5
+"""How often a child is looked at that cannot be watched."""
 
 
 class Child:
@@ -58,6 +61,10 @@ class Child:
             descriptor = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return self._reap()
+        except OSError:  # no descriptor is left
+            while not self._has_ended():  # noqa: ASYNC110 - nothing else tells of it
+                await asyncio.sleep(LOOK_SECONDS)
+            return self._reap()
         ended = asyncio.Event()
         loop.add_reader(descriptor, ended.set)
         try:
@@ -66,6 +73,12 @@ class Child:
             loop.remove_reader(descriptor)
             os.close(descriptor)
         return self._reap()
+
+    def _has_ended(self) -> bool:
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True  # reaped elsewhere
 
     def _reap(self) -> int:
         try:

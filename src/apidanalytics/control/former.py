@@ -1,12 +1,13 @@
 """The workers of the agent before this one: they serve until the new ones do, then they are drained."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
-from apidanalytics.control.channel import Channel
+from apidanalytics.control.channel import Channel, Message
 from apidanalytics.control.handover import FormerWorker
 
 log = structlog.get_logger()
@@ -24,6 +25,7 @@ class FormerWorkers:
     def __init__(self, workers: Sequence[FormerWorker]) -> None:
         self._workers = list(workers)
         self._channels: list[Channel] = []
+        self._reports: dict[int, Mapping[str, Any]] = {}
 
     def __repr__(self) -> str:
         return f"<FormerWorkers {[worker.child.pid for worker in self._workers]}>"
@@ -31,10 +33,17 @@ class FormerWorkers:
     def __bool__(self) -> bool:
         return bool(self._workers)
 
-    async def start(self) -> None:
-        """Listen to them, so that what they say does not pile up; nothing of it counts any more."""
+    async def start(self, on_message: Callable[[Message], None]) -> None:
+        """Listen to them. What they count was counted when they were handed over; the rest is for ``on_message``."""
         for worker in self._workers:
-            self._channels.append(await Channel.open(worker.pipe, lambda _: None, lambda: None))
+            hear = partial(self._hear, worker.child.pid, on_message)
+            self._channels.append(await Channel.open(worker.pipe, hear, lambda: None))
+
+    def send(self, pid: int, message: Message) -> None:
+        """Send a message to one of them, if it lives."""
+        for worker, channel in zip(self._workers, self._channels, strict=True):
+            if worker.child.pid == pid:
+                channel.send(message)
 
     async def hand_over(self, succeeded: Callable[[], bool], drain_seconds: float) -> None:
         """Wait until the new workers serve, drain these, and wait until they are gone; kill what is not in time."""
@@ -75,6 +84,16 @@ class FormerWorkers:
     def status(self) -> list[dict[str, Any]]:
         """Return what is known of each."""
         return [{"pid": worker.child.pid, "state": "draining"} for worker in self._workers]
+
+    def reports(self) -> list[dict[str, Any]]:
+        """Return what is known of each, with what it last said of itself."""
+        return [{**worker, **self._reports.get(worker["pid"], {})} for worker in self.status()]
+
+    def _hear(self, pid: int, on_message: Callable[[Message], None], message: Message) -> None:
+        if message["type"] == "heartbeat":
+            self._reports[pid] = message["report"]
+        else:
+            on_message(message)
 
     async def _wait_for(self, succeeded: Callable[[], bool]) -> None:
         looks = 0

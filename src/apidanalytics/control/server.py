@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -17,6 +17,9 @@ log = structlog.get_logger()
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
+
+MAX_REQUEST_BYTES: Final = 4 << 20
+"""``flushed`` names every spool that waits, and is the longest."""
 
 
 @contextmanager
@@ -45,7 +48,7 @@ class ControlServer:
             listener.bind(name)
         self._path.chmod(0o600)
         listener.setblocking(False)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_REQUEST_BYTES)
 
     async def stop(self) -> None:
         """Stop listening and remove the socket."""

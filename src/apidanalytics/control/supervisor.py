@@ -10,9 +10,7 @@ unless that takes over a second and others live to serve its share.
 """
 
 import asyncio
-import os
 import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,16 +23,17 @@ from apidanalytics.control.channel import Channel, Message
 from apidanalytics.control.child import Child, describe_end
 from apidanalytics.control.handover import FormerWorker
 from apidanalytics.control.sockets import Listeners
+from apidanalytics.control.spawn import spawn_worker
 from apidanalytics.control.tally import Counters, added, total
+from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 
 _REPLACED: Final = "replaced; what it acknowledged is in its spool"
 HEALTHY_SECONDS: Final = 10.0
 """A worker that lived this long starts with a clean record."""
+FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
-ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1"}
-"""One heap in a worker: its threads take turns anyway, and memory that one gave back another can use."""
 SOCKET_GRACE_SECONDS: Final = 1.0
 """How long the socket of a worker that is down stays open while others live."""
 
@@ -52,9 +51,7 @@ class WorkerState(StrEnum):
 
 def restart_pause(early_deaths: int) -> float:
     """Return the seconds to wait before the next spawn after so many deaths in a row within ``HEALTHY_SECONDS``."""
-    if early_deaths <= 1:
-        return 0.0
-    return min(0.5 * 2.0 ** (early_deaths - 2), LONGEST_PAUSE_SECONDS)
+    return growing(early_deaths - 1, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
 
 
 @dataclass(slots=True)
@@ -127,11 +124,11 @@ class Supervisor:
             if worker.channel is not None:
                 worker.channel.send(message)
 
-    def send(self, index: int, message: Message) -> None:
+    def send(self, pid: int, message: Message) -> None:
         """Send a message to one worker, if it lives."""
-        channel = self._workers[index].channel
-        if channel is not None:
-            channel.send(message)
+        for worker in self._workers:
+            if worker.pid == pid and worker.channel is not None:
+                worker.channel.send(message)
 
     def status(self) -> list[dict[str, Any]]:
         """Return what is known of each worker."""
@@ -202,27 +199,29 @@ class Supervisor:
             pause = restart_pause(worker.early_deaths)
             if pause:
                 await self._wait_down(worker, pause)
-            self._note_death(worker, await self._live(worker))
+            try:
+                how = describe_end(await self._live(worker))
+            except OSError as error:
+                how = f"could not be started: {error}"
+            self._note_death(worker, how)
 
     async def _live(self, worker: _Worker) -> int:
-        """Run one process of this worker to its end; return its exit status."""
-        ours, theirs = socket.socketpair()
-        listening = [opened.fileno() for opened in self._listeners.get(worker.index)]
-        arguments = ["--control-fd", str(theirs.fileno())]
-        for descriptor in listening:
-            arguments += ["--listen-fd", str(descriptor)]
-        worker.process = Child.spawn(
-            [*self._command, *arguments],
-            environment={**os.environ, **ALLOCATOR},
-            descriptors=(theirs.fileno(), *listening),
-        )
-        theirs.close()
-        worker.state = WorkerState.STARTING
+        """Run one process of this worker to its end; return its exit status.
+
+        Raises:
+            OSError: it could not be started; there is no process.
+
+        """
         worker.spawned_at = worker.heard_at = self._clock.monotonic()
-        worker.channel = await Channel.open(ours, lambda message: self._hear(worker, message), lambda: None)
-        for message in (*self._greeting(worker.index), *self._farewell):
-            worker.channel.send(message)
+        ours, theirs = socket.socketpair()
         try:
+            with theirs:  # the pipe first: nothing may fail once there is a process
+                channel = await Channel.open(ours, lambda message: self._hear(worker, message), lambda: None)
+                worker.channel = channel
+                worker.process = spawn_worker(self._command, theirs, self._listeners.get(worker.index))
+            worker.state = WorkerState.STARTING
+            for message in (*self._greeting(worker.index), *self._farewell):
+                channel.send(message)
             return await worker.process.wait()
         finally:
             worker.state = WorkerState.DOWN
@@ -246,7 +245,7 @@ class Supervisor:
                 self._listeners.close(worker.index)
             await asyncio.sleep(pause - SOCKET_GRACE_SECONDS)
 
-    def _note_death(self, worker: _Worker, status: int) -> None:
+    def _note_death(self, worker: _Worker, how: str) -> None:
         if self._stopping:
             return
         young = self._clock.monotonic() - worker.spawned_at < HEALTHY_SECONDS
@@ -256,7 +255,7 @@ class Supervisor:
             "worker.died",
             worker=worker.index,
             worker_pid=worker.pid,
-            how=describe_end(status),
+            how=how,
             restarts=worker.restarts,
             hint=_REPLACED,
         )
@@ -292,8 +291,3 @@ class Supervisor:
                 worker.heard_at = now
                 if worker.process is not None:
                     worker.process.kill()
-
-
-def worker_command() -> list[str]:
-    """Return the command that runs one worker: this very interpreter and package."""
-    return [sys.executable, "-m", "apidanalytics", "worker"]

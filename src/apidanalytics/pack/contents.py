@@ -29,6 +29,11 @@ class Contents:
             except DamagedError as error:
                 self._note(entry, error)
 
+    def note_lost(self, file: PlannedFile) -> None:
+        """Note what an earlier run, which ended before it could say so, left out of a file."""
+        for _ in self.lines(file):
+            pass
+
     def lost_of(self, tenant: str) -> tuple[int, int]:
         """Return how many records, and bytes of lines, of a tenant could not be read so far."""
         return self.lost_by_tenant.get(tenant, (0, 0))

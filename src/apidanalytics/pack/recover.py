@@ -31,6 +31,8 @@ _SPOOLS: Final = (".spool", ".new")
 NEW_AGE_SECONDS: Final = 60.0
 """A worker locks a new spool right after making it; one this old without a lock has no worker any more."""
 
+_STAYS: Final = "it stays where it is and is tried again in a few seconds; others go on: look at its owner and the disk"
+
 
 class Recovery:
     """Looks after ``tmp/`` while workers come and go. Its calls may wait for the disk."""
@@ -58,23 +60,30 @@ class Recovery:
         """Take over the spools of dead workers and return where they are now.
 
         Call it at start, whenever a worker died, and every few seconds: with nothing to do it only lists ``tmp/``
-        and tries one lock for each open spool.
+        and tries one lock for each open spool. What cannot be taken over now stays where it is, and the others go on.
 
         Raises:
-            OSError: the disk refuses; what was not taken over stays where it is.
+            OSError: ``tmp/`` cannot be listed.
 
         """
         recovered: list[Path] = []
         for path in sorted(self._data.tmp.iterdir()):
-            if path.suffix in _SPOOLS and not durable.is_plain_file(path):
-                self._report(path)
-            elif path.suffix == ".spool":
-                recovered += self._take_over(path)
-            elif path.name.endswith(".spool.new"):
-                self._delete_if_dead(path)
-            elif path.suffix != ".part" and not is_bucket(path.name):
-                self._strangers.report(path)
+            try:
+                recovered += self._look_at(path)
+            except OSError as error:
+                log.warning("recover.failed", path=str(path), error=str(error), hint=_STAYS)
         return recovered
+
+    def _look_at(self, path: Path) -> list[Path]:
+        if path.suffix in _SPOOLS and not durable.is_plain_file(path):
+            self._report(path)
+        elif path.suffix == ".spool":
+            return self._take_over(path)
+        elif path.name.endswith(".spool.new"):
+            self._delete_if_dead(path)
+        elif path.suffix != ".part" and not is_bucket(path.name):
+            self._strangers.report(path)
+        return []
 
     def _report(self, path: Path) -> None:
         if path.is_symlink() or path.exists():  # and was not merely sealed just now

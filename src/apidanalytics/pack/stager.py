@@ -50,7 +50,11 @@ class Stager:
             OSError: the disk refuses; no half-made file is left, and all of it may be done again.
 
         """
-        wanted = self._unknown(group)
+        known = self._known(group)
+        wanted = [file for file in group if file not in known]
+        for file, records in known.items():
+            if records < file.part.records:
+                contents.note_lost(file)
         try:
             made = [self._make(planned, contents) for planned in wanted]
             published = self._publisher.publish([file for file in made if file.records])
@@ -60,12 +64,13 @@ class Stager:
         self._publisher.discard(file.name for file in made if not file.records)
         return Staged.of(published)
 
-    def _unknown(self, group: Sequence[PlannedFile]) -> list[PlannedFile]:
+    def _known(self, group: Sequence[PlannedFile]) -> dict[PlannedFile, int]:
+        """Return those that the ledger knows, with the records that it knows them to hold."""
         names: dict[str, list[str]] = {}
         for file in group:
             names.setdefault(file.directory, []).append(file.name)
-        known = {(directory, name) for directory, same in names.items() for name in self._ledger.known(directory, same)}
-        return [file for file in group if (file.directory, file.name) not in known]
+        known = {directory: self._ledger.known(directory, same) for directory, same in names.items()}
+        return {file: known[file.directory][file.name] for file in group if file.name in known[file.directory]}
 
     def _make(self, file: PlannedFile, contents: Contents) -> StagedFile:
         """Write the half-made file; what could not be read is not in it, and not in its counts."""

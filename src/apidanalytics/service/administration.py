@@ -113,9 +113,8 @@ class Administration:
         return await self._changing.ask(self._agent, Kind(request["command"]))
 
     async def _ask(self, request: Request) -> Answer:
-        uploader = self._watched.uploader()
-        if uploader is not None and str(request.get("command", "")).startswith("failed."):
-            return await failed.answer(request, self._watched.ledger, uploader)
+        if str(request.get("command", "")).startswith("failed."):
+            return await failed.answer(request, self._watched.ledger, self._watched.uploader())
         return await self._commands.answer(request)
 
     async def _sample(self) -> None:

@@ -1,8 +1,9 @@
 """The life of the agent, as a list: started from the ground up, stopped from the doors down.
 
-Every step's stop may be called twice and has the deadline to keep. A background task that ends by itself stops the
-service. The first SIGTERM or SIGINT drains; a second one ends everything at once, and loses nothing that was
-acknowledged. Handing over, to other settings or another program, ends it too, but lets the workers serve on.
+Every step's stop may be called twice and has the deadline to keep: it begins nothing after it. A background task that
+ends by itself stops the service. The first SIGTERM or SIGINT drains; a second one ends everything at once, and loses
+nothing that was acknowledged. Handing over, to other settings or another program, ends it too, but lets the workers
+serve on.
 """
 
 import asyncio

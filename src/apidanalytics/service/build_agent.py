@@ -220,11 +220,11 @@ class Service:
         self.agent.spawn("upload", self._uploader.run())
         await self._packing.run()
 
-    async def _stop_packing(self, _seconds: float) -> None:
+    async def _stop_packing(self, seconds: float) -> None:
         names = "disk", "access", "delivery"
         await asyncio.gather(*(self.agent.cancel(name) for name in names))
         if not self.agent.hands_over:
-            await self._packing.run_pass()
+            await self._packing.drain(seconds)
         await self._packing.aclose()
         self._keys.close()
 

@@ -86,7 +86,7 @@ async def _serve(control: socket.socket, listening: Sequence[socket.socket]) -> 
         elif not greeting.done():
             greeting.cancel()
 
-    channel = await Channel.open(control, hear, lost)
+    channel = await Channel.open(control, hear, lost, max_message_bytes=None)
     try:
         start = await asyncio.wait_for(greeting, GREETING_SECONDS)
     except asyncio.CancelledError:

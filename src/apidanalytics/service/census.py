@@ -5,14 +5,13 @@ everybody who asks within a second.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from apidanalytics.clock import Clock
-from apidanalytics.layout import DataDirectory, SpoolName
-from apidanalytics.service.status import STATES, Counts, Ledger, count_by_tenant, spool_files
+from apidanalytics.layout import DataDirectory
+from apidanalytics.service.status import STATES, Counts, Ledger, count_by_tenant
 from apidanalytics.spool.counting import Content, SpoolCounts
 from apidanalytics.upload.states import State
 from apidanalytics.upload.view import Backlog, LedgerView
@@ -114,7 +113,7 @@ class Census:
         return accepted, sums
 
     def _count_each(self) -> Tenants:
-        spools = dict(self._list())
+        spools = dict(self._data.spools())
         with self._looking:
             contents = self._spools.look(spools.items())
             by_path = {path: dict(contents[number].tenants) for number, path in spools.items()}
@@ -126,14 +125,7 @@ class Census:
 
     def _look(self) -> dict[int, Content]:
         with self._looking:
-            return self._spools.look(dict(self._list()).items())
-
-    def _list(self) -> Iterator[tuple[int, Path]]:
-        for path in spool_files(self._data):
-            try:
-                yield SpoolName.parse(path.name).number, path
-            except ValueError:
-                continue  # not ours; packing reports it
+            return self._spools.look(dict(self._data.spools()).items())
 
 
 def _balance(counts: Counts) -> None:

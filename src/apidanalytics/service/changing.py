@@ -89,7 +89,7 @@ class Changing:
             log.warning("agent.change_refused", kind=kind.value, problems=error.problems, hint="nothing was changed")
             return {"problems": error.problems}
         if agent.state is not AgentState.RUNNING:
-            return {"problems": ["The service is stopping, or changing already."]}
+            return {"error": "The service is stopping, or changing already."}
         self._begin(agent, kind, found)
         return {"changed": as_answer(found), "generation": self._generation}
 

@@ -13,7 +13,8 @@ from apidanalytics.control.channel import Message
 from apidanalytics.control.former import FormerWorkers
 from apidanalytics.control.handover import Handover
 from apidanalytics.control.sockets import Listeners
-from apidanalytics.control.supervisor import Supervisor, worker_command
+from apidanalytics.control.spawn import worker_command
+from apidanalytics.control.supervisor import Supervisor
 from apidanalytics.control.tally import total
 from apidanalytics.service.agent import Agent
 from apidanalytics.service.masking import read_mask_key
@@ -60,6 +61,11 @@ class Crew:
         """
         self._instance_id = instance_id
         self._mask_key = await asyncio.to_thread(read_mask_key, self._settings)
+
+        def on_message(message: Message) -> None:
+            if not hear(message):
+                wake()
+
         count = self._settings.workers or len(os.sched_getaffinity(0))
         listeners = self._listeners = self._open(count)
         self._supervisor = Supervisor(
@@ -69,13 +75,13 @@ class Crew:
             timeout_seconds=self._settings.worker_timeout,
             clock=self._clock,
             greeting=lambda index: [self._first_message(index, listeners), *self.greeting()],
-            on_message=lambda message: None if hear(message) else wake(),
+            on_message=on_message,
             on_death=wake,
             on_event=self._on_event,
         )
         self._former, self._handover.workers = FormerWorkers(self._handover.workers), []
         self._agent.on_force = self._kill
-        await self._former.start()
+        await self._former.start(on_message)
         self._supervisor.start()
         for task in self._supervisor.tasks:
             self._agent.watch(task)
@@ -102,10 +108,11 @@ class Crew:
         if self._supervisor is not None:
             self._supervisor.broadcast(message)
 
-    def send(self, index: int, message: Message) -> None:
-        """Tell one worker."""
+    def send(self, pid: int, message: Message) -> None:
+        """Tell one worker, also one of the agent before."""
+        self._former.send(pid, message)
         if self._supervisor is not None:
-            self._supervisor.send(index, message)
+            self._supervisor.send(pid, message)
 
     @property
     def is_serving(self) -> bool:
@@ -132,6 +139,10 @@ class Crew:
     def counters(self) -> dict[str, Any]:
         """Return the sum of what all workers of this process counted, under the agents before this one too."""
         return total([self._counted_before, self._supervisor.counters() if self._supervisor is not None else {}])
+
+    def everyone(self) -> list[dict[str, Any]]:
+        """Return what is known of each worker, with those of the agent before, which still write."""
+        return [*self.status(), *self._former.reports()]
 
     def draining(self) -> list[dict[str, Any]]:
         """Return what is known of each worker of the agent before."""

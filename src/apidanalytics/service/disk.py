@@ -39,7 +39,7 @@ class DiskKeeper:
         send: Callable[[int, Message], None],
         drop: Drop,
     ) -> None:
-        """``measure`` may wait for the disk; ``workers`` are the supervisor's reports."""
+        """``measure`` may wait for the disk; ``workers`` are the reports of all that write; ``send`` goes by pid."""
         self._limits = limits
         self._measure = measure
         self._workers = workers
@@ -80,7 +80,7 @@ class DiskKeeper:
 
     async def look(self) -> None:
         """Measure, decide, and act on it."""
-        taken = self._taken_by_index()  # before measuring, not after
+        taken = self._taken_by_worker()  # before measuring, not after
         try:
             usage = await asyncio.to_thread(self._measure)
         except (OSError, sqlite3.Error) as error:
@@ -95,8 +95,8 @@ class DiskKeeper:
         decision = decide(self._limits, usage, self._decision, needed * workers)
         self._report(decision, usage)
         self._decision, self._usage = decision, usage
-        for index, count in taken.items():
-            self._send(index, _lease(decision, count, workers))
+        for pid, count in taken.items():
+            self._send(pid, _lease(decision, count, workers))
         await self._make_room(decision)
 
     def status(self) -> dict[str, Any]:
@@ -123,11 +123,14 @@ class DiskKeeper:
             found.append(f"Over apidanalytics_tenant_max_disk_bytes, their batches get 503: {names}.")
         return found
 
-    def _taken_by_index(self) -> dict[int, int]:
+    def _taken_by_worker(self) -> dict[int, int]:
         """Return how much each living worker has taken, as it said last."""
-        workers = [worker for worker in self._workers() if worker.get("pid") is not None and worker["state"] != "down"]
-        self._taken = {w["pid"]: max(self._taken.get(w["pid"], 0), w.get("taken", 0)) for w in workers}
-        return {worker["index"]: self._taken[worker["pid"]] for worker in workers}
+        living = {worker["pid"]: worker for worker in self._workers() if worker["state"] != "down"}
+        said = {pid: worker["taken"] for pid, worker in living.items() if "taken" in worker}
+        known = {pid: taken for pid, taken in self._taken.items() if pid in living}
+        # Who has said nothing yet gets no lease: it would be too small for what it has taken.
+        self._taken = {pid: max(known.get(pid, 0), said.get(pid, 0)) for pid in known | said}
+        return dict(self._taken)
 
     async def _make_room(self, decision: Decision) -> None:
         wanted: list[tuple[int, str | None]] = [(size, tenant) for tenant, size in decision.drop_of_tenants.items()]

@@ -51,8 +51,10 @@ class FailedFiles:
         return None
 
 
-async def answer(request: Request, ledger: Ledger, uploader: Uploader) -> Answer:
-    """Answer one of these commands for a running service."""
+async def answer(request: Request, ledger: Ledger, uploader: Uploader | None) -> Answer:
+    """Answer one of these commands for a running service; one that starts has no uploader yet."""
+    if uploader is None:
+        return {"error": "the service is starting; try again in a moment", "kind": "unavailable"}
     if request.get("command") == "failed.retry":
         return {"files": await uploader.retry_failed(_chosen(request), limit=DIRECTORIES_A_PASS)}
     found = await asyncio.to_thread(FailedFiles(ledger).look, request)
@@ -60,7 +62,7 @@ async def answer(request: Request, ledger: Ledger, uploader: Uploader) -> Answer
 
 
 @contextmanager
-def stopped(settings: Settings) -> Iterator["StoppedService"]:
+def stopped(settings: Settings) -> Iterator["HeldDirectory"]:
     """Work in the data directory of a service that does not run, under its lock.
 
     Raises:
@@ -70,13 +72,13 @@ def stopped(settings: Settings) -> Iterator["StoppedService"]:
     lock = DataDirectoryLock.acquire(settings.data.lock)
     try:
         with Ledger.open(settings.data.ledger, settings.data.damaged, time.time()) as ledger:
-            yield StoppedService(settings, ledger)
+            yield HeldDirectory(settings, ledger)
     finally:
         lock.release()
 
 
-class StoppedService:
-    """Answers as a running service would."""
+class HeldDirectory:
+    """The data directory of a stopped service, under its lock: what may be changed in it, as a running one would."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -6,17 +6,15 @@ needs no state of its own on this side, and ends although new batches come all t
 """
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 import structlog
 
-from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.layout import DataDirectory
 from apidanalytics.service.insight import Insight
 from apidanalytics.service.queries import Number, Query
-from apidanalytics.service.status import spool_files
 from apidanalytics.upload.pausing import EVERYBODY
 from apidanalytics.upload.states import Count, State
 
@@ -40,7 +38,7 @@ async def flush(insight: Insight, _query: Query) -> Answer:
     if uploader is None:
         return {"error": "the service is starting; try again in a moment", "kind": "unavailable"}
     insight.watched.crew.broadcast({"type": "seal"})
-    spools = await asyncio.to_thread(lambda: sorted(set(_numbers(insight.watched.settings.data))))
+    spools = await asyncio.to_thread(lambda: sorted(_numbers(insight.watched.settings.data)))
     uploader.send_now()
     log.info("upload.flushed_by_hand", spools=len(spools), hint="open buckets are closed, and uploaded at once")
     return {"spools": spools, "last": None}
@@ -48,7 +46,7 @@ async def flush(insight: Insight, _query: Query) -> Answer:
 
 async def flushed(insight: Insight, query: FlushedQuery) -> Answer:
     """Say what is left of a flush: spools to be packed, then files to be uploaded, unless all of these are paused."""
-    there = await asyncio.to_thread(lambda: set(_numbers(insight.watched.settings.data)))
+    there = await asyncio.to_thread(_numbers, insight.watched.settings.data)
     spools = [number for number in query.spools if number in there]
     last = query.last
     if last is None and not spools:
@@ -72,9 +70,5 @@ def _shown(count: Count) -> dict[str, int]:
     return {"files": count.files, "records": count.records}
 
 
-def _numbers(data: DataDirectory) -> Iterator[int]:
-    for path in spool_files(data):
-        try:
-            yield SpoolName.parse(path.name).number
-        except ValueError:
-            continue  # not ours; packing reports it
+def _numbers(data: DataDirectory) -> set[int]:
+    return {number for number, _ in data.spools()}

@@ -27,7 +27,7 @@ def disk_keeper(settings: Settings, ledger: Ledger, uploader: Uploader, crew: Cr
     return DiskKeeper(
         limits=limits,
         measure=Meter(settings.data, ledger.disk_usage, by_tenant).measure,
-        workers=crew.status,
+        workers=crew.everyone,
         send=crew.send,
         drop=drop,
     )

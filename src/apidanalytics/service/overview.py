@@ -1,7 +1,6 @@
 """What `apidanalytics status` shows, of a running service or of a stopped one's data directory."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,8 @@ from apidanalytics import __version__
 from apidanalytics.config import Settings
 from apidanalytics.control.server import Answer, ask
 from apidanalytics.errors import NotRunningError
-from apidanalytics.layout import DataDirectory, SpoolName
-from apidanalytics.service.status import Ledger, count_by_tenant, spool_files, total
+from apidanalytics.layout import DataDirectory
+from apidanalytics.service.status import Ledger, count_by_tenant, total
 from apidanalytics.spool.segment import count_records
 from apidanalytics.upload import schema
 from apidanalytics.upload.ledger import Ledger as UploadLedger
@@ -52,16 +51,8 @@ def stopped_status(settings: Settings) -> Answer:
 def count_all(data: DataDirectory, ledger: Ledger) -> dict[str, Any]:
     """Return the counts by tenant, and their sum. It reads every spool's table, so not on the event loop."""
     # Each once: one that moves on while the directories are listed shows up in two of them.
-    tenants = count_by_tenant(ledger, dict(_spools(data)).items(), count_records)
+    tenants = count_by_tenant(ledger, dict(data.spools()).items(), count_records)
     return {"tenants": tenants, "totals": total(tenants.values())}
-
-
-def _spools(data: DataDirectory) -> Iterator[tuple[int, Path]]:
-    for path in spool_files(data):
-        try:
-            yield SpoolName.parse(path.name).number, path
-        except ValueError:
-            continue  # not ours; packing reports it
 
 
 def read_only_ledger(path: Path) -> UploadLedger:

@@ -83,6 +83,14 @@ class Packing:
             if self._is_due(path.name):
                 await self._pack_one(path)
 
+    async def drain(self, seconds: float) -> None:
+        """Run one last pass, in which no spool is begun once the time is over; the one in hand is finished."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.run_pass()
+        except TimeoutError:
+            log.info("pack.unfinished", hint="what is sealed is packed after the next start")
+
     async def aclose(self) -> None:
         """Wait for the spool in hand, and end the thread."""
         await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)

@@ -12,6 +12,7 @@ import structlog
 
 from apidanalytics.apigeesync.database import VersionFile
 from apidanalytics.control.child import Child
+from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ class ReadyAnswersMaker:
         """Make it when it is missing or has aged, until cancelled."""
         failures = 0
         while True:
-            await asyncio.sleep(min(LOOK_SECONDS * 4**failures, LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(growing(failures + 1, first=LOOK_SECONDS, longest=LONGEST_PAUSE_SECONDS, factor=4.0))
             try:
                 file = self._current()
                 if file is not None and file.needs_ready_answers():

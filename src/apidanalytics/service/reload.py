@@ -1,11 +1,12 @@
 """What a reload or an upgrade would change, and whether it can be done: decided before anything is touched."""
 
 import asyncio
-import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
+
+import msgspec
 
 from apidanalytics.config import SETTINGS, Settings
 from apidanalytics.config.setting import Setting
@@ -67,22 +68,39 @@ async def check_new_program(command: Sequence[str], now: Settings) -> None:
 
     """
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(CHECK_SECONDS):
-            out, complaints = await process.communicate()
-    except (OSError, TimeoutError) as error:
-        raise ConfigurationError([f"The new program cannot be started: {error or 'it does not answer'}"]) from error
-    if process.returncode != 0:
+        code, out, complaints = await _run(command)
+    except TimeoutError as error:
+        raise ConfigurationError([f"The new program has not answered within {CHECK_SECONDS:g} s"]) from error
+    except OSError as error:
+        raise ConfigurationError([f"The new program cannot be started: {error}"]) from error
+    if code != 0:
         lines = complaints.decode(errors="replace").strip().splitlines()
-        raise ConfigurationError(lines or [f"The new program ended with exit code {process.returncode}"])
-    problems = list(_moved(json.loads(out), now))
+        raise ConfigurationError(lines or [f"The new program ended with exit code {code}"])
+    try:
+        effective = msgspec.json.decode(out, type=dict[str, dict[str, Any]])
+    except ValueError as error:
+        raise ConfigurationError(["The new program does not say its settings in a form known here"]) from error
+    problems = list(_moved(effective, now))
     if problems:
         raise ConfigurationError(problems)
+
+
+async def _run(command: Sequence[str]) -> tuple[int | None, bytes, bytes]:
+    """Return exit code, output and complaints; a process that does not end in time is killed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            out, complaints = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, out, complaints
 
 
 def as_answer(found: Sequence[Change]) -> list[dict[str, str]]:

@@ -1,60 +1,59 @@
 """How many bytes each tenant has in spools, counted as the spools grow. Only needed where tenants have a limit."""
 
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from apidanalytics.errors import DamagedError, NewerFormatError
-from apidanalytics.layout import DataDirectory, SpoolName
-from apidanalytics.service.status import spool_files
+from apidanalytics.layout import DataDirectory
 from apidanalytics.spool.segment import SegmentReader
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What was seen of one spool so far."""
+
+    tenants: Counter[str] = field(default_factory=Counter)
+    position: int = 0
+    is_whole: bool = False
+    """It was sealed already when it was read: there is nothing more to come."""
+
+
 class SpoolShares:
-    """Follows every spool until it is packed. One thread uses it; it reads each byte of a spool once."""
+    """Follows every spool until it is packed. One thread uses it; it reads each byte once, and keeps no file open."""
 
     def __init__(self, data: DataDirectory) -> None:
         self._data = data
-        self._readers: dict[int, SegmentReader] = {}
-        self._bytes: dict[int, dict[str, int]] = {}
+        self._seen: dict[int, _Seen] = {}
 
     def measure(self) -> dict[str, int]:
-        """Return the bytes by tenant, as they are stored."""
+        """Return the bytes by tenant, as they are stored. Nobody can tell whose a spool is that cannot be read."""
         present = self._follow_all()
-        for number in self._bytes.keys() - present:
-            del self._bytes[number]
-            if number in self._readers:
-                self._readers.pop(number).close()
-        total: dict[str, int] = {}
-        for amounts in self._bytes.values():
-            for tenant, size in amounts.items():
-                total[tenant] = total.get(tenant, 0) + size
-        return total
-
-    def close(self) -> None:
-        """Close every file."""
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
+        self._seen = {number: seen for number, seen in self._seen.items() if number in present}
+        total: Counter[str] = Counter()
+        for seen in self._seen.values():
+            total.update(seen.tenants)
+        return dict(total)
 
     def _follow_all(self) -> set[int]:
         present: set[int] = set()
-        for path in spool_files(self._data):
-            try:
-                number = SpoolName.parse(path.name).number
-            except ValueError:
-                continue  # not ours
+        for number, path in self._data.spools():
             present.add(number)
-            self._follow(number, path)
+            seen = self._seen.setdefault(number, _Seen())
+            if not seen.is_whole:
+                _follow(path, seen, is_open=path.parent == self._data.tmp)
         return present
 
-    def _follow(self, number: int, path: Path) -> None:
-        if number not in self._bytes:
-            try:
-                self._readers[number] = SegmentReader.open(path)
-            except FileNotFoundError:
-                return  # it moved on
-            except (DamagedError, NewerFormatError):
-                pass  # nobody can tell whose it is
-            self._bytes[number] = {}
-        reader, amounts = self._readers.get(number), self._bytes[number]
-        for entry in reader.follow() if reader is not None else ():
-            amounts[entry.tenant] = amounts.get(entry.tenant, 0) + entry.stored_bytes
+
+def _follow(path: Path, seen: _Seen, *, is_open: bool) -> None:
+    try:
+        with SegmentReader.open(path) as reader:
+            reader.followed = seen.position
+            for entry in reader.follow():
+                seen.tenants[entry.tenant] += entry.stored_bytes
+            seen.position = reader.followed
+        seen.is_whole = not is_open
+    except OSError:
+        return  # it moved on, or packing says what is wrong with it
+    except (DamagedError, NewerFormatError):
+        seen.is_whole = True

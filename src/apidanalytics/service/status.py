@@ -1,11 +1,8 @@
 """Where each tenant's records are: the ledger's totals and what still lies in spools, added up."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
-
-from apidanalytics import durable
-from apidanalytics.layout import DataDirectory
 
 STATES = ("accepted", "spooled", "staged", "failed", "uploaded", "set_aside", "dropped")
 Counts = dict[str, dict[str, int]]
@@ -38,12 +35,6 @@ class Ledger(Protocol):
 
     def is_accepted(self, spool_number: int) -> bool:
         """Tell whether this spool's records are in the totals already."""
-
-
-def spool_files(data: DataDirectory) -> Iterator[Path]:
-    """Yield every spool that is not packed: open, sealed or recovered."""
-    for directory in (data.tmp, data.sealed, data.recovered):
-        yield from filter(durable.is_plain_file, directory.glob("*.spool"))
 
 
 def count_by_tenant(

@@ -68,7 +68,8 @@ class SegmentReader:
         self._claims: list[bytes] = []  # as they stand in the file: there may be a million
         self._window = b""
         self._window_offset = 0
-        self._followed = 0
+        self.followed = 0
+        """Where the next ``follow()`` begins; a later reader of the same spool may be told to go on there."""
 
     def __repr__(self) -> str:
         return f"<SegmentReader {self._size} bytes, {len(self.damage)} damaged, {self.torn_bytes} torn>"
@@ -146,8 +147,8 @@ class SegmentReader:
     def follow(self) -> Iterator[Entry]:
         """Yield the entries, checked, that were committed since the last call; the first time all of them."""
         self._size, self._window = os.fstat(self._descriptor).st_size, b""
-        while (frame := self._good_frame(self._followed)) is not None:
-            self._followed = frame.end
+        while (frame := self._good_frame(self.followed)) is not None:
+            self.followed = frame.end
             if frame.kind in _GROUPS:
                 yield from self._entries_of(frame)
 

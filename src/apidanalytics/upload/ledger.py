@@ -63,12 +63,12 @@ class Ledger:
 
     # What packing tells.
 
-    def known(self, directory: str, names: Sequence[str]) -> set[str]:
-        """Return those of these files of one bucket directory that need not be made (again)."""
+    def known(self, directory: str, names: Sequence[str]) -> dict[str, int]:
+        """Return those of these files of one bucket directory that need not be made (again), and their records."""
         asked = set(names)
         with self._read() as database:
-            query = "SELECT name FROM files WHERE directory = ? AND state <> 'set_aside'"
-            return {name for (name,) in database.execute(query, (directory,)) if name in asked}
+            query = "SELECT name, records FROM files WHERE directory = ? AND state <> 'set_aside'"
+            return {name: records for name, records in database.execute(query, (directory,)) if name in asked}
 
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""

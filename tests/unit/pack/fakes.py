@@ -33,7 +33,7 @@ class MemoryLedger:
         self.events = []
 
     def known(self, directory, names):
-        return {name for name in names if (directory, name) in self.files}
+        return {name: self.files[directory, name].records for name in names if (directory, name) in self.files}
 
     def is_packed(self, spool_number):
         return spool_number in self.packed_spools

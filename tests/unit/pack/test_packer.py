@@ -159,6 +159,22 @@ def test_an_entry_that_cannot_be_read_any_more_is_counted_for_its_tenant_and_the
     assert staged[ACME] == (1, len(lines(4)))
 
 
+def test_what_a_run_that_was_killed_could_not_read_is_counted_and_kept_by_the_next_one(bench, data, ledger):
+    for _ in range(2):
+        spool = two_tenants()
+        spool.unreadable = {0}
+        bench.pack(spool)
+        kept, counted = [path.name for path in data.damaged.iterdir()], dict(ledger.aside)
+        # As if it had been killed after its files were in the ledger, and before anything else was.
+        for path in data.damaged.iterdir():
+            path.unlink()
+        ledger.aside.clear()
+        ledger.packed_spools.clear()
+    assert f"{NUMBER:012x}.spool" in kept
+    assert [amount for amount in counted.values() if amount[0]] == [(ACME, 2, len(lines(1, 2)))]
+    assert spool.reads == 2, "only the file with too few records was read again"
+
+
 def test_a_file_of_which_nothing_can_be_read_is_not_made(bench, data):
     spool = two_tenants()
     spool.unreadable = {1}

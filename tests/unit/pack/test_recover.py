@@ -71,6 +71,25 @@ def test_a_spool_that_vanishes_between_listing_and_opening_is_no_error(data, rec
     assert recovery.sweep() == []
 
 
+def test_a_spool_that_may_not_be_opened_stays_and_the_others_are_taken_over(data, recovery, monkeypatch):
+    (data.tmp / "000000000001.spool").write_bytes(b"of root")
+    (data.tmp / DEAD).write_bytes(b"content")
+    opening = os.open
+
+    def refuse(path, flags):
+        if Path(path).name == "000000000001.spool":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opening(path, flags)
+
+    monkeypatch.setattr(recover.os, "open", refuse)
+    with capture_logs() as logs:
+        assert recovery.sweep() == [data.recovered / RECOVERED]
+    assert names(data.tmp) == ["000000000001.spool"]
+    (failed,) = (entry for entry in logs if entry["event"] == "recover.failed")
+    assert failed["path"] == str(data.tmp / "000000000001.spool")
+    assert "Permission denied" in failed["error"]
+
+
 def gone(path, _flags):
     raise FileNotFoundError(2, "No such file or directory", str(path))
 

@@ -113,9 +113,9 @@ def test_known_are_the_files_that_need_not_be_made_again(ledger):
     ledger.uploaded({number_of(ledger, "f1"): None}, 2.0)
     ledger.failed(number_of(ledger, "f2"), 3, "403", 2.0)
     ledger.lost(number_of(ledger, "f3"), "gone", 2.0)
-    assert ledger.known(directory, ["f0", "f1", "f2", "f3", "f4"]) == {"f0", "f1", "f2"}
-    assert ledger.known(directory, []) == set()
-    assert ledger.known("other~dir~20260101000000", ["f0"]) == set()
+    assert ledger.known(directory, ["f0", "f1", "f2", "f3", "f4"]) == {"f0": 3, "f1": 3, "f2": 3}
+    assert ledger.known(directory, []) == {}
+    assert ledger.known("other~dir~20260101000000", ["f0"]) == {}
 
 
 def test_waiting_files_come_oldest_start_first(ledger):
