@@ -24,6 +24,8 @@ FEW_KEYS = 10
 CHANGES = 100
 LOOKUPS = 20_000
 FLOOD = 100_000
+FILLING = 3
+"""Times as long as a measurement keys are drawn before it: by then a worker remembers most that it will."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,8 @@ class Syncing:
     """CPU seconds per million records with 10 keys."""
     all_keys_cpu: float
     """The same with all keys, drawn with a Zipf skew."""
+    filling_cpu: float
+    """The same before that, from the start of the workers on."""
     cached_microseconds: float
     ready_microseconds: float
     """Not remembered by the worker, and ready-made."""
@@ -73,7 +77,7 @@ def measure(below: Path, size: Size, seconds: float) -> Syncing:
             in_service = time.time() - _status(service)["scopes"]["snapshot_at"]
             _wait_ready(service)
             change = max(_change(service, stand_in, round_) for round_ in range(5))
-            few, every = _costs(service, size, seconds)
+            few, every, filling = _costs(service, size, seconds)
             workers = service.worker_pids()
             peaks = max(map(processes.peak_megabytes, workers)), processes.peak_megabytes(service.pid)
             file = Path(_status(service)["scopes"]["path"])
@@ -88,6 +92,7 @@ def measure(below: Path, size: Size, seconds: float) -> Syncing:
             agent_megabytes=peaks[1],
             few_keys_cpu=few,
             all_keys_cpu=every,
+            filling_cpu=filling,
             cached_microseconds=cached,
             ready_microseconds=ready,
             uncached_microseconds=uncached,
@@ -151,23 +156,23 @@ def _change(service: ServiceProcess, stand_in: StandIn, round_: int) -> float:
     return time.monotonic() - began
 
 
-def _costs(service: ServiceProcess, size: Size, seconds: float) -> tuple[float, float]:
-    """Return CPU seconds per million records with few keys and with all, measured in turn."""
+def _costs(service: ServiceProcess, size: Size, seconds: float) -> tuple[float, float, float]:
+    """Return CPU seconds per million records with few keys and with all, measured in turn, once memory has filled."""
     bodies = traffic.bodies(100, keys=[wrk.PLACEHOLDER])
     scopes = [sync_data.scope(number * 7 % size.scopes) for number in range(10)]
     spent: dict[int, list[float]] = {FEW_KEYS: [], size.api_keys: []}
+    turns = [(size.api_keys, FILLING * seconds), *2 * [(FEW_KEYS, seconds), (size.api_keys, seconds)]]
     done = records = 0
-    for _ in range(2):
-        for keys, costs in spent.items():
-            load = wrk.Load(bodies=bodies, records=100, connections=32, seconds=seconds, scopes=scopes, drawn_keys=keys)
-            before = processes.cpu_seconds(service.pids())
-            answers = wrk.run(load, int(service.settings["api_listen"].rpartition(":")[2]))
-            done += 100 * (answers.requests - answers.refused)
-            service.wait_delivered(done, timeout_seconds=180, pause_seconds=0.5)
-            former, records = records, int(_status(service)["totals"]["uploaded"]["records"])
-            costs.append((processes.cpu_seconds(service.pids()) - before) / (records - former) * 1e6)
-    few, every = (sum(costs) / len(costs) for costs in spent.values())
-    return few, every
+    for keys, length in turns:
+        load = wrk.Load(bodies=bodies, records=100, connections=32, seconds=length, scopes=scopes, drawn_keys=keys)
+        before = processes.cpu_seconds(service.pids())
+        answers = wrk.run(load, int(service.settings["api_listen"].rpartition(":")[2]))
+        done += 100 * (answers.requests - answers.refused)
+        service.wait_delivered(done, timeout_seconds=180, pause_seconds=0.5)
+        former, records = records, int(_status(service)["totals"]["uploaded"]["records"])
+        spent[keys].append((processes.cpu_seconds(service.pids()) - before) / (records - former) * 1e6)
+    few, (filling, *every) = spent[FEW_KEYS], spent[size.api_keys]
+    return sum(few) / len(few), sum(every) / len(every), filling
 
 
 def _lookups(file: Path, size: Size) -> tuple[float, float, float, float, int]:
@@ -175,14 +180,14 @@ def _lookups(file: Path, size: Size) -> tuple[float, float, float, float, int]:
     tenant = Tenant(org="o", env="e", tenant_id=TENANT)
     keys = [sync_data.api_key(number * 611_953 % size.api_keys) for number in range(LOOKUPS)]
     with closing(UncachedScopes(file)) as uncached:
-        cold = _each(lambda key: uncached.developer(tenant, key), keys)
+        cold = _each(lambda key: uncached.tails(tenant)[key], keys)
     scopes = CachedScopes(file, max_keys=100_000, refresh_interval=1800, clock=SystemClock())
     with closing(scopes):
-        ready = _each(lambda key: scopes.developer(tenant, key), keys)
-        warm = _each(lambda key: scopes.developer(tenant, key), keys)
+        ready = _each(lambda key: scopes.tails(tenant)[key], keys)
+        warm = _each(lambda key: scopes.tails(tenant)[key], keys)
         asked: list[str] = []
         scopes._database._connection.set_trace_callback(asked.append)  # noqa: SLF001 - what reaches it is counted
-        unknown = _each(lambda key: scopes.developer(tenant, key), [f"flood-{number}" for number in range(FLOOD)])
+        unknown = _each(lambda key: scopes.tails(tenant)[key], [f"flood-{number}" for number in range(FLOOD)])
         _each(scopes.tenant, [f"flood-{number}" for number in range(FLOOD)])
     return warm, ready, cold, unknown, len(asked)
 

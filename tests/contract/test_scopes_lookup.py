@@ -15,7 +15,7 @@ from apidanalytics.clock import SystemClock
 from apidanalytics.model import Developer, Tenant
 from apidanalytics.scopes.compile import compile_database
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
-from tests.unit.scopes.samples import TEST_DEVELOPER, TEST_TENANT, Oracle, Rows, seed_rows, write_database
+from tests.unit.scopes.samples import TEST_DEVELOPER, TEST_TENANT, Oracle, Rows, seed_rows, who, write_database
 
 Scopes = CachedScopes | UncachedScopes | Oracle
 OpenScopes = Callable[[Rows], Scopes]
@@ -71,7 +71,7 @@ def test_wrongid_is_no_tenant(open_scopes: OpenScopes) -> None:
 
 
 def test_a_valid_tenant_id_and_api_key_give_all_right_data(open_scopes: OpenScopes) -> None:
-    assert open_scopes(seed_rows()).developer(TEST_TENANT, "testapikey") == TEST_DEVELOPER
+    assert who(open_scopes(seed_rows()), TEST_TENANT, "testapikey") == TEST_DEVELOPER
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_valid_tenant_id_and_api_key_give_all_right_data(open_scopes: OpenScop
 )
 def test_wrongapikey_is_nobody(open_scopes: OpenScopes, tenant_id: str, key: str) -> None:
     tenant = Tenant(org="testorg", env="testenv", tenant_id=tenant_id)
-    assert open_scopes(seed_rows()).developer(tenant, key) is None
+    assert who(open_scopes(seed_rows()), tenant, key) is None
 
 
 def test_org_and_env_give_the_same_tenant_as_its_scope(open_scopes: OpenScopes) -> None:
@@ -99,7 +99,7 @@ def test_whatever_a_client_sends_is_unknown_and_nothing_worse(open_scopes: OpenS
     scopes = open_scopes(seed_rows())
     assert scopes.tenant(text) is None
     assert scopes.tenant_of(text, "testenv") is None
-    assert scopes.developer(TEST_TENANT, text) is None
+    assert who(scopes, TEST_TENANT, text) is None
 
 
 @pytest.mark.parametrize("order", [["10", "9", "2b"], ["9", "2b", "10"], ["2b", "10", "9"]])
@@ -109,7 +109,7 @@ def test_of_several_products_the_one_with_the_lowest_id_as_text_counts(
     rows = seed_rows()
     rows.mapper = [("tenantid", "testapikey", "testappid", product) for product in order]
     rows.products = [("9", "tenantid", "a"), ("2b", "tenantid", "b"), ("10", "tenantid", "c")]
-    developer = open_scopes(rows).developer(TEST_TENANT, "testapikey")
+    developer = who(open_scopes(rows), TEST_TENANT, "testapikey")
     assert developer is not None
     assert developer.api_product == "c"
 
@@ -118,7 +118,7 @@ def test_of_several_apps_with_that_product_the_one_with_the_lowest_id_counts(ope
     rows = seed_rows()
     rows.mapper = [("tenantid", "testapikey", app, "testproductid") for app in ("b", "a", "c")]
     rows.apps = [("a", "tenantid", "z", None), ("b", "tenantid", "y", None), ("c", "tenantid", "x", None)]
-    developer = open_scopes(rows).developer(TEST_TENANT, "testapikey")
+    developer = who(open_scopes(rows), TEST_TENANT, "testapikey")
     assert developer == Developer(api_product="testproduct", developer_app="z")
 
 
@@ -126,7 +126,7 @@ def test_rows_that_contradict_each_other_are_answered_by_the_lowest_values(open_
     rows = seed_rows()
     rows.apps = [("testappid", "tenantid", None, "d2"), ("testappid", "tenantid", "", "d1")]
     rows.developers = [("d1", "tenantid", "first", None), ("d2", "tenantid", "second", None)]
-    developer = open_scopes(rows).developer(TEST_TENANT, "testapikey")
+    developer = who(open_scopes(rows), TEST_TENANT, "testapikey")
     assert developer == Developer(api_product="testproduct", developer="first")
 
 
@@ -137,13 +137,13 @@ def test_an_empty_id_is_no_id_though_there_is_a_row_that_has_it(open_scopes: Ope
     rows.mapper = [("tenantid", "testapikey", app, product)]
     rows.apps.append(("", "tenantid", "app without an id", None))
     rows.products.append(("", "tenantid", "product without an id"))
-    assert open_scopes(rows).developer(TEST_TENANT, "testapikey") is None
+    assert who(open_scopes(rows), TEST_TENANT, "testapikey") is None
 
 
 def test_a_product_that_does_not_exist_is_passed_over(open_scopes: OpenScopes) -> None:
     rows = seed_rows()
     rows.mapper.append(("tenantid", "testapikey", "testappid", "a product that was deleted"))
-    assert open_scopes(rows).developer(TEST_TENANT, "testapikey") == TEST_DEVELOPER
+    assert who(open_scopes(rows), TEST_TENANT, "testapikey") == TEST_DEVELOPER
 
 
 @pytest.mark.parametrize("developer_id", [None, "", "a developer that was deleted"])
@@ -154,7 +154,7 @@ def test_an_app_without_a_developer_gives_product_and_app_only(
     rows.apps = [("testappid", "tenantid", "testapp", developer_id)]
     rows.developers += [("", "tenantid", "nobody", "nobody@test.com"), (None, "tenantid", "null", "null@test.com")]
     expected = Developer(api_product="testproduct", developer_app="testapp")
-    assert open_scopes(rows).developer(TEST_TENANT, "testapikey") == expected
+    assert who(open_scopes(rows), TEST_TENANT, "testapikey") == expected
 
 
 def test_null_in_the_data_is_an_empty_string(open_scopes: OpenScopes) -> None:
@@ -162,7 +162,7 @@ def test_null_in_the_data_is_an_empty_string(open_scopes: OpenScopes) -> None:
     rows.products = [("testproductid", "tenantid", None)]
     rows.apps = [("testappid", "tenantid", None, "testdeveloperid")]
     rows.developers = [("testdeveloperid", "tenantid", None, None)]
-    assert open_scopes(rows).developer(TEST_TENANT, "testapikey") == Developer()
+    assert who(open_scopes(rows), TEST_TENANT, "testapikey") is None
 
 
 def test_equal_ids_in_two_tenants_never_mix(open_scopes: OpenScopes) -> None:
@@ -177,7 +177,7 @@ def test_equal_ids_in_two_tenants_never_mix(open_scopes: OpenScopes) -> None:
     scopes = open_scopes(rows)
     for t in tenants:
         assert scopes.tenant(f"scope of {t.tenant_id}") == t
-        assert scopes.developer(t, "key") == Developer(
+        assert who(scopes, t, "key") == Developer(
             api_product=f"product of {t.tenant_id}",
             developer_app=f"app of {t.tenant_id}",
             developer_email=f"mail of {t.tenant_id}",
@@ -189,7 +189,7 @@ def test_equal_ids_in_two_tenants_never_mix(open_scopes: OpenScopes) -> None:
 def test_what_only_another_tenant_has_is_not_there(open_scopes: OpenScopes, table: str) -> None:
     rows = seed_rows()
     setattr(rows, table, [(row[0], "another tenant", *row[2:]) for row in getattr(rows, table)])
-    found = open_scopes(rows).developer(TEST_TENANT, "testapikey")
+    found = who(open_scopes(rows), TEST_TENANT, "testapikey")
     assert found == (Developer(api_product="testproduct", developer_app="testapp") if table == "developers" else None)
 
 
@@ -204,7 +204,7 @@ def test_a_scope_without_a_tenant_id_is_a_tenant_without_developers(
     scopes = open_scopes(rows)
     tenant = scopes.tenant("testid")
     assert tenant == Tenant(org="testorg", env="testenv", tenant_id="")
-    assert scopes.developer(tenant, "k") is None
+    assert who(scopes, tenant, "k") is None
 
 
 @pytest.mark.parametrize("hole", [0, 2, 3])
@@ -238,7 +238,7 @@ def test_names_that_are_not_ascii_come_out_as_they_are(open_scopes: OpenScopes) 
     scopes = open_scopes(rows)
     tenant = scopes.tenant("пример")
     assert tenant == scopes.tenant_of("Zoë ~ Söhne/..", "prod\n")
-    assert scopes.developer(tenant, "schlüssel") == Developer(
+    assert who(scopes, tenant, "schlüssel") == Developer(
         api_product="“Äpfel”", developer_app="café\0", developer_email="ø@exämple.com", developer="Ødegård"
     )
 
@@ -269,8 +269,8 @@ def answers(scopes: Scopes) -> list[object]:
     return [
         [scopes.tenant(uuid) for uuid in ["a", "b", *odd]],
         [scopes.tenant_of(org, env) for org in ["o", *odd] for env in ["e", *odd]],
-        [scopes.developer(*pair) for pair in pairs],
-        [scopes.developer(*pair) for pair in pairs],  # now from memory, where there is one
+        [who(scopes, *pair) for pair in pairs],
+        [who(scopes, *pair) for pair in pairs],  # now from memory, where there is one
     ]
 
 

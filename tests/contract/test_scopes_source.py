@@ -14,7 +14,7 @@ from apidanalytics.scopes.forms import DatabaseForm, YamlForm
 from apidanalytics.scopes.lookup import UncachedScopes
 from apidanalytics.scopes.source import Published, ScopeSource
 from apidanalytics.scopes.watch import WatchedFile
-from tests.unit.scopes.samples import TEST_DEVELOPER, TEST_TENANT, FakeClock, Rows, seed_rows, write_database
+from tests.unit.scopes.samples import TEST_DEVELOPER, TEST_TENANT, FakeClock, Rows, seed_rows, who, write_database
 
 
 class Upstream(Protocol):
@@ -116,7 +116,7 @@ def test_the_first_poll_publishes_what_is_there(source: ScopeSource) -> None:
     assert (published.tenants, published.api_keys) == (1, 1)
     with closing(UncachedScopes(published.path)) as scopes:
         assert scopes.tenant("testid") == scopes.tenant_of("testorg", "testenv") == TEST_TENANT
-        assert scopes.developer(TEST_TENANT, "testapikey") == TEST_DEVELOPER
+        assert who(scopes, TEST_TENANT, "testapikey") == TEST_DEVELOPER
 
 
 def test_a_poll_without_news_publishes_nothing(source: ScopeSource) -> None:

@@ -123,8 +123,8 @@ async def in_step(alone, database):
         wrong = [name for name in SCOPES if found.tenant(name) != truth.tenant(name)]
         tenants = [tenant for tenant in map(truth.tenant, SCOPES) if tenant]
         return wrong + [
-            (tenant, key, found.developer(tenant, key), truth.developer(tenant, key))
-            for tenant in tenants for key in KEYS if found.developer(tenant, key) != truth.developer(tenant, key)
+            (tenant, key, found.tails(tenant)[key], truth.tails(tenant)[key])
+            for tenant in tenants for key in KEYS if found.tails(tenant)[key] != truth.tails(tenant)[key]
         ]  # fmt: skip
 
     try:

@@ -56,6 +56,7 @@ class Following:
         self.database = collector.stand_in.database
         self.faults = collector.stand_in.faults
         self.accounts: list[Account] = []
+        self._has_new_scopes = False
         self._begun = len(self.stand_in.requests)
 
     # -- upstream
@@ -67,6 +68,7 @@ class Following:
         add_scope(self.database, account.scope, account.org, "prod", account.tenant)
         self.new_key(account, account.key, product=f"product{number}")
         self.accounts.append(account)
+        self._has_new_scopes = True
         return account
 
     def new_key(self, account: Account, key: str, product: str) -> None:
@@ -127,18 +129,22 @@ class Following:
         return self.collector.look_up(account.scope, [account.key, *more_keys])
 
     def wait_in_step(self, *more_keys: str, timeout_seconds: float = 10.0) -> None:
-        """Wait until all look-ups answer what stands upstream."""
+        """Wait until all look-ups answer what stands upstream, and no snapshot for new scopes is on its way."""
         scopes = ["testid", *(account.scope for account in self.accounts)]
         keys = ["testapikey", *(account.key for account in self.accounts), *more_keys]
         self.collector.wait_in_step(scopes, keys, timeout_seconds)
+        if self._has_new_scopes:
+            self.wait_polling()
+            self._has_new_scopes = False
 
     def wait_polling(self) -> None:
-        """Wait until it has asked for changes after everything that is in the log by now."""
+        """Wait until it has asked for changes after everything that is in the log by now, and for nothing else."""
         last = self.database.last_sequence
 
         def is_polling() -> bool:
             polls = self.asked("changes")
-            return bool(polls) and _since(polls[-1]) >= last
+            is_asked = bool(polls) and _since(polls[-1]) >= last
+            return is_asked and self.collector.scopes_status()["state"] != "resyncing"
 
         wait_until(is_polling, what="it asks for what comes after the last change")
 

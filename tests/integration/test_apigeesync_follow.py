@@ -1,6 +1,7 @@
 """The follower against the stand-in: real HTTP, real files, and what a worker makes of its news."""
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,10 +23,21 @@ from apidanalytics.scopes.lookup import CachedScopes
 from apidanalytics.scopes.news import News
 from tests.apigeesync import accounts, faults
 from tests.apigeesync.server import StandIn
+from tests.apigeesync.snapshots import write_sqlite
+from tests.apigeesync.tables import SELECTOR
+from tests.unit.scopes.samples import who
 
 ACME = Tenant(org="acme", env="prod", tenant_id="acmeid")
 TESTORG = Tenant(org="testorg", env="testenv", tenant_id="tenantid")
 CLOCK = SystemClock()
+LATER = {
+    "tenant_id": "tenantid", "appcred_id": "later", "app_id": "testappid", "apiprdt_id": "testproductid",
+    "status": "APPROVED", SELECTOR: "tenantid",
+}  # fmt: skip
+ACME_SCOPE = {
+    "id": "acme", "org": "acme", "env": "prod", "scope": "acmeid",
+    "apid_cluster_id": accounts.CLUSTER, SELECTOR: accounts.CLUSTER,
+}  # fmt: skip
 
 
 class Site:
@@ -36,6 +48,8 @@ class Site:
         self.tokens = tokens
         self.scopes: CachedScopes | None = None
         self.news: list[News | None] = []
+        self.look: Callable[[CachedScopes], object] = lambda _: None
+        """Looks whenever something has been published."""
 
     async def publish(self, file: VersionFile, news: News | None) -> None:
         self.news.append(news)
@@ -45,6 +59,7 @@ class Site:
             self.scopes.switch(file.path)
         else:
             self.scopes.renew(news)
+        self.look(self.scopes)
 
     async def until(self, is_so: Callable[[CachedScopes], object], seconds: float = 10) -> None:
         async with asyncio.timeout(seconds):
@@ -119,14 +134,14 @@ async def test_only_what_a_change_concerns_is_forgotten(stand_in: StandIn, tmp_p
         scopes = site.scopes
         assert scopes is not None
         statements: list[str] = []
-        assert scopes.developer(TESTORG, "testapikey")
-        assert scopes.developer(TESTORG, "quiet")
+        assert who(scopes, TESTORG, "testapikey")
+        assert who(scopes, TESTORG, "quiet")
         stand_in.database.update(accounts.DEVELOPER, "tenantid", "testdeveloperid", email="new@test.com")
         await site.until(lambda _: site.news[-1] is not None and site.news[-1].parts)
         scopes._database._connection.set_trace_callback(statements.append)
-        assert scopes.developer(TESTORG, "quiet")
+        assert who(scopes, TESTORG, "quiet")
         assert statements == []
-        assert scopes.developer(TESTORG, "testapikey") == Developer(
+        assert who(scopes, TESTORG, "testapikey") == Developer(
             api_product="testproduct",
             developer_app="testapp",
             developer_email="new@test.com",
@@ -138,10 +153,10 @@ async def test_only_what_a_change_concerns_is_forgotten(stand_in: StandIn, tmp_p
 async def test_a_key_of_a_new_tenant_comes_with_a_new_snapshot(stand_in: StandIn, tmp_path: Path) -> None:
     accounts.add_key(stand_in.database, "acmekey", "acmeid", product="p", app="a")
     async with following(stand_in, tmp_path) as site:
-        await site.until(lambda scopes: scopes.sequence and scopes.developer(ACME, "acmekey") is None)
+        await site.until(lambda scopes: scopes.sequence and who(scopes, ACME, "acmekey") is None)
         accounts.add_scope(stand_in.database, "acme", "acme", "prod", "acmeid")
         await site.until(lambda scopes: scopes.tenant("acme") == ACME)
-        await site.until(lambda scopes: scopes.developer(ACME, "acmekey"))
+        await site.until(lambda scopes: who(scopes, ACME, "acmekey"))
         accounts.remove_scope(stand_in.database, "acme")
         await site.until(lambda scopes: scopes.tenant("acme") is None and scopes.tenant_of("acme", "prod") is None)
         assert site.scopes is not None
@@ -214,3 +229,81 @@ async def test_what_an_earlier_process_left_half_made_is_swept_away_and_the_rest
         await site.until(lambda scopes: scopes.sequence)
         left = {path.name for path in tmp_path.iterdir()}
     assert left == {"notes", "state.json", site.follower.state.version}
+
+
+async def test_changes_count_while_a_snapshot_for_changed_scopes_is_on_its_way(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    async with following(stand_in, tmp_path) as site:
+        await site.until(lambda scopes: scopes.sequence)
+        served = site.follower.state.version
+        stand_in.faults.add("data", faults.slow(600), times=math.inf)
+        accounts.add_scope(stand_in.database, "acme", "acme", "prod", "acmeid")
+        await site.until(lambda _: len(stand_in.asked("data")) == 3, seconds=30)
+        accounts.add_key(stand_in.database, "later", "tenantid", product="p", app="a")
+        await site.until(lambda scopes: who(scopes, TESTORG, "later"), seconds=30)
+        accounts.remove_scope(stand_in.database, "testid")
+        await site.until(lambda scopes: scopes.tenant("testid") is None, seconds=30)
+        assert site.follower.state.version == served
+        assert site.follower.state.state is State.RESYNCING
+
+
+async def test_a_snapshot_that_lags_behind_takes_nothing_back(stand_in: StandIn, tmp_path: Path) -> None:
+    database = stand_in.database
+    async with following(stand_in, tmp_path / "store") as site:
+        await site.until(lambda scopes: scopes.sequence)
+        stand_in.ready_made = tmp_path / "old.db"
+        write_sqlite(stand_in.ready_made, database, ["tenantid", "acmeid", accounts.CLUSTER])
+        known: list[bool] = []
+        site.look = lambda scopes: known.append(who(scopes, TESTORG, "later") is not None)
+        with database.transaction() as transaction:
+            transaction.insert(accounts.MAPPER, **LATER)
+            transaction.insert(accounts.SCOPE, **ACME_SCOPE)
+        versions = site.news.count(None)
+        await site.until(lambda _: site.news.count(None) >= versions + 2, seconds=30)
+        assert known == [True] * len(known)
+        stand_in.ready_made = None
+        accounts.add_key(database, "acmekey", "acmeid", product="p", app="a")
+        await site.until(lambda scopes: scopes.tenant("acme") == ACME and who(scopes, ACME, "acmekey"), seconds=30)
+
+
+async def test_changes_are_followed_while_the_snapshot_server_is_away(stand_in: StandIn, tmp_path: Path) -> None:
+    accounts.add_key(stand_in.database, "acmekey", "acmeid", product="p", app="a")
+    async with following(stand_in, tmp_path) as site:
+        await site.until(lambda scopes: scopes.sequence)
+        stand_in.faults.add("snapshots", faults.status(500), times=math.inf)
+        accounts.add_scope(stand_in.database, "acme", "acme", "prod", "acmeid")
+        await site.until(lambda _: site.follower.state.last_error, seconds=30)
+        accounts.add_scope(stand_in.database, "other", "testorg", "prod", "tenantid")
+        await site.until(lambda scopes: scopes.tenant("other"), seconds=30)
+        assert "status 500" in site.follower.state.last_error
+        stand_in.faults.clear()
+        await site.until(lambda scopes: who(scopes, ACME, "acmekey"), seconds=30)
+        await site.until(lambda _: site.follower.state.state is State.FOLLOWING, seconds=30)
+        assert not site.follower.state.last_error
+
+
+@pytest.mark.parametrize("trouble", ["does not fit", "too old", "no answer"])
+async def test_what_goes_wrong_meanwhile_ends_with_the_new_snapshot(
+    stand_in: StandIn, tmp_path: Path, trouble: str
+) -> None:
+    """When the current version cannot be followed any more, the snapshot on its way may be from before: one more."""
+    database = stand_in.database
+    accounts.add_key(database, "acmekey", "acmeid", product="p", app="a")
+    async with following(stand_in, tmp_path) as site:
+        await site.until(lambda scopes: scopes.sequence)
+        stand_in.faults.add("data", faults.slow(0.5))
+        accounts.add_scope(database, "acme", "acme", "prod", "acmeid")
+        await site.until(lambda _: len(stand_in.asked("data")) == 3, seconds=30)
+        if trouble == "does not fit":
+            database.update("edgex.apid_cluster", accounts.CLUSTER, description="changed")
+        else:
+            is_old = trouble == "too old"
+            fault = faults.error(400, "SNAPSHOT_TOO_OLD") if is_old else faults.status(500)
+            stand_in.faults.add("changes", fault, times=1 if is_old else 3)
+        accounts.add_key(database, "later", "tenantid", product="p", app="a")
+        await site.until(lambda scopes: who(scopes, TESTORG, "later") and who(scopes, ACME, "acmekey"), seconds=30)
+        accounts.add_scope(database, "other", "testorg", "prod", "tenantid")
+        await site.until(lambda scopes: scopes.tenant("other"), seconds=30)
+        snapshots = 3 if trouble == "no answer" else 4
+        await site.until(lambda _: len(stand_in.asked("data")) == snapshots, seconds=30)

@@ -1,5 +1,6 @@
 """Ready answers never say anything else than the tables, whatever changes after they were made."""
 
+import itertools
 import json
 import random
 import subprocess
@@ -18,13 +19,15 @@ from apidanalytics.model import Tenant
 from apidanalytics.scopes.lookup import CachedScopes
 from apidanalytics.scopes.ready import FILE_NAME, HEADER, ReadyAnswers, ReadyFile
 from apidanalytics.scopes.ready_build import build
+from apidanalytics.scopes.tails import tail_of
 from tests.apigeesync import changes
 from tests.apigeesync.accounts import APP, CLUSTER, example_database
 from tests.apigeesync.changes import Question
 from tests.apigeesync.oracle import oracle, selectors
 from tests.apigeesync.snapshots import write_sqlite
 from tests.apigeesync.values import TimestampForm
-from tests.crash.test_apigeesync_model import KEYS, TENANTS, Upstream
+from tests.crash.test_apigeesync_model import ENVS, KEYS, ORGS, SCOPES, TENANTS, Upstream
+from tests.unit.scopes.samples import who
 
 TENANT_IDS = [*TENANTS, "tenantid"]
 API_KEYS = [*KEYS, "testapikey", "never"]
@@ -48,10 +51,13 @@ class World:
         target = self.store.clear_part()
         write_sqlite(target, self.database, selectors(self.database))
         downloaded = Downloaded(path=target, txid="", is_verified=True)
-        return self.store.adopt(downloaded, self.store.check(downloaded), 1.0)
+        file = self.store.adopt(downloaded, self.store.check(downloaded), 1.0)
+        self.store.settle(file)
+        return file
 
     def new_worker(self) -> None:
-        self.workers.append(CachedScopes(self.file.path, max_keys=1, refresh_interval=1e6, clock=SystemClock()))
+        max_keys = self.chance.choice([1, 6, 1000])  # what is remembered has to be forgotten in time, too
+        self.workers.append(CachedScopes(self.file.path, max_keys=max_keys, refresh_interval=1e6, clock=SystemClock()))
 
     def drop_worker(self) -> None:
         if len(self.workers) > 1:
@@ -111,13 +117,18 @@ class World:
 
     def check(self) -> None:
         truth = oracle(self.database)
+        for worker in self.workers:
+            for scope in [*SCOPES, "testid", "never"]:
+                assert worker.tenant(scope) == truth.tenant(scope), (scope, self.history[-20:])
+            for name in itertools.product(ORGS, ENVS):
+                assert worker.tenant_of(*name) == truth.tenant_of(*name), (name, self.history[-20:])
         for tenant_id in TENANT_IDS:
             tenant = Tenant(org="o", env="e", tenant_id=tenant_id)
             for key in API_KEYS:
                 for worker in self.workers:
                     self.ready_answers += worker._ready.find(tenant_id, key) is not None
-                    found = worker.developer(tenant, key)
-                    assert found == truth.developer(tenant, key), (tenant_id, key, self.history[-20:])
+                    found = worker.tails(tenant)[key]
+                    assert found == tail_of(truth.developer(tenant, key)), (tenant_id, key, self.history[-20:])
 
     def close(self) -> None:
         for worker in self.workers:
@@ -164,13 +175,13 @@ def test_a_key_that_is_ready_is_not_asked_of_the_database(world: World) -> None:
     (worker,) = world.workers
     asked: list[str] = []
     worker._database._connection.set_trace_callback(asked.append)
-    found = worker.developer(Tenant(org="o", env="e", tenant_id="tenantid"), "testapikey")
+    found = who(worker, Tenant(org="o", env="e", tenant_id="tenantid"), "testapikey")
     assert found is not None
     assert found.developer_app == "testapp"
     assert asked == []
 
 
-@pytest.mark.parametrize("content", [b"", b"apaREADY", b"x" * 4096, HEADER.pack(b"apaREADY", 1 << 20, 1, 0)])
+@pytest.mark.parametrize("content", [b"", b"apaTAILS", b"x" * 4096, HEADER.pack(b"apaTAILS", 1 << 20, 1, 0)])
 def test_what_is_no_file_of_answers_is_not_used(world: World, content: bytes) -> None:
     world.file.path.with_name(FILE_NAME).write_bytes(content)
     world.workers[0].tick()
@@ -203,7 +214,7 @@ def test_answers_are_taken_when_they_are_neither_too_old_nor_ahead(world: World,
 def test_a_process_makes_it_and_leaves_nothing_else(world: World) -> None:
     command = [sys.executable, "-m", "apidanalytics.scopes.ready_build", str(world.file.path)]
     assert subprocess.run(command, check=False, timeout=60).returncode == 0
-    assert {path.name for path in world.file.path.parent.glob("ready*")} == {FILE_NAME}
+    assert {path.name for path in world.file.path.parent.glob(f"{FILE_NAME}*")} == {FILE_NAME}
     assert world.file.path.with_name(FILE_NAME).stat().st_mode & 0o777 == 0o600
     world.check()
 

@@ -13,7 +13,16 @@ from apidanalytics.scopes.lookup import UncachedScopes
 from apidanalytics.scopes.scopes_yaml import KeyEntry, ScopeData, ScopeEntry
 from apidanalytics.scopes.source import SourceError
 from apidanalytics.scopes.tenants import Findings
-from tests.unit.scopes.samples import TEST_DEVELOPER, TEST_TENANT, add_rows, ddl, execute, seed_rows, write_database
+from tests.unit.scopes.samples import (
+    TEST_DEVELOPER,
+    TEST_TENANT,
+    add_rows,
+    ddl,
+    execute,
+    seed_rows,
+    who,
+    write_database,
+)
 
 
 def make(path: Path, *scripts: str) -> Path:
@@ -49,8 +58,8 @@ def test_columns_may_have_any_type_or_collation(tmp_path: Path, kind: str) -> No
     with closing(UncachedScopes(tmp_path / "to.db")) as scopes:
         assert scopes.tenant("testid") == TEST_TENANT
         assert scopes.tenant("TESTID") is None
-        assert scopes.developer(TEST_TENANT, "17") == TEST_DEVELOPER
-        assert scopes.developer(TEST_TENANT, "017") is None
+        assert who(scopes, TEST_TENANT, "17") == TEST_DEVELOPER
+        assert who(scopes, TEST_TENANT, "017") is None
 
 
 def test_values_stored_as_blobs_are_the_same_text(tmp_path: Path) -> None:
@@ -59,7 +68,7 @@ def test_values_stored_as_blobs_are_the_same_text(tmp_path: Path) -> None:
         execute(source, f"UPDATE app_credential_apiproduct_mapper SET {column} = CAST({column} AS BLOB)")
     compile_database(tmp_path / "to.db", source)
     with closing(UncachedScopes(tmp_path / "to.db")) as scopes:
-        assert scopes.developer(TEST_TENANT, "testapikey") == TEST_DEVELOPER
+        assert who(scopes, TEST_TENANT, "testapikey") == TEST_DEVELOPER
 
 
 def test_rows_that_stand_there_twice_are_one(tmp_path: Path) -> None:
@@ -142,11 +151,11 @@ def test_entries_of_a_scopes_file_answer_as_they_say(tmp_path: Path) -> None:
     compile_entries(tmp_path / "to.db", data)
     tenant = Tenant(org="acme", env="prod", tenant_id="t")
     with closing(UncachedScopes(tmp_path / "to.db")) as scopes:
-        assert scopes.developer(tenant, "two") == Developer(
+        assert who(scopes, tenant, "two") == Developer(
             api_product="y", developer_app="app", developer="d", developer_email="e"
         )
-        assert scopes.developer(tenant, "company") == Developer(api_product="z", developer_app="other app")
-        assert scopes.developer(tenant, "mail") == Developer(
+        assert who(scopes, tenant, "company") == Developer(api_product="z", developer_app="other app")
+        assert who(scopes, tenant, "mail") == Developer(
             api_product="z", developer_app="app", developer_email="only@mail"
         )
         assert scopes.tenant("a") == tenant

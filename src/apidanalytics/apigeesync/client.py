@@ -113,15 +113,17 @@ class DataClient:
         txid = answer.headers.get("transicator-snapshot-txid", "")
         return Downloaded(path=target, txid=txid, is_verified=_check_etag(answer))
 
-    async def changes(self, selectors: Many[str], *, since: Sequence | None, snapshot: str) -> ChangeList:
-        """Return what changed since, waiting for it if there is a ``since``.
+    async def changes(
+        self, selectors: Many[str], *, since: Sequence | None, snapshot: str, waits: bool = True
+    ) -> ChangeList:
+        """Return what changed since; if there is a ``since`` and nothing changed, wait for it (or do not).
 
         Raises:
             SnapshotNeededError: the server has forgotten what comes after ``since``.
             SyncError: there is no usable answer.
 
         """
-        block = self._block if since is not None else 0
+        block = self._block if waits and since is not None else 0
         asked = [("block", str(block)), ("limit", str(self._limit)), *(("scope", name) for name in selectors)]
         asked += [("since", str(since))] if since is not None else []
         url = f"{_join(self._servers.change_base, 'changes')}?{_query([*asked, ('snapshot', snapshot)])}"

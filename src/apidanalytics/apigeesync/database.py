@@ -59,7 +59,12 @@ class VersionFile:
             raise
 
     def __repr__(self) -> str:
-        return f"<VersionFile {self.path.parent.name} at {self.sequence}>"
+        return f"<VersionFile {self.version} at {self.sequence}>"
+
+    @property
+    def version(self) -> str:
+        """The version's name."""
+        return self.path.parent.name
 
     def _prepare(self) -> None:
         self._connection.row_factory = sqlite3.Row

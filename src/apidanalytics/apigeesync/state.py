@@ -46,6 +46,10 @@ class SyncState:
     failures: int = field(default=0)
     """Failed attempts in a row."""
 
+    def heard(self) -> None:
+        """Note a good answer while a new snapshot is on its way: what that one will say is open."""
+        self.last_contact_at = self.clock.now()
+
     def reached(self) -> None:
         """Note a good answer: what is served is current."""
         self.last_contact_at = self.clock.now()

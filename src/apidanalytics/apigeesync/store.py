@@ -52,6 +52,7 @@ class VersionStore:
         state = read_state(directory)
         self.is_new = state is None or state.cluster_id != cluster_id
         self.current = "" if self.is_new or state is None else state.version
+        self._next = ""
         self._publishing = threading.Lock()
         shutil.rmtree(self.part, ignore_errors=True)
         self.remove_old(())
@@ -96,7 +97,7 @@ class VersionStore:
         return check(downloaded.path, downloaded.txid, cluster_id=self.cluster_id)
 
     def adopt(self, downloaded: Downloaded, snapshot: Snapshot, taken_at: float) -> VersionFile:
-        """Make a version of a checked snapshot, put it in its place, durably, and make it the one that counts.
+        """Make a version of a checked snapshot and put it in its place, durably. It does not count before ``settle``.
 
         Raises:
             SyncError: the snapshot is not what it should be.
@@ -111,19 +112,29 @@ class VersionStore:
         failpoints.hit("sync.before_publish")
         with self._publishing:  # or it would look like one that nobody reads
             durable.rename(self.part, self._directory / version)
-            failpoints.hit("sync.before_state")
-            file = VersionFile(self.path(version), self.cluster_id)
-            state = _State(format=FORMAT, cluster_id=self.cluster_id, version=version)
+            self._next = version
+        return VersionFile(self.path(version), self.cluster_id)
+
+    def settle(self, file: VersionFile) -> None:
+        """Make a version the one that counts, durably.
+
+        Raises:
+            OSError: that cannot be written; the one before counts.
+
+        """
+        failpoints.hit("sync.before_state")
+        with self._publishing:
+            state = _State(format=FORMAT, cluster_id=self.cluster_id, version=file.version)
             durable.write(self._directory / "state.json", msgspec.json.encode(state))
-            self.current, self.is_new = version, False
+            self.current, self._next, self.is_new = file.version, "", False
         failpoints.hit("sync.after_publish")
-        return file
 
     def remove_old(self, in_use: Collection[str]) -> None:
-        """Remove all versions but the current one and these, which workers may still read."""
+        """Remove all versions but the current one, the next one, and these, which workers may still read."""
         with self._publishing:
+            kept = {self.current, self._next, *in_use}
             for path in self._directory.iterdir():
-                if _VERSION.fullmatch(path.name) and path.name != self.current and path.name not in in_use:
+                if _VERSION.fullmatch(path.name) and path.name not in kept:
                     failpoints.hit("sync.before_remove")
                     shutil.rmtree(path, ignore_errors=True)
                     failpoints.hit("sync.after_remove")

@@ -1,68 +1,51 @@
 r"""Adds organization, environment and developer data to records, byte-preserving (section 2 of the contract).
 
-What is added for one tenant, one API key and one set of members already there is the same bytes every time, in two
-parts: what is said of the tenant, and the record's *tail*, all that follows, from the comma to the line feed. Tenants
-that share their developer data (one ``tenant_id``) share the tails::
+What is added is the same bytes every time, in two parts: what is said of the tenant, and the record's *tail*, all that
+follows, from the comma to the line feed, which the scope data hold ready for each API key::
 
     {"client_id":"K1","a":1  +  ,"organization":"acme","environment":"prod"  +  ,"api_product":...,"developer":"ann"}\n
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw
 
+from apidanalytics.errors import LookupFailedError
 from apidanalytics.ingest.decode import Members, parse_text
 from apidanalytics.ingest.edit import MAX_MEMBERS, Span, replace_values
-from apidanalytics.ingest.lookups import developer_of
+from apidanalytics.ingest.lookups import developer_failed
 from apidanalytics.ingest.ports import Scopes
 from apidanalytics.model import Tenant
 
-MAX_TAILS: Final = 200_000
-"""Tails kept, over all tenants; some 400 bytes each. When half of them are new, those not used since then go."""
-MAX_CACHED_KEY: Final = 256
-"""Longest API key whose tail is kept, in characters."""
+MAX_TENANTS: Final = 100_000
+"""Tenants, times the members of ours that their records have, for which what is added is kept."""
+MAX_SHORTENED: Final = 10_000
+"""Tails that are kept without the members that a record has already."""
 
 TENANT_MEMBERS: Final = ("organization", "environment")
 DEVELOPER_MEMBERS: Final = ("api_product", "developer_app", "developer_email", "developer")
 
 _BITS: Final = {name: 1 << index for index, name in enumerate((*TENANT_MEMBERS, *DEVELOPER_MEMBERS))}
 _TENANT_BITS: Final = sum(_BITS[name] for name in TENANT_MEMBERS)
-_NAMES: Final = {name: b',"%b":' % name.encode() for name in _BITS}
+_DEVELOPER_BITS: Final = sum(_BITS[name] for name in DEVELOPER_MEMBERS)
 _BLANKS: Final = (b"null", b'""')
-
-
-class Tails(dict[str | None, bytes]):
-    """The tails of records that have the same of our members, by ``client_id``; made when asked for."""
-
-    __slots__ = ("_count", "_make", "former")
-
-    def __init__(
-        self, make: Callable[[str | None], bytes], count: Callable[[], None], former: "Tails | None" = None
-    ) -> None:
-        super().__init__()
-        self._make = make
-        self._count = count
-        self.former = former
-        """Those of before that are still good, and are taken over when they are asked for."""
-
-    def __missing__(self, client_id: str | None) -> bytes:
-        tail = None if self.former is None else self.former.get(client_id)
-        if tail is None:
-            tail = self._make(client_id)
-        if client_id is None or len(client_id) <= MAX_CACHED_KEY:
-            self[client_id] = tail
-            self._count()
-        return tail
 
 
 class Additions(NamedTuple):
     """What is added to the records of one tenant that have the same of our members."""
 
     tenant: bytes
-    tails: Tails
+    tails: Mapping[str | None, bytes]
+
+
+class _NothingSaid(dict[str | None, bytes]):
+    """The tails where developer data are not added."""
+
+    def __missing__(self, api_key: str | None) -> bytes:
+        return b"}\n"
 
 
 class Enrichment:
@@ -76,22 +59,23 @@ class Enrichment:
         self._overwrites = overwrites
         self._adds_developer = adds_developer
         self._added = (*TENANT_MEMBERS, *DEVELOPER_MEMBERS) if adds_developer else TENANT_MEMBERS
-        self._generation = scopes.generation
-        self._additions: dict[tuple[str, str, int], Additions] = {}
-        self._tails: dict[tuple[str, int], Tails] = {}
-        self._former: dict[tuple[str, int], Tails] = {}
-        self._kept = 0
+        self._nothing = None if adds_developer else _NothingSaid()
+        self._of_tenant: dict[tuple[str, int], bytes] = {}
 
     def __repr__(self) -> str:
-        return f"<Enrichment generation {self._generation}: {self._kept} new tails of {len(self._tails)} kinds>"
+        return f"<Enrichment of {len(self._of_tenant)} tenants>"
 
     def additions(self, tenant: Tenant, present: int = 0) -> Additions:
-        """Return what is added to this tenant's records that have these of our members already."""
-        if self._generation != (generation := self._scopes.generation):
-            self._generation = generation
-            self._forget()
-        key = (tenant.name, tenant.tenant_id, present)
-        return self._additions.get(key) or self._learn(key, tenant, present)
+        """Return what is added to this tenant's records that have these of our members already.
+
+        The tails are whole whatever is present, and good for one turn of the event loop. Looking into them raises
+        ``LookupFailedError`` when nobody can say who stands behind a key.
+        """
+        key = (tenant.name, present & _TENANT_BITS)
+        of_tenant = self._of_tenant.get(key)
+        if of_tenant is None:
+            of_tenant = self._learn(*key, tenant)
+        return Additions(of_tenant, self._scopes.tails(tenant) if self._nothing is None else self._nothing)
 
     def pieces(self, record: Raw, members: Members, tenant: Tenant) -> tuple[bytes | memoryview, bytes, bytes]:
         """Return a record's text without its last brace, and what is added. It must have passed the checks.
@@ -101,8 +85,7 @@ class Enrichment:
 
         """
         present = sum(_BITS[name] for name in self._added if getattr(members, name) is not UNSET)
-        of_tenant, tails = self.additions(tenant, present)
-        tail = tails[parse_text(members.client_id)]
+        of_tenant, tail = self._addition(tenant, present, parse_text(members.client_id))
         names = self._to_replace(members) if present & _TENANT_BITS else ()
         if not names:
             return memoryview(record)[:-1], of_tenant, tail
@@ -124,45 +107,30 @@ class Enrichment:
             return None if parse_text(value) == text else _encode(text)
         return _encode(text) if span.is_last else None
 
-    def _learn(self, key: tuple[str, str, int], tenant: Tenant, present: int) -> Additions:
-        of_tenant = zip(TENANT_MEMBERS, (tenant.org, tenant.env), strict=True)
-        members = [_NAMES[name] + _encode(text) for name, text in of_tenant if not present & _BITS[name]]
-        additions = Additions(b"".join(members), self._tails_of(tenant, present & ~_TENANT_BITS))
-        self._additions[key] = additions
-        self._count()
-        return additions
+    def _addition(self, tenant: Tenant, present: int, api_key: str | None) -> tuple[bytes, bytes]:
+        of_tenant, tails = self.additions(tenant, present)
+        try:
+            tail = tails[api_key]
+        except LookupFailedError:
+            raise developer_failed() from None
+        present &= _DEVELOPER_BITS
+        return of_tenant, _shortened(tail, present) if present else tail
 
-    def _tails_of(self, tenant: Tenant, present: int) -> Tails:
-        key = (tenant.tenant_id, present)
-        tails = self._tails.get(key)
-        if tails is None:
-            former = self._former.pop(key, None)
-            if former is not None:
-                former.former = None
-            tails = self._tails[key] = Tails(partial(self._make_tail, tenant, present), self._count, former)
-        return tails
+    def _learn(self, name: str, present: int, tenant: Tenant) -> bytes:
+        texts = zip(TENANT_MEMBERS, (tenant.org, tenant.env), strict=True)
+        members = [b',"%b":%b' % (each.encode(), _encode(text)) for each, text in texts if not present & _BITS[each]]
+        if len(self._of_tenant) >= MAX_TENANTS:
+            self._of_tenant.clear()
+        added = self._of_tenant[name, present] = b"".join(members)
+        return added
 
-    def _make_tail(self, tenant: Tenant, present: int, client_id: str | None) -> bytes:
-        if not client_id or not self._adds_developer:
-            return b"}\n"
-        developer = developer_of(self._scopes, tenant, client_id)
-        members = [
-            _NAMES[name] + _encode(getattr(developer, name)) for name in DEVELOPER_MEMBERS if not present & _BITS[name]
-        ]
-        return b"".join((*members, b"}\n"))
 
-    def _count(self) -> None:
-        self._kept += 1
-        if self._kept >= MAX_TAILS // 2:
-            self._former, self._tails = self._tails, {}
-            self._additions.clear()
-            self._kept = 0
-
-    def _forget(self) -> None:
-        self._additions.clear()
-        self._tails.clear()
-        self._former.clear()
-        self._kept = 0
+@lru_cache(MAX_SHORTENED)
+def _shortened(tail: bytes, present: int) -> bytes:
+    """Return a tail without the members that are present."""
+    said: dict[str, Raw] = msgspec.json.decode(b"{" + tail[1:], type=dict[str, Raw]) if tail.startswith(b",") else {}
+    members = [b',"%b":%b' % (name.encode(), text) for name, text in said.items() if not present & _BITS[name]]
+    return b"".join((*members, b"}\n"))
 
 
 def _encode(text: str) -> bytes:

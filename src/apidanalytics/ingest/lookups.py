@@ -4,9 +4,8 @@ from typing import Final
 
 from apidanalytics.errors import ErrorCode, LookupFailedError, Refusal, quote
 from apidanalytics.ingest.ports import Scopes
-from apidanalytics.model import Developer, Tenant
+from apidanalytics.model import Tenant
 
-UNKNOWN_DEVELOPER = Developer()
 NAMED_LANE: Final = "/"
 """Of the requests that name their tenant in the body: they share a lane, as nobody has read it yet."""
 NOBODYS_LANE: Final = ""
@@ -59,17 +58,9 @@ def tenant_by_name(scopes: Scopes, org: str, env: str) -> Tenant:
     return tenant
 
 
-def developer_of(scopes: Scopes, tenant: Tenant, api_key: str) -> Developer:
-    """Return who stands behind an API key; for an unknown one a developer of four empty values.
-
-    Raises:
-        Refusal: the lookup failed.
-
-    """
-    try:
-        return scopes.developer(tenant, api_key) or UNKNOWN_DEVELOPER
-    except LookupFailedError:
-        raise _failed("Developer") from None
+def developer_failed() -> Refusal:
+    """Return the answer when nobody can say who stands behind an API key."""
+    return _failed("Developer")
 
 
 def _failed(what: str) -> Refusal:

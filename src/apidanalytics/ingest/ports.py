@@ -1,17 +1,13 @@
 """What stage 1 needs from others: who a tenant is, somewhere durable to put a batch, and a way to be woken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from apidanalytics.model import Batch, Claim, Developer, Fate, Outcome, Tenant, Verdict, Wish
+from apidanalytics.model import Batch, Claim, Fate, Outcome, Tenant, Verdict, Wish
 
 
 class Scopes(Protocol):
     """Answers who a scope, an org and env, or an API key is. Each question may raise ``LookupFailedError``."""
-
-    @property
-    def generation(self) -> int:
-        """Changes whenever an answer may have changed; a source that must be asked each time changes it each time."""
 
     def tenant(self, scope_uuid: str) -> Tenant | None:
         """Return the tenant behind this scope."""
@@ -19,8 +15,12 @@ class Scopes(Protocol):
     def tenant_of(self, org: str, env: str) -> Tenant | None:
         """Return the tenant of this org and env."""
 
-    def developer(self, tenant: Tenant, api_key: str) -> Developer | None:
-        """Return who stands behind this API key of this tenant."""
+    def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]:
+        """Return how the lines of this tenant's records end, by API key: a comma, the developer data, ``}``, line feed.
+
+        For None and ``""`` that is only the last two. Looking into it is a question too. It may be used until the event
+        loop has its turn.
+        """
 
 
 class Spool(Protocol):

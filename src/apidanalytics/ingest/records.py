@@ -9,9 +9,10 @@ from typing import Final, NamedTuple, TypeVar, cast
 
 from msgspec import Raw
 
-from apidanalytics.errors import ErrorCode, Refusal, bad_data
+from apidanalytics.errors import ErrorCode, LookupFailedError, Refusal, bad_data
 from apidanalytics.ingest.decode import Members, PlainRecord, Survey, parse_elements
 from apidanalytics.ingest.enrich import Additions, Enrichment
+from apidanalytics.ingest.lookups import developer_failed
 from apidanalytics.ingest.validate import Rules
 from apidanalytics.model import Tenant
 
@@ -62,7 +63,10 @@ class Records:
             return None
         text = without_line_breaks(text)
         additions = self._enrichment.additions(tenant)
-        lines = splice(text, records, additions) or splice_elements(text, records, additions)
+        try:
+            lines = splice(text, records, additions) or splice_elements(text, records, additions)
+        except LookupFailedError:
+            raise developer_failed() from None
         return lines if self._mask is None else self._mask(lines)
 
     def exact_lines(self, array: Raw | bytes, tenant: Tenant, now: float) -> Steps[Lines]:

@@ -9,18 +9,19 @@ in force.
 Not for several threads at once.
 """
 
-import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from apidanalytics.clock import Clock
 from apidanalytics.errors import LookupFailedError
-from apidanalytics.model import Developer, Tenant
+from apidanalytics.model import Tenant
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.developers import DeveloperCache
 from apidanalytics.scopes.findings import FindingsLog
 from apidanalytics.scopes.news import News
 from apidanalytics.scopes.ready import ReadyAnswers
+from apidanalytics.scopes.tails import WITHOUT_KEY, tail_of
 from apidanalytics.scopes.tenants import adjust
 from apidanalytics.scopes.trouble import Trouble
 
@@ -45,7 +46,6 @@ class CachedScopes:
             LookupFailedError: it cannot be read.
 
         """
-        self.generation = 0
         self.sequence = ""
         """Of the last change list that answers contain; empty: none."""
         self._max_keys = max_keys
@@ -58,7 +58,7 @@ class CachedScopes:
 
     def __repr__(self) -> str:
         known = f"tenants={len(self._tenants.by_name)} developers={len(self._developers)}"
-        return f"<CachedScopes generation={self.generation} {known} {self._database.path}>"
+        return f"<CachedScopes {known} {self._database.path}>"
 
     def tenant(self, scope_uuid: str) -> Tenant | None:
         """Return the tenant behind this scope."""
@@ -68,14 +68,13 @@ class CachedScopes:
         """Return the tenant of this org and env."""
         return self._tenants.by_name.get((org, env))
 
-    def developer(self, tenant: Tenant, api_key: str) -> Developer | None:
-        """Return who stands behind an API key of this tenant.
+    def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]:
+        """Return what is said of the API keys of this tenant (``tails``): remembered, or found when it is asked for.
 
-        Raises:
-            LookupFailedError: the key is not remembered, and the database cannot be asked.
-
+        Asking raises ``LookupFailedError`` when a key is not remembered and the database cannot be asked. Good for one
+        turn of the event loop.
         """
-        return self._developers.get(tenant.tenant_id, api_key)
+        return self._developers.tails(tenant.tenant_id)
 
     def switch(self, path: Path) -> None:
         """Answer from this file from now on, and forget what the former one said.
@@ -110,8 +109,6 @@ class CachedScopes:
             raise
         self._developers.forget(news.keys, news.parts)
         self.sequence = news.sequence
-        if news.scopes or news.keys or news.parts:
-            self.generation += 1
 
     def changed(self) -> bool:
         """Return whether the file was written to or replaced since it was loaded. A few microseconds."""
@@ -142,7 +139,6 @@ class CachedScopes:
         self.sequence = database.sequence
         self._developers = DeveloperCache(database.developer, known, self._max_keys, ready)
         self._refresh_at = self._clock.monotonic() + self._refresh_interval
-        self.generation += 1
         self._findings.log(tenants.findings)
 
 
@@ -156,18 +152,12 @@ class UncachedScopes:
             LookupFailedError: it cannot be read.
 
         """
-        self._reads = itertools.count(1)
         self._news_of = _Overdue()
         self._trouble = _renewal_trouble()
         self._database = ScopeDatabase(path)
 
     def __repr__(self) -> str:
         return f"<UncachedScopes {self._database.path}>"
-
-    @property
-    def generation(self) -> int:
-        """Another number each time it is read: nothing that was answered may be remembered."""
-        return next(self._reads)
 
     def tenant(self, scope_uuid: str) -> Tenant | None:
         """Return the tenant behind this scope.
@@ -187,14 +177,12 @@ class UncachedScopes:
         """
         return self._database.tenant_of(org, env).by_name.get((org, env))
 
-    def developer(self, tenant: Tenant, api_key: str) -> Developer | None:
-        """Return who stands behind an API key of this tenant.
+    def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]:
+        """Return what is said of the API keys of this tenant (``tails``), each asked of the database, once for a batch.
 
-        Raises:
-            LookupFailedError: the database cannot be asked.
-
+        Asking raises ``LookupFailedError`` when it cannot be asked. Good for one turn of the event loop.
         """
-        return self._database.developer(tenant.tenant_id, api_key).developer
+        return _Asked(self._database, tenant.tenant_id)
 
     def switch(self, path: Path) -> None:
         """Ask this file from now on.
@@ -234,6 +222,19 @@ class UncachedScopes:
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
         self._database.close()
+
+
+class _Asked(dict[str | None, bytes]):
+    """Tails that are asked of the database, here each once."""
+
+    def __init__(self, database: ScopeDatabase, tenant_id: str) -> None:
+        super().__init__({None: WITHOUT_KEY, "": WITHOUT_KEY})
+        self._database = database
+        self._tenant_id = tenant_id
+
+    def __missing__(self, api_key: str) -> bytes:
+        tail = self[api_key] = tail_of(self._database.developer(self._tenant_id, api_key).developer)
+        return tail
 
 
 class _Overdue:

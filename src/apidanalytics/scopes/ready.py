@@ -1,60 +1,42 @@
-"""Ready-made answers about API keys, in one file that all workers share: a look-up takes microseconds, without SQLite.
+"""Ready-made tails (``tails``), in one file that all workers share: a look-up takes microseconds, without SQLite.
 
-``ready.bin`` lies beside a live file (``live``) and is made from it in the background (``ready_build``). It says what
+``tails.bin`` lies beside a live file (``live``) and is made from it in the background (``ready_build``). It says what
 the database said after so many change lists; what changed since is asked of the database. In the machine's own byte
 order::
 
     magic, slots, keys, lists     8 bytes each; ``slots`` is a power of two, ``lists`` the change lists in it
-    slots x 8 bytes               open addressing by the key's hash: its upper 24 bits, then where the entry begins
-    entries                       2 bytes of length, then an ``Entry`` as msgpack
+    slots x 8 bytes               open addressing: the CRC-32 of what names the key, and where its entry begins, in
+                                  units of 8 bytes; a search ends at an empty slot, or after ``MAX_PROBES``
+    entries                       ``ENTRY``, then what names the key (tenant id, NUL, API key), the hashes, the tail
 
-An entry names tenant and key: equal hashes are no equal keys. Slots are mapped, so workers share them; entries are
-read one by one, so that they count in nobody's memory.
+The hashes are ``known_keys.hash_text`` of the key, and ``news.part_hash`` of what its tail depends on. An entry names
+tenant and key: equal CRCs are no equal keys. Slots are mapped, so workers share them; entries are read one by one, so
+that they count in nobody's memory.
 """
 
 import mmap
 import os
 import struct
 from collections.abc import Iterable
+from os import pread
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
-import msgspec
+from apidanalytics.scopes.developers import Learned
 
-from apidanalytics.model import Developer
-from apidanalytics.scopes.developers import Answer
-from apidanalytics.scopes.known_keys import hash_text
-
-FILE_NAME: Final = "ready.bin"
-MAGIC: Final = b"apaREADY"
+FILE_NAME: Final = "tails.bin"
+MAGIC: Final = b"apaTAILS"
 HEADER: Final = struct.Struct("=8sQQQ")
-LENGTH: Final = struct.Struct("=H")
-OFFSET_BITS: Final = 40
-TAG_SHIFT: Final = 64 - OFFSET_BITS
-READ_BYTES: Final = 512
-"""Read at once: nearly every entry is shorter."""
-
-_MASK: Final = (1 << 64) - 1
-_OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
-
-
-class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One answer."""
-
-    tenant_id: str
-    api_key: str
-    parts: tuple[int, ...]
-    developer: Developer | None
-    """None: nobody is known."""
-
-
-_entries: Final = msgspec.msgpack.Decoder(Entry)
-
-
-def split(hash_: int) -> tuple[int, int]:
-    """Return where the search of a hash begins (modulo the slots), and the tag that its slot carries."""
-    unsigned = hash_ & _MASK
-    return unsigned, unsigned >> OFFSET_BITS << OFFSET_BITS
+ENTRY: Final = struct.Struct("=HHH")
+"""Lengths of the name, the hashes and the tail."""
+UNIT: Final = 8
+MAX_PROBES: Final = 64
+"""Keys are chosen by others: however many have one CRC, a search is short. Who finds no place is left out."""
+READ_BYTES: Final = 448
+"""Read at once: nearly every entry is shorter, and the interpreter keeps room for pieces of this length at hand."""
+_LOW: Final = (1 << 32) - 1
+_lengths: Final = ENTRY.unpack_from
 
 
 class ReadyFile:
@@ -82,22 +64,22 @@ class ReadyFile:
     def __repr__(self) -> str:
         return f"<ReadyFile of {self.keys} keys after {self.lists} change lists>"
 
-    def find(self, tenant_id: str, api_key: str, hash_: int) -> Entry | None:
-        """Return the entry of a key with this hash.
+    def find(self, name: bytes) -> Learned | None:
+        """Return what is said of the key that is named like this.
 
         Raises:
-            OSError, ValueError: it cannot be read.
+            OSError, ValueError, struct.error: it cannot be read.
 
         """
-        place, tag = split(hash_)
-        slots, last = self._slots, self._last
-        while slot := slots[place & last]:
-            offset = slot & _OFFSET_MASK
-            if slot - offset == tag:
-                entry = self._read(offset)
-                if entry.api_key == api_key and entry.tenant_id == tenant_id:
-                    return entry
-            place += 1
+        crc, slots, last = crc32(name), self._slots, self._last
+        for place in range(crc, crc + MAX_PROBES):
+            slot = slots[place & last]
+            if not slot:
+                return None
+            if slot >> 32 == crc:
+                piece = pread(self._descriptor, READ_BYTES, (slot & _LOW) * UNIT)
+                if piece.startswith(name, ENTRY.size) and (found := self._split(piece, slot, len(name))):
+                    return found
         return None
 
     def close(self) -> None:
@@ -106,15 +88,20 @@ class ReadyFile:
         self._map.close()
         os.close(self._descriptor)
 
-    def _read(self, offset: int) -> Entry:
-        piece = os.pread(self._descriptor, READ_BYTES, offset)
-        try:
-            (length,) = LENGTH.unpack_from(piece)
-        except struct.error as error:
-            raise ValueError("an entry is cut") from error
-        if length > READ_BYTES - LENGTH.size:
-            piece = os.pread(self._descriptor, LENGTH.size + length, offset)
-        return _entries.decode(piece[LENGTH.size : LENGTH.size + length])
+    def _split(self, piece: bytes, slot: int, length: int) -> Learned | None:
+        """Return what an entry says whose name begins like one of this length, if that is all of it."""
+        name_length, hashes_length, tail_length = _lengths(piece)
+        if name_length != length:
+            return None
+        hashes_at = ENTRY.size + length
+        tail_at = hashes_at + hashes_length
+        end = tail_at + tail_length
+        if end > READ_BYTES:
+            piece = pread(self._descriptor, end, (slot & _LOW) * UNIT)
+        tail = piece[tail_at:end]
+        if len(tail) != tail_length or not tail.endswith(b"}\n"):
+            raise ValueError("a damaged entry")
+        return tail, piece[hashes_at:tail_at]
 
 
 class ReadyAnswers:
@@ -128,21 +115,20 @@ class ReadyAnswers:
     def __repr__(self) -> str:
         return f"<ReadyAnswers {self._file}, {len(self._changed)} changed since>"
 
-    def find(self, tenant_id: str, api_key: str) -> Answer | None:
+    def find(self, tenant_id: str, api_key: str) -> Learned | None:
         """Return the answer; None: ask the database."""
         if self._file is None:
             return None
-        hash_ = hash_text(tenant_id, api_key)
-        if hash_ in self._changed:
-            return None
         try:
-            entry = self._file.find(tenant_id, api_key, hash_)
-        except (OSError, ValueError):  # damaged on disk: the database has the same
+            found = self._file.find(f"{tenant_id}\0{api_key}".encode())
+        except UnicodeEncodeError:
+            return None
+        except (OSError, ValueError, struct.error):  # damaged on disk: the database has the same
             self.close()
             return None
-        if entry is None or not self._changed.isdisjoint(entry.parts):
+        if found is None or (self._changed and not self._changed.isdisjoint(memoryview(found[1]).cast("q"))):
             return None
-        return Answer(entry.developer, entry.parts)
+        return found
 
     def distrust(self, hashes: Iterable[int]) -> None:
         """Count these among what has changed."""

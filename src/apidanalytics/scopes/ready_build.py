@@ -11,18 +11,17 @@ import os
 import shutil
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
-
-import msgspec
+from zlib import crc32
 
 from apidanalytics import durable
 from apidanalytics.errors import LookupFailedError
 from apidanalytics.scopes.database import ScopeDatabase
-from apidanalytics.scopes.developers import Answer
 from apidanalytics.scopes.known_keys import hash_text
-from apidanalytics.scopes.ready import FILE_NAME, HEADER, LENGTH, MAGIC, Entry, split
+from apidanalytics.scopes.ready import ENTRY, FILE_NAME, HEADER, MAGIC, MAX_PROBES, UNIT
+from apidanalytics.scopes.tails import tail_of
 
 LONGEST_ENTRY: Final = 4096
 """Bytes of an entry; longer ones are left out, and asked of the database."""
@@ -30,8 +29,6 @@ MAX_BYTES: Final = 16 << 30
 """No file is longer; keys beyond that are left out."""
 LOOK_EVERY: Final = 4096
 """Keys between two looks whether anybody still wants the file."""
-
-_encoder: Final = msgspec.msgpack.Encoder()
 
 
 def build(path: Path, is_wanted: Callable[[], bool] = lambda: True) -> int | None:
@@ -64,33 +61,40 @@ def _write(file: BinaryIO, database: ScopeDatabase, is_wanted: Callable[[], bool
     for tenant_id, api_key, answer in database.every_developer():
         if keys % LOOK_EVERY == 0 and not is_wanted():
             return None
-        text = _encode(tenant_id, api_key, answer)
-        if len(text) > LONGEST_ENTRY or offset > MAX_BYTES or 2 * keys >= len(slots):
-            continue
-        file.write(LENGTH.pack(len(text)) + text)
-        _put(slots, hash_text(tenant_id, api_key), offset)
-        offset += LENGTH.size + len(text)
-        keys += 1
+        name = f"{tenant_id}\0{api_key}".encode()
+        entry = _encode(name, [hash_text(tenant_id, api_key), *answer.parts], tail_of(answer.developer))
+        is_short = len(entry) <= LONGEST_ENTRY and offset < MAX_BYTES and 2 * keys < len(slots)
+        if is_short and _put(slots, crc32(name), offset // UNIT):
+            file.write(entry)
+            offset += len(entry)
+            keys += 1
     file.seek(0)
     file.write(HEADER.pack(MAGIC, len(slots), keys, database.lists()))
     slots.tofile(file)
     return keys
 
 
-def _encode(tenant_id: str, api_key: str, answer: Answer) -> bytes:
-    return _encoder.encode(Entry(tenant_id, api_key, answer.parts, answer.developer))
+def _encode(name: bytes, hashes: Sequence[int], tail: bytes) -> bytes:
+    """Return an entry, filled up to whole units."""
+    numbers = array("q", hashes).tobytes()
+    if max(len(name), len(numbers), len(tail)) > LONGEST_ENTRY:
+        return bytes(LONGEST_ENTRY + 1)
+    entry = ENTRY.pack(len(name), len(numbers), len(tail)) + name + numbers + tail
+    return entry + bytes(-len(entry) % UNIT)
 
 
 def _slots(least: int) -> int:
     return 1 << (least - 1).bit_length()
 
 
-def _put(slots: "array[int]", hash_: int, offset: int) -> None:
-    place, tag = split(hash_)
+def _put(slots: "array[int]", crc: int, unit: int) -> bool:
+    """Put an entry where a search for its CRC comes; return False when that is too far."""
     last = len(slots) - 1
-    while slots[place & last]:
-        place += 1
-    slots[place & last] = tag | offset
+    for place in range(crc, crc + MAX_PROBES):
+        if not slots[place & last]:
+            slots[place & last] = crc << 32 | unit
+            return True
+    return False
 
 
 def main() -> int:

@@ -141,7 +141,7 @@ class ScopeSync:
         if news is None:
             self._counts = await asyncio.to_thread(file.counts)
         tenants, api_keys = self._counts
-        version = self._store.current
+        version = file.version
         if news is None:
             log.info("scopes.published", source="apigee-sync", version=version, tenants=tenants, api_keys=api_keys)
         await self._on_published(

@@ -12,6 +12,7 @@ from apidanalytics.ingest.guard import Guard
 from apidanalytics.ingest.http import KEEP, Exchange, Response
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.model import Batch, Claim, Developer, Fate, Outcome, Tenant, Verdict, Wish
+from apidanalytics.scopes.tails import WITHOUT_KEY, tail_of
 
 NOW = 1_795_310_045.0
 NOW_MS = int(NOW) * 1000
@@ -54,7 +55,6 @@ class FakeScopes:
     """Two tenants; ``testapikey`` is known to the first. Counts what it is asked."""
 
     def __init__(self) -> None:
-        self.generation = 1
         self.tenants = {"testid": TENANT, "otherid": OTHER_TENANT}
         self.developers: dict[tuple[str, str], Developer] = {("tenantid", "testapikey"): DEVELOPER}
         self.tenants_fail = False
@@ -69,14 +69,26 @@ class FakeScopes:
         self._ask("tenant_of", org, env, fails=self.tenants_fail)
         return next((one for one in self.tenants.values() if (one.org, one.env) == (org, env)), None)
 
-    def developer(self, tenant: Tenant, api_key: str) -> Developer | None:
-        self._ask("developer", tenant.tenant_id, api_key, fails=self.developers_fail)
-        return self.developers.get((tenant.tenant_id, api_key))
+    def tails(self, tenant: Tenant) -> "FakeTails":
+        return FakeTails(self, tenant.tenant_id)
 
     def _ask(self, *question: str, fails: bool) -> None:
         self.asked.append(question)
         if fails:
             raise LookupFailedError("database is locked")
+
+
+class FakeTails(dict[str | None, bytes]):
+    """Asks each time, and remembers nothing."""
+
+    def __init__(self, scopes: FakeScopes, tenant_id: str) -> None:
+        super().__init__({None: WITHOUT_KEY, "": WITHOUT_KEY})
+        self._scopes = scopes
+        self._tenant_id = tenant_id
+
+    def __missing__(self, api_key: str) -> bytes:
+        self._scopes._ask("developer", self._tenant_id, api_key, fails=self._scopes.developers_fail)
+        return tail_of(self._scopes.developers.get((self._tenant_id, api_key)))
 
 
 class FakeSpool:

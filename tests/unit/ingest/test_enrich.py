@@ -125,10 +125,9 @@ def test_nothing_is_added_where_everything_is_there(scopes: FakeScopes):
 
 
 def test_scope_data_are_written_as_valid_json_whatever_they_hold(scopes: FakeScopes):
-    scopes.developers["tenantid", "k"] = Developer(developer='"\\\n\x00 é', developer_app="\ud800")
-    after = json.loads(enriched({"client_id": "k"}, scopes))
-    assert after["developer"] == '"\\\n\x00 é'
-    assert after["developer_app"] == "?"
+    scopes.developers["tenantid", "k"] = Developer(developer='"\\\n\x00 é')
+    for more in ({}, {"developer_app": "mine"}):
+        assert json.loads(enriched({"client_id": "k", **more}, scopes))["developer"] == '"\\\n\x00 é'
 
 
 def test_a_failed_developer_lookup_is_a_search_error(scopes: FakeScopes):
@@ -137,69 +136,26 @@ def test_a_failed_developer_lookup_is_a_search_error(scopes: FakeScopes):
         enriched({"client_id": "testapikey"}, scopes)
 
 
-class TestKeptTails:
-    def test_a_key_is_looked_up_once(self, scopes: FakeScopes):
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        for _ in range(3):
-            assert b"testapp" in enrichment.additions(TENANT).tails["testapikey"]
-        assert scopes.asked == [("developer", "tenantid", "testapikey")]
+def test_what_is_added_is_that_of_each_tenant_though_their_developer_data_is_the_same(scopes: FakeScopes):
+    enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
+    sister = type(TENANT)(org=TENANT.org, env="other", tenant_id=TENANT.tenant_id)
+    for tenant in (TENANT, sister, TENANT):
+        additions = enrichment.additions(tenant)
+        assert b"testapp" in additions.tails["testapikey"]
+        assert b'"environment":"%b"' % tenant.env.encode() in additions.tenant
 
-    def test_news_of_the_scope_data_make_all_forgotten(self, scopes: FakeScopes):
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        assert b"testapp" in enrichment.additions(TENANT).tails["testapikey"]
-        del scopes.developers["tenantid", "testapikey"]
-        assert b"testapp" in enrichment.additions(TENANT).tails["testapikey"]
-        scopes.generation += 1
-        assert b"testapp" not in enrichment.additions(TENANT).tails["testapikey"]
 
-    def test_equal_keys_of_two_tenants_do_not_mix(self, scopes: FakeScopes):
-        scopes.developers["otherid", "testapikey"] = Developer(developer="other")
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        assert b'"developer":"testdeveloper"' in enrichment.additions(TENANT).tails["testapikey"]
-        assert b'"developer":"other"' in enrichment.additions(OTHER_TENANT).tails["testapikey"]
+def test_two_scopes_of_one_org_and_env_keep_their_own_developers(scopes: FakeScopes):
+    twin = type(TENANT)(org=TENANT.org, env=TENANT.env, tenant_id="twin")
+    enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
+    assert b'"developer":"testdeveloper"' in enrichment.additions(TENANT).tails["testapikey"]
+    assert b'"developer":""' in enrichment.additions(twin).tails["testapikey"]
 
-    def test_two_scopes_of_one_org_and_env_keep_their_own_developers(self, scopes: FakeScopes):
-        twin = type(TENANT)(org=TENANT.org, env=TENANT.env, tenant_id="twin")
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        assert b'"developer":"testdeveloper"' in enrichment.additions(TENANT).tails["testapikey"]
-        assert b'"developer":""' in enrichment.additions(twin).tails["testapikey"]
 
-    def test_their_number_is_bounded(self, scopes: FakeScopes, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(enrich, "MAX_TAILS", 10)
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        for number in range(100):
-            enrichment.additions(TENANT).tails[f"key{number}"]
-            assert repr(enrichment).startswith("<Enrichment generation 1: ")
-            assert int(repr(enrichment).split()[3]) <= 10
-
-    def test_one_in_use_outlives_any_number_of_others(self, scopes: FakeScopes, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(enrich, "MAX_TAILS", 10)
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        for number in range(100):
-            enrichment.additions(TENANT).tails[f"key{number}"]
-            assert b"testapp" in enrichment.additions(TENANT).tails["testapikey"]
-        assert scopes.asked.count(("developer", "tenantid", "testapikey")) == 1
-
-    def test_tenants_with_the_same_developer_data_share_them(self, scopes: FakeScopes):
-        sister = type(TENANT)(org=TENANT.org, env="other", tenant_id=TENANT.tenant_id)
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        for tenant in (TENANT, sister):
-            additions = enrichment.additions(tenant)
-            assert b"testapp" in additions.tails["testapikey"]
-            assert tenant.env.encode() in additions.tenant
-        assert scopes.asked == [("developer", "tenantid", "testapikey")]
-
-    def test_a_very_long_key_is_not_kept(self, scopes: FakeScopes):
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        enrichment.additions(TENANT).tails["k" * 257]
-        assert len(enrichment.additions(TENANT).tails) == 0
-        enrichment.additions(TENANT).tails["k" * 256]
-        assert len(enrichment.additions(TENANT).tails) == 1
-
-    def test_a_failed_lookup_is_not_kept(self, scopes: FakeScopes):
-        enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-        scopes.developers_fail = True
-        with pytest.raises(Refusal):
-            enrichment.additions(TENANT).tails["testapikey"]
-        scopes.developers_fail = False
-        assert b"testapp" in enrichment.additions(TENANT).tails["testapikey"]
+def test_what_is_kept_of_tenants_is_bounded(scopes: FakeScopes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(enrich, "MAX_TENANTS", 10)
+    enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
+    for number in range(100):
+        tenant = type(TENANT)(org=f"org{number}", env="e", tenant_id="t")
+        assert tenant.org.encode() in enrichment.additions(tenant).tenant
+        assert int(repr(enrichment).split()[2]) <= 10

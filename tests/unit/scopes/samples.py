@@ -1,12 +1,14 @@
 """Scope data for tests: rows, databases laid out as the seeds have them, and a plain Python oracle."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from apidanalytics.model import Developer, Tenant
+from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, developer_in, tail_of
 
 Text = str | None
 
@@ -124,6 +126,9 @@ class Oracle:
         _, _, product, app, name, email = min(found)
         return Developer(api_product=product, developer_app=app, developer_email=email, developer=name)
 
+    def tails(self, tenant: Tenant) -> "OracleTails":
+        return OracleTails(self, tenant)
+
     def _scopes(self) -> list[tuple[str, str, str, str]]:
         """Return (id, org, env, tenant id) of what may send records."""
         return [(i, org, env, tenant or "") for i, tenant, org, env in self.rows.scopes if i and org and env]
@@ -151,6 +156,30 @@ class Oracle:
             if developer_id and d[:2] == (developer_id, tenant_id)
         ]
         return owners or [("", "")]
+
+
+class OracleTails(dict[str | None, bytes]):
+    """What the oracle says of the API keys of a tenant."""
+
+    def __init__(self, oracle: Oracle, tenant: Tenant) -> None:
+        super().__init__()
+        self._oracle = oracle
+        self._tenant = tenant
+
+    def __missing__(self, api_key: str) -> bytes:
+        return tail_of(self._oracle.developer(self._tenant, api_key)) if api_key else WITHOUT_KEY
+
+
+class Scopes(Protocol):
+    """What answers."""
+
+    def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]: ...
+
+
+def who(scopes: Scopes, tenant: Tenant, api_key: str) -> Developer | None:
+    """Return who stands behind an API key; None: nobody, or nothing is known of them."""
+    tail = scopes.tails(tenant)[api_key]
+    return None if tail in (WITHOUT_KEY, NOBODY) else developer_in(tail)
 
 
 class FakeClock:

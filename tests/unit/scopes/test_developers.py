@@ -7,6 +7,7 @@ from apidanalytics.model import Developer
 from apidanalytics.scopes.developers import LONGEST_KEY, Answer, DeveloperCache
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text
 from apidanalytics.scopes.news import Kind, part_hash
+from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, developer_in
 
 
 class Asked:
@@ -25,25 +26,36 @@ def make(ask, max_keys: int, known: KnownKeys | None = None) -> DeveloperCache:
     return DeveloperCache(ask, KnownKeys(None) if known is None else known, max_keys)
 
 
+def get(cache: DeveloperCache, tenant_id: str, api_key: str) -> Developer:
+    return developer_in(cache.tails(tenant_id)[api_key])
+
+
 def test_each_key_is_asked_for_once() -> None:
     asked = Asked()
     cache = make(asked, 10)
-    assert [cache.get("t", "k") for _ in range(3)] == [Developer(api_product="k")] * 3
+    assert [get(cache, "t", "k") for _ in range(3)] == [Developer(api_product="k")] * 3
     assert asked.keys == [("t", "k")]
 
 
 def test_that_nobody_is_known_is_remembered_too() -> None:
     asked = Asked()
     cache = make(asked, 10)
-    assert [cache.get("t", "unknown") for _ in range(3)] == [None] * 3
+    assert [cache.tails("t")["unknown"] for _ in range(3)] == [NOBODY] * 3
     assert asked.keys == [("t", "unknown")]
+
+
+@pytest.mark.parametrize("api_key", [None, ""])
+def test_nothing_is_said_where_there_is_no_key(api_key: str | None) -> None:
+    asked = Asked()
+    assert make(asked, 10).tails("t")[api_key] == WITHOUT_KEY
+    assert asked.keys == []
 
 
 def test_equal_keys_of_two_tenants_are_two_answers() -> None:
     asked = Asked()
     cache = make(asked, 10)
-    cache.get("t1", "k")
-    cache.get("t2", "k")
+    get(cache, "t1", "k")
+    get(cache, "t2", "k")
     assert asked.keys == [("t1", "k"), ("t2", "k")]
 
 
@@ -51,17 +63,17 @@ def test_a_key_that_is_in_use_is_asked_for_once_whatever_else_comes() -> None:
     asked = Asked()
     cache = make(asked, 10)
     for number in range(100):
-        cache.get("t", "in use")
-        cache.get("t", f"once {number}")
+        get(cache, "t", "in use")
+        get(cache, "t", f"once {number}")
     assert asked.keys.count(("t", "in use")) == 1
-    cache.get("t", "once 0")
+    get(cache, "t", "once 0")
     assert asked.keys.count(("t", "once 0")) == 2, "what is not in use is forgotten"
 
 
 def test_memory_stays_bounded_whatever_is_asked() -> None:
     cache = make(Asked(), 50)
     for number in range(1000):
-        cache.get("t", f"unknown {number}")
+        get(cache, f"tenant {number // 13}", f"unknown {number}")
         assert len(cache) <= 50
     assert len(cache) >= 25
 
@@ -69,10 +81,10 @@ def test_memory_stays_bounded_whatever_is_asked() -> None:
 def test_a_key_longer_than_any_real_one_is_not_kept() -> None:
     asked = Asked()
     cache = make(asked, 10)
-    cache.get("t", "k" * LONGEST_KEY)
+    get(cache, "t", "k" * LONGEST_KEY)
     assert len(cache) == 1
     for _ in range(2):
-        assert cache.get("t", "k" * (LONGEST_KEY + 1)) is not None
+        get(cache, "t", "k" * (LONGEST_KEY + 1))
     assert len(cache) == 1
     assert len(asked.keys) == 3
 
@@ -88,8 +100,8 @@ def test_a_failed_question_is_asked_again() -> None:
 
     cache = make(ask, 10)
     with pytest.raises(LookupFailedError):
-        cache.get("t", "k")
-    assert cache.get("t", "k") == Developer(api_product="p")
+        get(cache, "t", "k")
+    assert get(cache, "t", "k") == Developer(api_product="p")
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -98,32 +110,67 @@ def test_what_depends_on_a_changed_part_is_asked_for_again_and_nothing_else(kind
     cache = make(asked, 10)
     keys = [("t", "a"), ("t", "b"), ("u", "a"), ("t", "unknown")]
     for key in keys:
-        cache.get(*key)
+        get(cache, *key)
     asked.keys.clear()
     cache.forget([], [(kind, "t", f"{kind} of a"), (kind, "t", f"{kind} of unknown")])
     for key in keys:
-        cache.get(*key)
+        get(cache, *key)
     assert asked.keys == [("t", "a"), ("t", "unknown")]
 
 
 def test_a_changed_key_is_asked_for_again_and_may_exist_from_now_on() -> None:
     asked = Asked()
     cache = make(asked, 10, KnownKeys(memoryview(b"").cast("q")))
-    assert cache.get("t", "new") is None
+    assert cache.tails("t")["new"] == NOBODY
     assert asked.keys == []
     cache.forget([("t", "new")], [])
-    assert cache.get("t", "new") == Developer(api_product="new")
+    assert get(cache, "t", "new") == Developer(api_product="new")
     cache.forget([("t", "new")], [])
-    cache.get("t", "new")
+    get(cache, "t", "new")
     assert asked.keys == [("t", "new")] * 2
 
 
 def test_a_flood_of_unknown_keys_asks_nothing_and_drives_out_nothing() -> None:
     asked = Asked()
     cache = make(asked, 10, KnownKeys(memoryview(b"").cast("q"), [hash_text("t", "known")]))
-    cache.get("t", "known")
+    get(cache, "t", "known")
     for number in range(1000):
-        assert cache.get("t", f"flood {number}") is None
-    cache.get("t", "known")
+        assert cache.tails("t")[f"flood {number}"] == NOBODY
+    get(cache, "t", "known")
     assert asked.keys == [("t", "known")]
     assert len(cache) == 1
+
+
+@pytest.mark.parametrize("max_keys", [1, 2, 4, 7, 100, 5000])
+def test_what_is_forgotten_is_all_that_a_change_concerns_and_little_else(max_keys: int) -> None:
+    asked = Asked()
+    cache = make(asked, max_keys)
+    keys = [("t", f"k{number}") for number in range(1200)]
+    for key in keys:
+        get(cache, *key)
+    remembered = len(cache)
+    changed = {("t", f"k{number}") for number in range(0, 1200, 7)}
+    cache.forget([], [(Kind.APP, tenant_id, f"{Kind.APP} of {key}") for tenant_id, key in changed])
+    assert len(cache) <= remembered
+    assert len(cache) >= remembered - len(changed)
+    asked.keys.clear()
+    for key in changed:
+        get(cache, *key)
+    assert set(asked.keys) == changed
+
+
+def test_an_unknown_key_is_told_at_once_the_second_time_until_it_is_there() -> None:
+    class Counted(KnownKeys):
+        asked = 0
+
+        def may_hold(self, tenant_id: str, api_key: str) -> bool:
+            self.asked += 1
+            return super().may_hold(tenant_id, api_key)
+
+    known = Counted(memoryview(b"").cast("q"))
+    cache = make(Asked(), 10, known)
+    for _ in range(3):
+        assert cache.tails("t")["later"] == NOBODY
+    assert known.asked == 1
+    cache.forget([("t", "later")], [])
+    assert get(cache, "t", "later") == Developer(api_product="later")

@@ -1,0 +1,33 @@
+r"""How the lines of records end: what is said of their API key, ready to be appended.
+
+All records with one API key of one tenant id have the same *tail*, from the comma behind what is there already to the
+line feed::
+
+    ,"api_product":"gold","developer_app":"shop","developer_email":"","developer":"ann"}\n
+"""
+
+from typing import Final
+
+import msgspec
+
+from apidanalytics.model import Developer
+
+WITHOUT_KEY: Final = b"}\n"
+"""Of a record without an API key: nothing is looked up, nothing is said."""
+
+
+def tail_of(developer: Developer | None) -> bytes:
+    """Return the tail of the records whose API key this developer stands behind; of an unknown one, if it is None."""
+    values = msgspec.structs.asdict(developer or _UNKNOWN)
+    return b",%b\n" % msgspec.json.encode(values)[1:]
+
+
+def developer_in(tail: bytes) -> Developer:
+    """Return what a tail says. An unknown developer has four empty values."""
+    values = {} if tail == WITHOUT_KEY else msgspec.json.decode(b"{" + tail[1:], type=dict[str, str])
+    return Developer(**values)
+
+
+_UNKNOWN: Final = Developer()
+NOBODY: Final = tail_of(None)
+"""Of a record whose API key is unknown."""
