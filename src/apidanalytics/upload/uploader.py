@@ -28,7 +28,7 @@ from apidanalytics.upload.housekeeping import keep_house
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.overview import UploadState
 from apidanalytics.upload.pausing import Pausing
-from apidanalytics.upload.prepare import prepare
+from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
 from apidanalytics.upload.sender import Collection, Sender
@@ -80,6 +80,7 @@ class Uploader:
         self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
         self._sender = Sender(
             prepare=lambda number: prepare(ledger, self._shelves, number, clock.now()),
+            set_aside=lambda known, change: set_changed_aside(ledger, self._shelves, known, change, clock.now()),
             collection=collection,
             dispatcher=self._dispatcher,
             submit=self._settler.submit,
