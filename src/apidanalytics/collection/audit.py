@@ -63,7 +63,7 @@ class AuditLog:
 
     # In the thread.
 
-    def _append_all(self, lines: Sequence[bytes]) -> list[None | Exception]:
+    def _append_all(self, lines: Sequence[bytes]) -> list[Exception | None]:
         self._append(b"".join(lines))
         return [None] * len(lines)
 

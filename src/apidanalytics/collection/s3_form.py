@@ -1,8 +1,8 @@
 """What botocore makes of a signed PUT, learned once a day and filled in for each URL.
 
 Of two PUTs to one bucket on one day, with the same headers and expiry, only key and time differ, in what is signed as
-in the URL. So botocore's signer signs one PUT, and shows what it signed; from then on key and time are filled in, and it
-makes the signature alone. That is a sixth of the work of a whole request.
+in the URL. So botocore's signer says once what it would sign, and what the URL would be; from then on key and time are
+filled in, and it makes the signature alone: a quarter of the work.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _KEY: Final = "apidanalytics-stands-here-for-the-key"
 _Parts = tuple[str, str, str]
 
 
-class _Signer(S3SigV4QueryAuth):  # type: ignore[misc] - botocore has no types
+class _Signer(S3SigV4QueryAuth):  # type: ignore[misc]  # botocore has no types
     def unsigned(self, url: str, headers: Mapping[str, str], at: str) -> tuple[str, str]:
         """Return the URL of a PUT, but for the signature at its end, and what is to be signed of it."""
         request = AWSRequest("PUT", url, headers=headers)

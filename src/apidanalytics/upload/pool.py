@@ -6,7 +6,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
@@ -44,8 +44,8 @@ class Origin:
     host: str
     port: int
 
-    @classmethod
-    def of(cls, url: str) -> Self:
+    @staticmethod
+    def of(url: str) -> "Origin":
         """Return the origin of a URL.
 
         Raises:

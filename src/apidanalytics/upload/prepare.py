@@ -57,12 +57,16 @@ def _open(path: str, made: StagedFile) -> tuple[Content, str]:
     """Return the content, and its MD5."""
     content = Content.open(path, made.sha256)
     try:
-        if content.size_bytes != made.size_bytes:
-            raise ChangedError(f"it has {content.size_bytes} bytes, and had {made.size_bytes} when it was made")
+        _compare_size(content.size_bytes, made.size_bytes)
         return content, made.md5 or content.md5()  # early versions noted none
     except BaseException:
         content.close()
         raise
+
+
+def _compare_size(found: int, made: int) -> None:
+    if found != made:
+        raise ChangedError(f"it has {found} bytes, and had {made} when it was made")
 
 
 def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) -> None:

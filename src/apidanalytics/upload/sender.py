@@ -147,9 +147,9 @@ class Sender:
             self._dispatcher.skipped(sending)
         return prepared
 
-    def _prepare_all(self, numbers: Sequence[int]) -> list[Prepared | None | Exception]:
+    def _prepare_all(self, numbers: Sequence[int]) -> list[Prepared | Exception | None]:
         """Open files; each one's own error is its result. It blocks."""
-        prepared: list[Prepared | None | Exception] = []
+        prepared: list[Prepared | Exception | None] = []
         for number in numbers:
             try:
                 prepared.append(self._prepare(number))

@@ -1,7 +1,7 @@
 """The two directories of files to deliver, ``staging/`` and ``failed/``, and every way a file moves in them.
 
-One thread at a time moves files here; several may discard some beside each other, and packing adds files to ``staging/``
-meanwhile. What makes that safe:
+One thread at a time moves files here; several may discard some beside each other, and packing adds files to
+``staging/`` meanwhile. What makes that safe:
 
 * a bucket directory is removed by ``rmdir`` only, which fails while anything is in it;
 * who puts a file into a bucket directory makes the directory first, and makes it again when it vanished in between.
@@ -59,12 +59,9 @@ class Shelves:
 
         Not made durable: what comes back after a power cut is known to the ledger, and removed at the next start.
         """
-        directory = f"{self._roots[state]}/{key[0]}"
-        try:
-            os.unlink(f"{directory}/{key[1]}")
-        except FileNotFoundError:
-            pass  # an earlier try removed it
-        _remove_if_empty(directory)
+        path = self.path(key, state)
+        path.unlink(missing_ok=True)
+        _remove_if_empty(path.parent)
 
     def remove_if_empty(self, directory: str) -> None:
         """Remove a bucket directory where nothing is in it."""
@@ -113,8 +110,8 @@ def _rename(source: Path, target: Path) -> None:
         pass  # an earlier try moved it: the caller repeats what a crash or an error interrupted
 
 
-def _remove_if_empty(directory: Path | str) -> None:
+def _remove_if_empty(directory: Path) -> None:
     try:
-        os.rmdir(directory)
+        directory.rmdir()
     except OSError:
         pass  # not empty, or gone already

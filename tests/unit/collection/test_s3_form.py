@@ -1,6 +1,6 @@
 """What is filled in is what botocore makes of the whole request."""
 
-import datetime
+import datetime as dt
 
 import botocore.auth
 import pytest
@@ -47,7 +47,7 @@ def put(**changed):
 
 
 def by_botocore(store, asked, headers, monkeypatch):
-    at = datetime.datetime.fromtimestamp(asked.asked_at, datetime.UTC)
+    at = dt.datetime.fromtimestamp(asked.asked_at, dt.UTC)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: at)
     request = AWSRequest("PUT", store._base + botocore.auth.quote(asked.key, safe="/~"), headers=headers)
     S3SigV4QueryAuth(store._credentials, "s3", "eu-west-1", asked.expires_seconds).add_auth(request)
