@@ -264,8 +264,13 @@ async def test_a_store_that_throttles_everybody_is_left_alone_and_then_everythin
     world.stage(*[f"t{n}~x" for n in range(40)])
     async with world.uploading() as uploader:
         await until(lambda: len(early) >= 2, "throttled")
-        assert uploader.state().paused_since is None, "that is no outage"
+        await until(lambda: uploader.state().throttled_until, "everybody waits")
+        state = uploader.state()
+        assert state.paused_since is None, "that is no outage"
+        assert 0 < state.throttled_until - world.clock.now() < 1.2
+        assert state.throttled_reason == "the object store answered 503 SlowDown"
         await world.delivered()
+        assert uploader.state().throttled_until is None
     assert len(early) <= 4, "those on their way at that moment, and no others"
     assert set(attempts(world)) == {0}
 

@@ -178,12 +178,16 @@ class Uploader:
     def state(self) -> UploadState:
         """Return what is going on."""
         opened = self._dispatcher.open
-        since = None if opened is None else self._clock.now() - (self._clock.monotonic() - opened.since)
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        since = None if opened is None else now - (monotonic - opened.since)
+        throttled = self._dispatcher.throttled(monotonic)
         return UploadState(
             waiting=len(self._dispatcher),
             uploading=self._sender.uploading,
             paused_since=since,
             paused_reason=opened.reason if opened else None,
+            throttled_until=now + throttled[0] if throttled else None,
+            throttled_reason=throttled[1] if throttled else None,
         )
 
     # The loop: look, bring back, send, wait.
