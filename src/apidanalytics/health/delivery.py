@@ -39,7 +39,7 @@ def throttling(facts: Facts) -> Iterator[Finding]:
         severity=Severity.WARNING,
         text=f"Nothing is sent for another {how_long(max(uploads.throttled_until - facts.now, 0))}, as asked: "
         f"{_plain(uploads.throttled_reason)}; {_waiting(facts.staged, facts.now)}.",
-        hint="It goes on by itself, slowly at first. If it comes again and again, ask for more at the endpoint or store.",
+        hint="It goes on by itself, slowly at first. If it comes back again and again, ask for a larger share there.",
     )
 
 
