@@ -61,6 +61,10 @@ class AuditLog:
         at = format_time(self._clock.now(), milliseconds=True)
         await self._writing.do(msgspec.json.encode({"at": at, **entry}) + b"\n")
 
+    def close(self) -> None:
+        """Let the thread end once it has written what it was given; another entry starts it anew. Twice is fine."""
+        self._writing.close()
+
     # In the thread.
 
     def _append_all(self, lines: Sequence[bytes]) -> list[Exception | None]:

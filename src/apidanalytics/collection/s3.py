@@ -81,23 +81,27 @@ class S3Store:
         except BotoCoreError as error:
             raise StoreUnavailableError(f"no credentials: {error}") from error
         if fresh != self._credentials:
-            self._credentials, self._forms = fresh, {}
+            self._credentials = fresh
+            self._forms = {}
 
     def _form(self, put: Put, headers: Mapping[str, str], at: str) -> SignedForm:
         asked = (put.content_type, put.encrypt, put.expires_seconds)
-        form = self._forms.get(asked)
+        # The forms before the credentials: ``refresh``, in its thread, puts them in place the other way round, so no form
+        # of the old ones stands among those of the new ones.
+        forms, credentials = self._forms, self._credentials
+        form = forms.get(asked)
         if form is None or form.day != at[:8]:
-            if len(self._forms) >= _MOST_FORMS:
-                self._forms.clear()
+            if len(forms) >= _MOST_FORMS:
+                forms.clear()
             form = SignedForm(
                 self._base,
                 headers,
-                credentials=self._credentials,
+                credentials=credentials,
                 region=self._region,
                 expires_seconds=put.expires_seconds,
                 at=at,
             )
-            self._forms[asked] = form
+            forms[asked] = form
         return form
 
     def _headers(self, put: Put) -> dict[str, str]:

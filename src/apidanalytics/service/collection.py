@@ -96,6 +96,7 @@ class CollectionService:
 
     async def _stop_stores(self, _seconds: float) -> None:
         await self.agent.cancel("credentials")
+        self._built.in_force.audit.close()
 
     async def _start_server(self) -> None:
         service = self._settings.service
@@ -172,7 +173,10 @@ class CollectionService:
         else:
             self._place_local_stores(built)
             built.in_force.audit.rotation = rotation(settings.service)
+            before = self._built.in_force
             self._built, self._server.in_force = built, built.in_force
+            if before.audit is not built.in_force.audit:
+                before.audit.close()
             log.info("collection.reloaded", stores=sorted(settings.stores), tokens=len(settings.tokens))
         notify("READY=1")
 

@@ -8,6 +8,7 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
+from apidanalytics.collection import s3
 from apidanalytics.collection.ports import Put
 from apidanalytics.collection.s3 import S3Store
 from apidanalytics.collection.s3_form import SignedForm
@@ -72,6 +73,18 @@ def test_the_form_is_another_one_on_another_day_and_with_other_credentials(store
     store.refresh()
     asked = put()
     assert store.sign(asked).url == by_botocore(store, asked, dict(store.sign(asked).headers), monkeypatch) != before
+
+
+def test_credentials_that_come_while_a_form_is_made_count_from_the_next_url_on(store, monkeypatch):
+    def refreshed(*arguments, **named):
+        monkeypatch.undo()
+        store._session.set_credentials("NEW", "secret")
+        store.refresh()
+        return SignedForm(*arguments, **named)
+
+    monkeypatch.setattr(s3, "SignedForm", refreshed)
+    assert "NEW" not in store.sign(put()).url
+    assert "NEW" in store.sign(put()).url
 
 
 def test_a_form_that_could_not_be_filled_in_is_refused(monkeypatch):
