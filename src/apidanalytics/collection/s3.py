@@ -86,8 +86,8 @@ class S3Store:
 
     def _form(self, put: Put, headers: Mapping[str, str], at: str) -> SignedForm:
         asked = (put.content_type, put.encrypt, put.expires_seconds)
-        # The forms before the credentials: ``refresh``, in its thread, puts them in place the other way round, so no form
-        # of the old ones stands among those of the new ones.
+        # The forms before the credentials: ``refresh``, in its thread, puts them in place the other way round, so no
+        # form of the old ones stands among those of the new ones.
         forms, credentials = self._forms, self._credentials
         form = forms.get(asked)
         if form is None or form.day != at[:8]:
