@@ -34,6 +34,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote, unquote
@@ -158,7 +159,12 @@ def name_hash(spool_number: int, tenant: str, start_at: int, part: int) -> str:
 
 def format_object_path(file: str, start_at: int) -> str:
     """Return ``date=<yyyy-MM-dd>/time=<HH-mm>/<file>``, the object key below the tenant's prefix."""
-    return f"{datetime.fromtimestamp(start_at, UTC):date=%Y-%m-%d/time=%H-%M}/{file}"
+    return f"{_partition(start_at)}/{file}"
+
+
+@lru_cache(maxsize=1024)
+def _partition(start_at: int) -> str:
+    return f"{datetime.fromtimestamp(start_at, UTC):date=%Y-%m-%d/time=%H-%M}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

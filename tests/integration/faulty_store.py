@@ -32,6 +32,8 @@ class FaultyStore:
         """The same for a PUT; nothing is kept."""
         self.takes_then = ""
         """After an object was taken: ``break`` the connection, ``500``, or be ``slow``."""
+        self.retry_after = ""
+        """What every fault says of when to come again."""
         self.delay_seconds = 0.0
         """Before any answer."""
         self.seen: Counter[str] = Counter()
@@ -123,4 +125,4 @@ class FaultyStore:
 
     def _fault(self, status: int) -> web.Response:
         self.seen[str(status)] += 1
-        return web.Response(status=status)
+        return web.Response(status=status, headers={"Retry-After": self.retry_after} if self.retry_after else {})

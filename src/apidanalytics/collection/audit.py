@@ -12,20 +12,18 @@ A file is rotated before it is larger or when it is older than it may be: it get
 (``audit.log.20260102T030405Z``), and the oldest ones beyond those to keep are removed.
 """
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from apidanalytics.clock import Clock
+from apidanalytics.errands import Errands
 
 _SUFFIX: Final = "%Y%m%dT%H%M%SZ"
 
@@ -46,14 +44,12 @@ class AuditLog:
         self._path = path
         self.rotation = rotation
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._is_writing = False
+        self._writing: Errands[bytes, None] = Errands("audit", self._append_all)
         self._known: tuple[int, float] = (0, 0.0)
         """Inode of the current file, and the time of its first entry."""
 
     def __repr__(self) -> str:
-        return f"<AuditLog {self._path} waiting={len(self._waiting)}>"
+        return f"<AuditLog {self._path}>"
 
     async def write(self, entry: Mapping[str, Any]) -> None:
         """Write one entry; when this returns, the kernel has it.
@@ -63,32 +59,17 @@ class AuditLog:
 
         """
         at = format_time(self._clock.now(), milliseconds=True)
-        written = asyncio.get_running_loop().create_future()
-        self._waiting.append((msgspec.json.encode({"at": at, **entry}) + b"\n", written))
-        if not self._is_writing:
-            self._write_waiting()
-        await written
+        await self._writing.do(msgspec.json.encode({"at": at, **entry}) + b"\n")
 
-    def _write_waiting(self) -> None:
-        batch, self._waiting = self._waiting, []
-        self._is_writing = bool(batch)
-        if batch:
-            content = b"".join(line for line, _ in batch)
-            appended = asyncio.get_running_loop().run_in_executor(self._thread, self._append, content)
-            appended.add_done_callback(partial(self._appended, [written for _, written in batch]))
-
-    def _appended(self, batch: Sequence["asyncio.Future[None]"], appended: "asyncio.Future[None]") -> None:
-        error = appended.exception()
-        for written in batch:
-            if written.done():
-                continue  # who waited has gone away
-            if error is None:
-                written.set_result(None)
-            else:
-                written.set_exception(error)
-        self._write_waiting()
+    def close(self) -> None:
+        """Let the thread end once it has written what it was given; another entry starts it anew. Twice is fine."""
+        self._writing.close()
 
     # In the thread.
+
+    def _append_all(self, lines: Sequence[bytes]) -> list[Exception | None]:
+        self._append(b"".join(lines))
+        return [None] * len(lines)
 
     def _append(self, content: bytes) -> None:
         """Append to the file that has the name now: whoever moved one away meanwhile gets no more lines into it."""

@@ -5,21 +5,24 @@ that changes or leaves out one of these headers is refused.
 
 botocore's own ``generate_presigned_url`` would do the same in twice the time, since it works out the address anew for
 each URL, and it may fetch instance credentials in the middle: here it tells the bucket's address once, its signer
-(``S3SigV4QueryAuth``) signs, and credentials are fetched by ``refresh`` alone.
+signs what ``s3_form`` fills in, and credentials are fetched by ``refresh`` alone.
 """
 
+import time
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from apidanalytics.collection.ports import Put, SignedPut, StoreUnavailableError
+from apidanalytics.collection.s3_form import SignedForm
 
 ENCRYPTION: Final = "x-amz-server-side-encryption"
+
+_MOST_FORMS: Final = 64
+"""As many as there are content types and expiries, which the configuration names."""
 
 
 class S3Store:
@@ -46,6 +49,7 @@ class S3Store:
         self._create_only = create_only
         self._session = Session()
         self._credentials: Any = None
+        self._forms: dict[tuple[str, bool, int], SignedForm] = {}
         if access_key_id and secret_access_key:
             self._session.set_credentials(access_key_id, secret_access_key)
         try:
@@ -61,9 +65,8 @@ class S3Store:
         if self._credentials is None:
             raise StoreUnavailableError("no credentials")
         headers = self._headers(put)
-        request = AWSRequest("PUT", self._base + quote(put.key, safe="/~"), headers=headers)
-        S3SigV4QueryAuth(self._credentials, "s3", self._region, put.expires_seconds).add_auth(request)
-        return SignedPut(url=request.url, headers=headers)
+        at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(put.asked_at))
+        return SignedPut(url=self._form(put, headers, at).url(put.key, at), headers=headers)
 
     def refresh(self) -> None:
         """Look for credentials: the configured ones, the environment's, the instance's."""
@@ -74,9 +77,32 @@ class S3Store:
                     "no credentials: give access_key_id and secret_access_key, or let the environment have some"
                 )
             # When they are about to expire, botocore fetches new ones here.
-            self._credentials = credentials.get_frozen_credentials()
+            fresh = credentials.get_frozen_credentials()
         except BotoCoreError as error:
             raise StoreUnavailableError(f"no credentials: {error}") from error
+        if fresh != self._credentials:
+            self._credentials = fresh
+            self._forms = {}
+
+    def _form(self, put: Put, headers: Mapping[str, str], at: str) -> SignedForm:
+        asked = (put.content_type, put.encrypt, put.expires_seconds)
+        # The forms before the credentials: ``refresh``, in its thread, puts them in place the other way round, so no
+        # form of the old ones stands among those of the new ones.
+        forms, credentials = self._forms, self._credentials
+        form = forms.get(asked)
+        if form is None or form.day != at[:8]:
+            if len(forms) >= _MOST_FORMS:
+                forms.clear()
+            form = SignedForm(
+                self._base,
+                headers,
+                credentials=credentials,
+                region=self._region,
+                expires_seconds=put.expires_seconds,
+                at=at,
+            )
+            forms[asked] = form
+        return form
 
     def _headers(self, put: Put) -> dict[str, str]:
         headers = {"Content-Type": put.content_type}

@@ -29,6 +29,20 @@ def everybody(facts: Facts) -> Iterator[Finding]:
     )
 
 
+def throttling(facts: Facts) -> Iterator[Finding]:
+    """Report that everybody waits because the endpoint or the store asked for less."""
+    uploads = facts.uploads
+    if uploads.throttled_until is None or uploads.stopped_since is not None:
+        return
+    yield Finding(
+        code="uploads_throttled",
+        severity=Severity.WARNING,
+        text=f"Nothing is sent for another {how_long(max(uploads.throttled_until - facts.now, 0))}, as asked: "
+        f"{_plain(uploads.throttled_reason)}; {_waiting(facts.staged, facts.now)}.",
+        hint="It goes on by itself, slowly at first. If it comes back again and again, ask for a larger share there.",
+    )
+
+
 def tenants(facts: Facts) -> Iterator[Finding]:
     """Judge the tenants whose uploads fail; while everybody's do, only the outage is reported."""
     if facts.uploads.stopped_since is not None:
@@ -86,7 +100,8 @@ def pauses(facts: Facts) -> Iterator[Finding]:
 def backlog(facts: Facts) -> Iterator[Finding]:
     """Judge data that gets old although nothing fails."""
     uploads = facts.uploads
-    if facts.state != "running" or uploads.stopped_since is not None or uploads.paused_since is not None:
+    told = uploads.stopped_since, uploads.paused_since, uploads.throttled_until
+    if facts.state != "running" or any(reason is not None for reason in told):
         return
     late = facts.interval_seconds + LATE_SECONDS
     if _age(facts.spooled, facts.now) > late:

@@ -79,6 +79,9 @@ class UploadFacts:
     stopped_since: float | None = None
     """When everybody's uploads began to fail, so that only probes go out."""
     stopped_reason: str | None = None
+    throttled_until: float | None = None
+    """Nothing is sent before, because the endpoint or the store asked to be left alone."""
+    throttled_reason: str | None = None
     troubles: Sequence[TenantTrouble] = ()
     paused_since: float | None = None
     """When somebody paused all uploads."""

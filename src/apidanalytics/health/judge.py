@@ -186,6 +186,7 @@ JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
     _disk,
     _refusals,
     delivery.everybody,
+    delivery.throttling,
     delivery.tenants,
     delivery.pauses,
     delivery.backlog,

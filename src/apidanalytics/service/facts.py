@@ -95,6 +95,8 @@ def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | No
     return UploadFacts(
         stopped_since=upload.paused_since if upload else None,
         stopped_reason=upload.paused_reason if upload else None,
+        throttled_until=upload.throttled_until if upload else None,
+        throttled_reason=upload.throttled_reason if upload else None,
         troubles=[_trouble(trouble, tenants) for trouble in watched.attempts.troubles.values()],
         paused_since=pauses.get(EVERYBODY),
         paused_tenants=sorted(pauses.keys() - {EVERYBODY}),

@@ -148,6 +148,8 @@ class Insight:
             "uploading": [asdict(one) for one in upload.uploading] if upload else [],
             "stopped_since": upload.paused_since if upload else None,
             "stopped_reason": upload.paused_reason if upload else None,
+            "throttled_until": upload.throttled_until if upload else None,
+            "throttled_reason": upload.throttled_reason if upload else None,
             "paused_since": pauses.get(EVERYBODY),
             "paused_tenants": sorted(pauses.keys() - {EVERYBODY}),
             "attempts": dict(attempts.by_result),

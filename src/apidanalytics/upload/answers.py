@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from apidanalytics.upload.outcome import (
     Unreachable,
 )
 
+_BEFORE_PATH: Final = re.compile(r"([^/?#]*//)?[^/?#]*")
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t -~]*")
@@ -77,6 +79,12 @@ class SignedUrl:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """To send along."""
+
+
+def before_path(url: str) -> str:
+    """Return scheme, host and port: the same for all URLs of a store, so that they need to be taken apart once."""
+    found = _BEFORE_PATH.match(url)
+    return found[0] if found else ""
 
 
 def read_signed(answer: Answer, now: float) -> SignedUrl | Trouble:
@@ -167,12 +175,19 @@ def _senseless(what: str) -> Refused:
 def _url_problem(url: object) -> str | None:
     if not isinstance(url, str):
         return 'has no string "url"'
+    usable = _VISIBLE.fullmatch(url) and _is_usable(before_path(url))
+    return None if usable else 'has a "url" that is not an absolute http or https URL'
+
+
+@lru_cache(maxsize=64)
+def _is_usable(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        return bool(
+            parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        )
     except ValueError:
-        usable = False
-    return None if usable and _VISIBLE.fullmatch(url) else 'has a "url" that is not an absolute http or https URL'
+        return False
 
 
 def _headers_problem(headers: object) -> str | None:

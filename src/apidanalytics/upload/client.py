@@ -1,8 +1,9 @@
 """The client of the collection endpoint: ask for a signed URL, then put the file there."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from apidanalytics import failpoints, layout
 from apidanalytics.clock import Clock
@@ -52,6 +53,8 @@ class CollectionClient:
         self._token = token
         self._clock = clock
         self._encrypt = encrypt
+        content_type = quote(CONTENT_TYPE, safe="~")
+        self._asked_of_all = f"&file_content_type={content_type}{'&encrypt=true' if encrypt else ''}"
 
     def __repr__(self) -> str:
         return f"<CollectionClient {self._base_url}>"
@@ -115,13 +118,14 @@ class CollectionClient:
         return _verified(outcome, answer, delivery), answer.status
 
     def _query(self, delivery: Delivery) -> str:
-        org, env = layout.parse_tenant(delivery.tenant)
-        asked = {
-            "tenant": f"{org}~{env}",
-            "relative_file_path": layout.format_object_path(delivery.name, delivery.start_at),
-            "file_content_type": CONTENT_TYPE,
-        }
-        return urlencode(asked | ({"encrypt": "true"} if self._encrypt else {}), quote_via=quote, safe="~")
+        path = quote(layout.format_object_path(delivery.name, delivery.start_at), safe="~")
+        return f"tenant={_quoted_tenant(delivery.tenant)}&relative_file_path={path}{self._asked_of_all}"
+
+
+@lru_cache(maxsize=1024)
+def _quoted_tenant(tenant: str) -> str:
+    org, env = layout.parse_tenant(tenant)
+    return quote(f"{org}~{env}", safe="~")
 
 
 def _verified(outcome: Outcome, answer: Answer, delivery: Delivery) -> Outcome:

@@ -74,19 +74,22 @@ class Connection(asyncio.Protocol):
         head: bytes,
         body: AsyncIterator[bytes] | None = None,
         *,
+        whole: bytes = b"",
         patience_seconds: float = 0.0,
         on_progress: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send a request; return the whole answer, which may come before all of the body was sent.
 
-        The body is held back until the other side tells to go on, for so many seconds; 0: it goes at once.
+        The body is held back until the other side tells to go on, for so many seconds; 0: it goes at once. One that is
+        given ``whole`` goes together with the head.
 
         Raises:
             ConnectionEndedError, OSError: the connection ended, or broke.
             ValueError: the answer is not HTTP.
 
         """
-        answer = self._begin(head)
+        answer = self._begin(head + whole)
+        self.sent = len(whole)
         if body is not None:
             if patience_seconds:
                 await self._wait_for_continue(answer, patience_seconds)

@@ -1,9 +1,14 @@
-"""A staged file, open for sending: small ones are held whole, large ones are read piece by piece in a thread."""
+"""A staged file, open for sending: small ones are held whole, large ones are read piece by piece in a thread.
+
+Every file is read once. What is read is held against the SHA-256 of when the file was made: of a small one before
+anything is sent, of a large one while it is sent, and its last piece is kept back until the whole is known to be right.
+So a store that never got the last piece never has an object of other bytes.
+"""
 
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -11,33 +16,44 @@ PIECE_BYTES: Final = 256 << 10
 """Read at once; an uploader holds at most this much of each file that it is sending."""
 
 
+class ChangedError(Exception):
+    """The file has other bytes than when it was made; the text says how."""
+
+
 class Content:
     """The bytes of one file. ``open`` and ``close`` block; ``pieces`` does not, and may be asked again."""
 
-    def __init__(self, descriptor: int, size_bytes: int, whole: bytes | None) -> None:
+    def __init__(self, descriptor: int, size_bytes: int, whole: bytes | None, sha256: str | None = None) -> None:
         self.size_bytes = size_bytes
         self._descriptor = descriptor
-        self._whole = whole
+        self.whole = whole
+        """All of it, when it is small."""
+        self._sha256 = sha256
 
     def __repr__(self) -> str:
         return f"<Content of {self.size_bytes} bytes>"
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open the file at ``path``.
+    def open(cls, path: Path | str, sha256: str | None = None) -> Self:
+        """Open the file at ``path``, which had this SHA-256 when it was made.
 
         Raises:
             OSError: it cannot be opened or read.
+            ChangedError: it is small, and has other bytes.
 
         """
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size_bytes = os.fstat(descriptor).st_size
-            whole = _read(descriptor, size_bytes, 0) if size_bytes <= PIECE_BYTES else None
+            if size_bytes > PIECE_BYTES:
+                return cls(descriptor, size_bytes, None, sha256)
+            whole = _read(descriptor, size_bytes, 0)
         except BaseException:
             os.close(descriptor)
             raise
-        return cls(descriptor, size_bytes, whole)
+        os.close(descriptor)
+        _compare(hashlib.sha256(whole).hexdigest(), sha256)
+        return cls(-1, size_bytes, whole)
 
     @classmethod
     def of(cls, content: bytes) -> Self:
@@ -49,13 +65,23 @@ class Content:
 
         Raises:
             OSError: it cannot be read, or became shorter.
+            ChangedError: it has other bytes than when it was made; the last piece is not yielded then.
 
         """
-        if self._whole is not None:
-            yield self._whole
+        if self.whole is not None:
+            yield self.whole
             return
-        for offset, length in self._stretches():
-            yield await asyncio.to_thread(_read, self._descriptor, length, offset)
+        digest = hashlib.sha256()
+        for offset in range(0, self.size_bytes, PIECE_BYTES):
+            piece = await asyncio.to_thread(self._next, offset, digest.update)
+            if offset + len(piece) == self.size_bytes:
+                _compare(digest.hexdigest(), self._sha256)
+            yield piece
+
+    def _next(self, offset: int, note: Callable[[bytes], None]) -> bytes:
+        piece = _read(self._descriptor, min(PIECE_BYTES, self.size_bytes - offset), offset)
+        note(piece)
+        return piece
 
     def md5(self) -> str:
         """Return the MD5 of the content, in lower-case hex. It blocks.
@@ -64,22 +90,22 @@ class Content:
             OSError: it cannot be read, or became shorter.
 
         """
-        digest = hashlib.md5(self._whole or b"", usedforsecurity=False)
-        for offset, length in self._stretches():
-            digest.update(_read(self._descriptor, length, offset))
-        return digest.hexdigest()
-
-    def _stretches(self) -> Iterator[tuple[int, int]]:
-        """Yield offset and length of each piece of a content that is not held whole."""
-        if self._whole is None:
+        digest = hashlib.md5(self.whole or b"", usedforsecurity=False)
+        if self.whole is None:
             for offset in range(0, self.size_bytes, PIECE_BYTES):
-                yield offset, min(PIECE_BYTES, self.size_bytes - offset)
+                self._next(offset, digest.update)
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Close the file; closing twice is fine."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _compare(found: str, made: str | None) -> None:
+    if made is not None and found != made:
+        raise ChangedError(f"its SHA-256 is {found}, and was {made} when it was made")
 
 
 def _read(descriptor: int, length: int, offset: int) -> bytes:

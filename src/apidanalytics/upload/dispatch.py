@@ -54,6 +54,11 @@ class Dispatcher:
         """Why nothing but probes is sent; None while everything is."""
         return self._breaker.open
 
+    def throttled(self, now: float) -> tuple[float, str] | None:
+        """Return for how many seconds nothing is sent because others asked for less, and how they said so."""
+        until = self._pace.quiet_until
+        return (until - now, self._pace.reason) if until is not None and self._pace.is_quiet(now) else None
+
     def add(self, file: Waiting, at: float | None = None) -> None:
         """Add a file that may be sent at once, or from ``at`` on."""
         if at is None:

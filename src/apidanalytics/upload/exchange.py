@@ -61,7 +61,12 @@ class Exchanger:
     async def put(
         self, party: Party, url: str, headers: Mapping[str, str], content: Content
     ) -> tuple[Answer, bool] | Unreachable | Unreadable:
-        """Send a file, with ``Expect: 100-continue``; return the answer, and whether the whole file had been sent."""
+        """Send a file, with ``Expect: 100-continue``; return the answer, and whether the whole file had been sent.
+
+        Raises:
+            ChangedError: the file has other bytes than when it was made, and was not sent to its end.
+
+        """
         body: _Body | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds) as guard:
@@ -102,11 +107,15 @@ class Exchanger:
 
     async def _exchange_body(self, connection: Connection, origin: Origin, head: bytes, body: "_Body") -> Answer:
         patient = self._patience.get(origin, body.size_bytes > EAGER_BYTES)
+        whole = None if patient else body.small
         patience_seconds = CONTINUE_SECONDS if patient else 0.0
         try:
-            answer = await connection.exchange(
-                head, body.pieces(), patience_seconds=patience_seconds, on_progress=body.progress
-            )
+            if whole is not None:
+                answer = await connection.exchange(head, whole=whole)
+            else:
+                answer = await connection.exchange(
+                    head, body.pieces(), patience_seconds=patience_seconds, on_progress=body.progress
+                )
         except (ConnectionEndedError, OSError):
             self._learn(origin, patient=True)  # it may have refused, and not have listened to the rest
             raise
@@ -155,6 +164,8 @@ class _Body:
         self._guard = guard
         self._timeout_seconds = timeout_seconds
         self.size_bytes = content.size_bytes
+        self.small = content.whole if content.size_bytes <= EAGER_BYTES else None
+        """The whole of it, when it is so short that it may go together with the head."""
         self.sent = 0
         self.error: OSError | None = None
 

@@ -208,8 +208,7 @@ class Ledger:
     def uploaded(self, etags: Mapping[int, str | None], at: float) -> None:
         """Note that the store has these files, by number; one that was dropped on its way has arrived after all."""
         with self._write() as database:
-            files = _in_states(database, etags, State.STAGED, State.FAILED, State.DROPPED)
-            rows.move_uploaded(database, files, etags, at)
+            rows.move_uploaded(database, etags, at)
 
     def deferred(self, number: int, attempts: int, next_attempt_at: float, reason: str) -> None:
         """Note how often a staged file was tried, and when it is tried again."""

@@ -27,3 +27,6 @@ class UploadState:
     paused_since: float | None
     """Unix time when the breaker opened."""
     paused_reason: str | None
+    throttled_until: float | None = None
+    """Unix time before which nothing is sent, because several tenants were throttled."""
+    throttled_reason: str | None = None

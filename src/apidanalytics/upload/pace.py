@@ -26,6 +26,8 @@ class Pace:
     """Uploads at a time, now."""
     quiet_until: float | None = None
     """Nothing is sent before."""
+    reason: str = ""
+    """Why it is not."""
     quiets: int = 0
     """Since the last delivery."""
     throttled: frozenset[str] = frozenset()
@@ -61,4 +63,4 @@ class Pace:
         quiets = self.quiets if self.is_quiet(now) else self.quiets + 1
         pause = max(policy.breaker_pauses.after(quiets, random), told(outcome) * (1 + _SPREAD * random))
         until = max(self.quiet_until or 0.0, now + pause)
-        return replace(heard, allowed=1, quiet_until=until, quiets=quiets)
+        return replace(heard, allowed=1, quiet_until=until, reason=outcome.reason, quiets=quiets)

@@ -5,14 +5,15 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
 
 from apidanalytics.outgoing.proxy import Proxy
 from apidanalytics.outgoing.trouble import os_reason
-from apidanalytics.upload.answers import Answer
+from apidanalytics.upload.answers import Answer, before_path
 from apidanalytics.upload.connection import Connection
 from apidanalytics.upload.content import PIECE_BYTES
 
@@ -43,24 +44,29 @@ class Origin:
     host: str
     port: int
 
-    @classmethod
-    def of(cls, url: str) -> Self:
+    @staticmethod
+    def of(url: str) -> "Origin":
         """Return the origin of a URL.
 
         Raises:
             ValueError: it has none.
 
         """
-        parts = urlsplit(url)
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ValueError("not an absolute http or https URL")
-        return cls(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme])
+        return _origin(before_path(url))
 
     @property
     def authority(self) -> str:
         """Return ``host:port``; the port is left out when it is the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@lru_cache(maxsize=64)
+def _origin(url: str) -> Origin:
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("not an absolute http or https URL")
+    return Origin(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme])
 
 
 class Pool:

@@ -1,7 +1,7 @@
-"""From a number in the queue to an open file; one that is not as it was made is set aside on the way.
+"""From a number in the queue to an open file; one that is not as it was made is set aside, now or while it is sent.
 
-Every file is read for that, a millisecond or two for each megabyte: no store that says nothing of what it got, and no
-reader, would notice a bit that flipped on the disk.
+A bit that flipped on the disk, no reader would notice, nor a store that says nothing of what it got: so what is read is
+held against the checksum of when the file was made (see ``content``).
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from apidanalytics.model import StagedFile
-from apidanalytics.upload.content import Content
+from apidanalytics.upload.content import ChangedError, Content
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.outcome import Unreadable
 from apidanalytics.upload.shelves import Shelves
@@ -26,7 +26,7 @@ class Prepared:
     content: Content | Unreadable
     """Open; whoever has it closes it."""
     md5: str = ""
-    """Of the content, as it is on disk now; empty when that cannot be read."""
+    """Of the content, as it was made; empty when it cannot be read."""
 
 
 def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepared | None:
@@ -39,33 +39,34 @@ def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepar
     known = ledger.file(number)
     if known is None or known.state is not State.STAGED:
         return None
+    made = known.file
     try:
-        content = Content.open(shelves.path((known.file.directory, known.file.name)))
+        content, md5 = _open(shelves.path_of((made.directory, made.name)), made)
     except FileNotFoundError:
         _not_there(ledger, shelves, known, now)
-        return None
+    except ChangedError as change:
+        set_changed_aside(ledger, shelves, known, str(change), now)
     except OSError as error:
-        return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror}"))
-    try:
-        md5 = content.md5()
-    except OSError as error:
-        content.close()
-        return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror}"))
-    change = _change(known.file, content.size_bytes, md5)
-    if change is not None:
-        content.close()
-        _not_the_same(ledger, shelves, known, change, now)
-        return None
-    return Prepared(known=known, content=content, md5=md5)
-
-
-def _change(made: StagedFile, size_bytes: int, md5: str) -> str | None:
-    """Return how a file is another one than was made; None: it is the same. Early versions noted no checksum."""
-    if size_bytes != made.size_bytes:
-        return f"it has {size_bytes} bytes, and had {made.size_bytes} when it was made"
-    if made.md5 not in (None, md5):
-        return f"its MD5 is {md5}, and was {made.md5} when it was made"
+        return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror or error}"))
+    else:
+        return Prepared(known=known, content=content, md5=md5)
     return None
+
+
+def _open(path: str, made: StagedFile) -> tuple[Content, str]:
+    """Return the content, and its MD5."""
+    content = Content.open(path, made.sha256)
+    try:
+        _compare_size(content.size_bytes, made.size_bytes)
+        return content, made.md5 or content.md5()  # early versions noted none
+    except BaseException:
+        content.close()
+        raise
+
+
+def _compare_size(found: int, made: int) -> None:
+    if found != made:
+        raise ChangedError(f"it has {found} bytes, and had {made} when it was made")
 
 
 def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) -> None:
@@ -83,7 +84,13 @@ def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) 
     )
 
 
-def _not_the_same(ledger: Ledger, shelves: Shelves, known: LedgerFile, reason: str, now: float) -> None:
+def set_changed_aside(ledger: Ledger, shelves: Shelves, known: LedgerFile, reason: str, now: float) -> None:
+    """Move a file to ``damaged/`` that has other bytes than when it was made; it is not delivered. It blocks.
+
+    Raises:
+        sqlite3.Error, OSError: the ledger or the disk is failing; call again.
+
+    """
     shelves.set_aside((known.file.directory, known.file.name), State.STAGED, reason)
     ledger.lost(known.id, reason, now)
     log.error(

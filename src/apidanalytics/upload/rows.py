@@ -13,6 +13,11 @@ _COLUMNS = (
     " state, attempts, next_attempt_at, staged_at, settled_at, etag, reason"
 )
 
+_NOT_UPLOADED = "state IN ('staged', 'failed', 'dropped')"
+
+_MOST_VALUES = 500
+"""In one statement; SQLite takes 999 in its oldest versions."""
+
 
 def select(database: sqlite3.Connection, where: str, values: Sequence[object] = ()) -> list[LedgerFile]:
     """Return the files for which ``where`` holds; it may end in an order and a limit."""
@@ -109,22 +114,35 @@ def move(database: sqlite3.Connection, known: LedgerFile, state: State, at: floa
     add_total(database, known.file.tenant, state, _count(known.file))
 
 
-def move_uploaded(
-    database: sqlite3.Connection, files: Sequence[LedgerFile], etags: Mapping[int, str | None], at: float
-) -> None:
-    """Bring files to UPLOADED, with the totals: as ``move`` does, for many at once, which is the usual case."""
+def move_uploaded(database: sqlite3.Connection, etags: Mapping[int, str | None], at: float) -> None:
+    """Bring files to UPLOADED, with the totals, by number: as ``move`` does, for many at once, the usual case.
+
+    Those that are STAGED, FAILED or DROPPED, and no others.
+    """
+    found = _may_be_uploaded(database, list(etags))
     database.executemany(
         "UPDATE files SET state = 'uploaded', settled_at = ?, reason = NULL, next_attempt_at = 0, etag = ?"
         " WHERE id = ?",
-        [(at, etags[known.id], known.id) for known in files],
+        [(at, etags[number], number) for number, *_ in found],
     )
     changes: dict[tuple[str, State], Count] = {}
-    for known in files:
-        for state, count in ((known.state, _negative(known.file)), (State.UPLOADED, _count(known.file))):
-            before = changes.get((known.file.tenant, state), Count())
-            changes[known.file.tenant, state] = before + count
+    for _, tenant, was, records, size in found:
+        for state, sign in ((State(was), -1), (State.UPLOADED, 1)):
+            before = changes.get((tenant, state), Count())
+            changes[tenant, state] = before + Count(sign * records, sign * size, sign)
     for (tenant, state), count in changes.items():
         add_total(database, tenant, state, count)
+
+
+def _may_be_uploaded(database: sqlite3.Connection, numbers: Sequence[int]) -> list[tuple[int, str, str, int, int]]:
+    """Return number, tenant, state, records and bytes of each."""
+    found: list[tuple[int, str, str, int, int]] = []
+    for first in range(0, len(numbers), _MOST_VALUES):
+        some = numbers[first : first + _MOST_VALUES]
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT id, tenant, state, records, bytes FROM files WHERE id IN ({marks}) AND {_NOT_UPLOADED}"  # noqa: S608 - marks only # nosec B608
+        found += database.execute(query, some)
+    return found
 
 
 def _count(file: StagedFile) -> Count:

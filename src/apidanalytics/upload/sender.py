@@ -2,14 +2,16 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
 import structlog
 
 from apidanalytics.clock import Clock
+from apidanalytics.errands import Errands
 from apidanalytics.upload.client import Delivery
+from apidanalytics.upload.content import ChangedError
 from apidanalytics.upload.decide import Defer, Done, GiveUp
 from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher, Sending
@@ -17,6 +19,7 @@ from apidanalytics.upload.outcome import Outcome, Party, Refused, Unreadable
 from apidanalytics.upload.overview import Uploading
 from apidanalytics.upload.prepare import Prepared
 from apidanalytics.upload.settle import Result
+from apidanalytics.upload.states import LedgerFile
 from apidanalytics.upload.turns import PostponedError, Turn, Turns
 
 _DISK_PAUSE_SECONDS: Final = 5.0
@@ -39,6 +42,7 @@ class Sender:
         self,
         *,
         prepare: Callable[[int], Prepared | None],
+        set_aside: Callable[[LedgerFile, str], None],
         collection: Collection,
         dispatcher: Dispatcher,
         submit: Callable[[Result], None],
@@ -49,6 +53,8 @@ class Sender:
         on_finished: Callable[[], None],
     ) -> None:
         self._prepare = prepare
+        self._set_aside = set_aside
+        self._opening: Errands[int, Prepared | None] = Errands("upload-open", self._prepare_all)
         self._collection = collection
         self._dispatcher = dispatcher
         self._submit = submit
@@ -87,9 +93,10 @@ class Sender:
             task.cancel()
 
     async def wait(self) -> None:
-        """Wait until nothing is on its way."""
+        """Wait until nothing is on its way, for good."""
         if self._tasks:
             await asyncio.wait(set(self._tasks))
+        self._opening.close()
 
     async def _upload(self, sending: Sending) -> None:
         prepared = await self._open(sending)
@@ -101,6 +108,9 @@ class Sender:
                 outcome = await self._deliver(prepared, turn)
         except PostponedError:
             self._dispatcher.postponed(sending)
+            return
+        except ChangedError as change:
+            await self._changed(sending, prepared.known, str(change))
             return
         now = self._clock.monotonic()
         decision = self._dispatcher.judge(sending, outcome, attempts=prepared.known.attempts, now=now)
@@ -129,14 +139,35 @@ class Sender:
 
     async def _open(self, sending: Sending) -> Prepared | None:
         try:
-            prepared = await asyncio.to_thread(self._prepare, sending.file.id)
+            prepared = await self._opening.do(sending.file.id)
         except DISK_TROUBLE as error:
-            self._disk.refused(error)
-            self._dispatcher.add(sending.file, self._clock.monotonic() + _DISK_PAUSE_SECONDS)
+            self._refused(sending, error)
             prepared = None
         if prepared is None:
             self._dispatcher.skipped(sending)
         return prepared
+
+    def _prepare_all(self, numbers: Sequence[int]) -> list[Prepared | Exception | None]:
+        """Open files; each one's own error is its result. It blocks."""
+        prepared: list[Prepared | Exception | None] = []
+        for number in numbers:
+            try:
+                prepared.append(self._prepare(number))
+            except Exception as error:  # noqa: BLE001 - raised by whoever waits for this file
+                prepared.append(error)
+        return prepared
+
+    async def _changed(self, sending: Sending, known: LedgerFile, change: str) -> None:
+        """Set a file aside that turned out to be another one while it was sent."""
+        try:
+            await asyncio.to_thread(self._set_aside, known, change)
+        except DISK_TROUBLE as error:
+            self._refused(sending, error)
+        self._dispatcher.skipped(sending)
+
+    def _refused(self, sending: Sending, error: Exception) -> None:
+        self._disk.refused(error)
+        self._dispatcher.add(sending.file, self._clock.monotonic() + _DISK_PAUSE_SECONDS)
 
     async def _deliver(self, prepared: Prepared, turn: Turn) -> Outcome:
         file, content = prepared.known.file, prepared.content
@@ -148,7 +179,7 @@ class Sender:
         )
         try:
             return await self._collection.deliver(delivery)
-        except PostponedError:
+        except (PostponedError, ChangedError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a server answers, it must not end the service
             return _defect(error)

@@ -5,7 +5,9 @@ The order is the promise: the ledger says uploaded (committed), then the file go
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -14,6 +16,10 @@ from apidanalytics.upload.decide import Decision, Defer, Done, GiveUp
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.shelves import FileKey, Shelves
 from apidanalytics.upload.states import LedgerFile
+
+_REMOVERS: Final = 8
+"""Files removed at a time. Each removal waits for the file system's journal, a millisecond or two on a busy disk, and
+one after the other they would be the slowest step of a small file."""
 
 log = structlog.get_logger()
 
@@ -52,8 +58,22 @@ def _settle_done(ledger: Ledger, shelves: Shelves, done: Sequence[tuple[Result, 
         return
     ledger.uploaded({result.known.id: etag for result, etag in done}, now)
     failpoints.hit("upload.after_ledger")
-    for result, _ in done:
-        _discard(shelves, result.key)
+    _discard_all(shelves, [result.key for result, _ in done])
+
+
+def _discard_all(shelves: Shelves, keys: Sequence[FileKey]) -> None:
+    shares = [share for n in range(_REMOVERS) if (share := keys[n::_REMOVERS])]
+    if len(shares) == 1:
+        _discard_some(shelves, shares[0])
+        return
+    with ThreadPoolExecutor(len(shares), thread_name_prefix="remove") as removers:
+        for removed in [removers.submit(_discard_some, shelves, share) for share in shares]:
+            removed.result()
+
+
+def _discard_some(shelves: Shelves, keys: Sequence[FileKey]) -> None:
+    for key in keys:
+        _discard(shelves, key)
         failpoints.hit("upload.after_delete")
 
 

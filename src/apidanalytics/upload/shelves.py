@@ -1,6 +1,7 @@
 """The two directories of files to deliver, ``staging/`` and ``failed/``, and every way a file moves in them.
 
-One thread at a time works here, but packing adds files to ``staging/`` meanwhile. What makes that safe:
+One thread at a time moves files here; several may discard some beside each other, and packing adds files to
+``staging/`` meanwhile. What makes that safe:
 
 * a bucket directory is removed by ``rmdir`` only, which fails while anything is in it;
 * who puts a file into a bucket directory makes the directory first, and makes it again when it vanished in between.
@@ -27,11 +28,16 @@ class Shelves:
 
     def __init__(self, data: DataDirectory) -> None:
         self._roots = {State.STAGED: data.staging, State.FAILED: data.failed}
+        self._staging = str(data.staging)
         self._damaged = data.damaged
 
     def path(self, key: FileKey, state: State = State.STAGED) -> Path:
         """Return where a file stands in a state."""
         return self._roots[state] / key[0] / key[1]
+
+    def path_of(self, key: FileKey) -> str:
+        """Return where a staged file stands, as text: it is asked for every file, and a ``Path`` costs more to make."""
+        return f"{self._staging}/{key[0]}/{key[1]}"
 
     def directories(self) -> set[str]:
         """Return the names of all bucket directories."""

@@ -27,7 +27,7 @@ from apidanalytics.upload.housekeeping import keep_house
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.overview import UploadState
 from apidanalytics.upload.pausing import Pausing
-from apidanalytics.upload.prepare import prepare
+from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
 from apidanalytics.upload.sender import Collection, Sender
@@ -79,6 +79,7 @@ class Uploader:
         self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
         self._sender = Sender(
             prepare=lambda number: prepare(ledger, self._shelves, number, clock.now()),
+            set_aside=lambda known, change: set_changed_aside(ledger, self._shelves, known, change, clock.now()),
             collection=collection,
             dispatcher=self._dispatcher,
             submit=self._settler.submit,
@@ -176,12 +177,16 @@ class Uploader:
     def state(self) -> UploadState:
         """Return what is going on."""
         opened = self._dispatcher.open
-        since = None if opened is None else self._clock.now() - (self._clock.monotonic() - opened.since)
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        since = None if opened is None else now - (monotonic - opened.since)
+        throttled = self._dispatcher.throttled(monotonic)
         return UploadState(
             waiting=len(self._dispatcher),
             uploading=self._sender.uploading,
             paused_since=since,
             paused_reason=opened.reason if opened else None,
+            throttled_until=now + throttled[0] if throttled else None,
+            throttled_reason=throttled[1] if throttled else None,
         )
 
     # The loop: look, bring back, send, wait.

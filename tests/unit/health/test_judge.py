@@ -82,6 +82,16 @@ def test_while_everybodys_uploads_fail_that_is_all_that_is_told_of_them():
     )
 
 
+def test_that_everybody_waits_because_somebody_asked_for_less_is_told_and_explains_a_backlog():
+    uploads = UploadFacts(throttled_until=ago(-0.5), throttled_reason="the object store answered 503 SlowDown")
+    finding = only(replace(WELL, uploads=uploads, staged=Backlog(records=9, files=41, oldest_at=ago(600))))
+    assert (finding.code, finding.severity) == ("uploads_throttled", Severity.WARNING)
+    assert finding.text == (
+        "Nothing is sent for another 30 seconds, as asked: the object store answered 503 SlowDown; "
+        "41 files wait; the oldest is 10 hours old."
+    )
+
+
 def test_pauses_are_reported_and_explain_a_backlog():
     old = replace(WELL, staged=Backlog(records=9, files=3, oldest_at=ago(600)))
     everybody = only(replace(old, uploads=UploadFacts(paused_since=ago(30))))

@@ -1,8 +1,10 @@
 """A file that is being sent: in pieces, again from the beginning, and noticed when it became shorter."""
 
+import hashlib
+
 import pytest
 
-from apidanalytics.upload.content import PIECE_BYTES, Content
+from apidanalytics.upload.content import PIECE_BYTES, ChangedError, Content
 
 
 async def read(content):
@@ -40,3 +42,39 @@ async def test_a_file_that_became_shorter_is_an_error(tmp_path):
 def test_a_file_that_is_not_there_cannot_be_opened(tmp_path):
     with pytest.raises(FileNotFoundError):
         Content.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES])
+def test_a_small_file_of_other_bytes_is_not_opened(tmp_path, size):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * size)
+    Content.open(path, hashlib.sha256(b"x" * size).hexdigest()).close()
+    with pytest.raises(ChangedError, match="SHA-256"):
+        Content.open(path, hashlib.sha256(b"y" * size + b"z").hexdigest())
+
+
+@pytest.mark.parametrize("size", [PIECE_BYTES + 1, 3 * PIECE_BYTES, 999_999])
+@pytest.mark.parametrize("place", ["first", "last"])
+async def test_of_a_large_file_with_a_flipped_bit_the_last_piece_is_never_sent(tmp_path, size, place):
+    path = tmp_path / "file"
+    whole = b"x" * size
+    sha256 = hashlib.sha256(whole).hexdigest()
+    path.write_bytes(whole)
+    content = Content.open(path, sha256)
+    assert b"".join(await read(content)) == whole
+    with path.open("r+b") as file:
+        file.seek(0 if place == "first" else size - 1)
+        file.write(b"y")
+    for _ in range(2):
+        assert 0 < await sent_before_the_change_was_seen(content) < size
+    content.close()
+
+
+async def sent_before_the_change_was_seen(content):
+    sent = 0
+    try:
+        async for piece in content.pieces():
+            sent += len(piece)
+    except ChangedError:
+        return sent
+    pytest.fail("nothing was seen")

@@ -1,5 +1,6 @@
 """Opening what is next, and what happens to a file that is not what the ledger says."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from structlog.testing import capture_logs
 
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import StagedFile
+from apidanalytics.upload.content import PIECE_BYTES
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.outcome import Unreadable
 from apidanalytics.upload.prepare import prepare
@@ -14,6 +16,9 @@ from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import State
 
 DIRECTORY = "acme~prod~20260101000000"
+CONTENT = b"12345"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def ledger(data):
                     records=1,
                     bytes=10,
                     size_bytes=5,
-                    sha256="00",
+                    sha256=SHA256,
                 )
             ],
             1.0,
@@ -85,18 +90,29 @@ def test_a_file_that_stands_in_failed_is_known_to_stand_there(data, ledger):
     assert ledger.file(1).state is State.FAILED
 
 
-def test_a_file_of_the_same_size_and_other_bytes_is_never_sent_but_kept_in_damaged(data, ledger):
+@pytest.mark.parametrize("noted", [MD5, None], ids=["noted", "of-an-early-version"])
+def test_the_md5_of_when_it_was_made_goes_along(data, ledger, noted):
     made = ledger.file(1).file
-    ledger.stage([replace(made, name="f2", md5="827ccb0eea8a706c4c34a16891f84e7b")], 1.0)
-    path = data.staging / DIRECTORY / "f2"
-    path.write_bytes(b"12345")
+    ledger.stage([replace(made, name="f2", md5=noted)], 1.0)
+    (data.staging / DIRECTORY / "f2").write_bytes(CONTENT)
+    assert prepare(ledger, Shelves(data), 2, 2.0).md5 == MD5
+
+
+def test_a_file_of_the_same_size_and_other_bytes_is_never_sent_but_kept_in_damaged(data, ledger):
+    (data.staging / DIRECTORY / "f1").write_bytes(b"12344")
+    assert prepare(ledger, Shelves(data), 1, 2.0) is None
+    assert (data.damaged / "f1").read_bytes() == b"12344"
+    assert "SHA-256" in ledger.file(1).reason
+
+
+def test_a_large_file_is_not_read_before_it_is_sent(data, ledger):
+    content = bytes(PIECE_BYTES + 1)
+    made = replace(ledger.file(1).file, name="f2", size_bytes=len(content), sha256="of other bytes", md5=MD5)
+    ledger.stage([made], 1.0)
+    (data.staging / DIRECTORY / "f2").write_bytes(content)
     prepared = prepare(ledger, Shelves(data), 2, 2.0)
-    assert prepared.md5 == "827ccb0eea8a706c4c34a16891f84e7b"
+    assert prepared.content.size_bytes == len(content)
     prepared.content.close()
-    path.write_bytes(b"12344")
-    assert prepare(ledger, Shelves(data), 2, 2.0) is None
-    assert (data.damaged / "f2").read_bytes() == b"12344"
-    assert "MD5" in ledger.file(2).reason
 
 
 def test_a_file_of_another_size_is_never_sent_but_kept_in_damaged(data, ledger):

@@ -1,0 +1,90 @@
+"""A thread for things that block, one after the other: a lighter ``asyncio.to_thread`` for what is asked often.
+
+What is asked while the thread is at work waits, is carried out in one go, and is answered in one go: many askers at
+once cost one change of threads, and not one each.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Final, Generic, TypeVar
+
+Errand = TypeVar("Errand")
+Result = TypeVar("Result")
+
+_MOST: Final = 64
+"""Carried out in one go."""
+
+
+class Errands(Generic[Errand, Result]):
+    """One thread, started by the first errand, and asked from one event loop.
+
+    ``carry_out`` is called in the thread with what waits; it returns a result for each, or the error to be raised where
+    that one was asked. What it raises itself is raised everywhere.
+    """
+
+    def __init__(self, name: str, carry_out: Callable[[Sequence[Errand]], Sequence[Result | Exception]]) -> None:
+        self._name = name
+        self._carry_out = carry_out
+        self._asked: SimpleQueue[tuple[Errand, asyncio.Future[Result]] | None] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        return f"<Errands {self._name!r} {'running' if self._loop else 'not running'}>"
+
+    async def do(self, errand: Errand) -> Result:
+        """Have it carried out, after what was asked before, even if who asked goes away meanwhile."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            threading.Thread(target=self._run, args=(self._loop,), name=self._name, daemon=True).start()
+        answered: asyncio.Future[Result] = self._loop.create_future()
+        self._asked.put((errand, answered))
+        return await answered
+
+    def close(self) -> None:
+        """Let the thread end once it has done what it was asked; another errand starts one anew. Twice is fine."""
+        if self._loop is not None:
+            self._loop = None
+            self._asked.put(None)
+
+    # In the thread.
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        goes_on = True
+        while goes_on and (first := self._asked.get()) is not None:
+            errands = [first]
+            goes_on = self._gather(errands)
+            answers = self._answers([errand for errand, _ in errands])
+            try:
+                loop.call_soon_threadsafe(_tell, [answered for _, answered in errands], answers)
+            except RuntimeError:
+                return  # the loop is closed, and nobody waits
+
+    def _gather(self, errands: list[tuple[Errand, "asyncio.Future[Result]"]]) -> bool:
+        """Add what waits; tell whether more may come."""
+        while len(errands) < _MOST:
+            try:
+                errand = self._asked.get_nowait()
+            except Empty:
+                break
+            if errand is None:
+                return False
+            errands.append(errand)
+        return True
+
+    def _answers(self, errands: Sequence[Errand]) -> Sequence[Result | Exception]:
+        try:
+            return self._carry_out(errands)
+        except Exception as error:  # noqa: BLE001 - it is raised where it was asked
+            return [error] * len(errands)
+
+
+def _tell(futures: Sequence["asyncio.Future[Result]"], answers: Sequence[Result | Exception]) -> None:
+    for answered, answer in zip(futures, answers, strict=True):
+        if answered.done():
+            continue  # who asked has gone away
+        if isinstance(answer, Exception):
+            answered.set_exception(answer)
+        else:
+            answered.set_result(answer)
