@@ -31,6 +31,15 @@ def make_private_directory(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")
 
 
+def make_private(directory: Path) -> None:
+    """Let nobody but this user into a directory, where it is ours to say."""
+    if stat.S_IMODE(directory.stat().st_mode) & 0o077:
+        try:
+            directory.chmod(0o700)
+        except OSError:
+            pass  # a volume that is given to us by group only, or knows no modes
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in this directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -30,7 +30,6 @@ Bytes of org and env other than ``A-Z a-z 0-9 . _ -`` are percent-encoded. The n
 import errno
 import hashlib
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -288,18 +287,10 @@ class DataDirectory:
 
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make_private(self.root)
+        durable.make_private(self.root)
         spools = self.tmp, self.sealed, self.recovered
         for path in (*spools, self.staging, self.failed, self.damaged, self.keys):
             path.mkdir(mode=0o700, exist_ok=True)
             if path.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")
-            _make_private(path)
-
-
-def _make_private(directory: Path) -> None:
-    if stat.S_IMODE(directory.stat().st_mode) & 0o077:
-        try:
-            directory.chmod(0o700)
-        except OSError:
-            pass  # a volume that is given to us by group only, or knows no modes
+            durable.make_private(path)

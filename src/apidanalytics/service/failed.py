@@ -24,7 +24,7 @@ from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.pausing import EVERYBODY
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, revive
 from apidanalytics.upload.shelves import Shelves
-from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
+from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 from apidanalytics.upload.uploader import Uploader
 
 _FOUND_AT_MOST: Final = 100
@@ -105,8 +105,9 @@ class HeldDirectory:
         chosen = _chosen(request)
         now = time.time()
         directories = self._ledger.failed_directories(DIRECTORIES_A_PASS, chosen, now=now)
-        back = revive(self._ledger, self._shelves, directories, chosen=chosen, attempts=0, at=now)
-        return {"files": sum(1 for _ in back)}
+        back: list[Waiting] = []
+        revive(self._ledger, self._shelves, directories, back, chosen=chosen, attempts=0, at=now)
+        return {"files": len(back)}
 
 
 def _chosen(request: Request) -> Chosen:

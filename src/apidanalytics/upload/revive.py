@@ -4,7 +4,7 @@ A pass brings back ten directories, those that failed longest ago. As long as wh
 follows the other at once; otherwise there is at most one in an upload interval.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from apidanalytics.upload.ledger import Ledger
@@ -61,18 +61,21 @@ def revive(
     ledger: Ledger,
     shelves: Shelves,
     directories: Iterable[str],
+    back: list[Waiting],
     *,
     attempts: int,
     at: float,
     chosen: Chosen = EVERYTHING,
-) -> Iterator[Waiting]:
-    """Bring the chosen files of these directories back from ``failed/`` to ``staging/``; yield each that is. It blocks.
+) -> None:
+    """Bring the chosen files of these directories back from ``failed/`` to ``staging/``. It blocks.
+
+    ``back`` gets those that are back, also when the disk refuses the next.
 
     Raises:
-        sqlite3.OperationalError, OSError: the disk is full or failing; what was yielded is back.
+        sqlite3.OperationalError, OSError: the disk is full or failing.
 
     """
     for directory in directories:
         failed = [known for known in ledger.files_in(directory).values() if chosen.has(known, at)]
         shelves.revive([(directory, known.file.name) for known in failed])
-        yield from ledger.revived([known.id for known in failed], attempts, at)
+        back += ledger.revived([known.id for known in failed], attempts, at)

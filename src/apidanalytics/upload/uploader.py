@@ -14,6 +14,7 @@ runs in a thread, and what changes the disk in one thread at a time.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -251,17 +252,11 @@ class Uploader:
     async def _revive(self, directories: Sequence[str], *, attempts: int, chosen: Chosen = EVERYTHING) -> list[Waiting]:
         if not directories:
             return []
-        now = self._clock.now()
-        revived = revive(self._ledger, self._shelves, directories, attempts=attempts, chosen=chosen, at=now)
         back: list[Waiting] = []
-
-        def bring_back() -> None:
-            for file in revived:
-                back.append(file)  # noqa: PERF402 - what was brought back counts, also when the next one raises
-
+        do = partial(revive, self._ledger, self._shelves, directories, back, attempts=attempts, chosen=chosen)
         try:
             async with self._settler.files:
-                await asyncio.to_thread(bring_back)
+                await asyncio.to_thread(do, at=self._clock.now())
         finally:
             for file in back:
                 self._dispatcher.add(file)
