@@ -27,7 +27,6 @@ Bytes of org and env other than ``A-Z a-z 0-9 . _ -`` are percent-encoded. The n
 ``tmp``, ``recovered``, ``staging`` and ``failed`` parse with the same functions.
 """
 
-import errno
 import hashlib
 import re
 from collections.abc import Iterator
@@ -290,7 +289,5 @@ class DataDirectory:
         durable.make_private(self.root)
         spools = self.tmp, self.sealed, self.recovered
         for path in (*spools, self.staging, self.failed, self.damaged, self.keys):
-            path.mkdir(mode=0o700, exist_ok=True)
-            if path.is_symlink():
-                raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")
+            durable.make_private_directory(path)
             durable.make_private(path)
