@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from apidanalytics.errors import Refusal
 from apidanalytics.ingest import enrich
 from apidanalytics.ingest.decode import Members
 from apidanalytics.ingest.enrich import Enrichment
-from apidanalytics.model import Developer
+from apidanalytics.model import Developer, Tenant
 from tests.unit.ingest.batches import (
     DEVELOPER_ADDED,
     EMPTY_DEVELOPER,
@@ -135,6 +136,19 @@ def test_a_failed_developer_lookup_is_a_search_error(scopes: FakeScopes):
     scopes.developers_fail = True
     with pytest.raises(Refusal, match=r"^500 INTERNAL_SEARCH_ERROR: Developer lookup failed$"):
         enriched({"client_id": "testapikey"}, scopes)
+
+
+def test_what_is_kept_of_a_tenant_is_less_than_a_kilobyte(scopes: FakeScopes):
+    tenants = [Tenant(org=f"org-{number}", env="prod", tenant_id=f"tenant-{number}") for number in range(500)]
+    enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
+    tracemalloc.start()
+    try:
+        for tenant in tenants:
+            enrichment.additions(tenant).tails["testapikey"]
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / len(tenants) < 850  # with closures over 1,000
 
 
 class TestKeptTails:
