@@ -40,6 +40,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter cells, in about two minutes")
     parser.add_argument("--only", nargs="+", choices=sorted(Plan().parts), help="these parts only")
     parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="these batch sizes only")
+    parser.add_argument("--start-megabytes", type=int, metavar="N", help="length of the spools that a start meets")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and {JSON.name}")
     parser.add_argument("--directory", type=Path, default=ROOT / "build", help="on the disk to be measured")
     return parser.parse_args()
@@ -51,6 +52,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         plan = replace(plan, parts=frozenset(options.only))
     if options.batches:
         plan = replace(plan, batches=tuple(options.batches))
+    if options.start_megabytes:
+        plan = replace(plan, start_megabytes=options.start_megabytes)
     return plan
 
 

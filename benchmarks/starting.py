@@ -1,6 +1,7 @@
 """How soon a service takes batches when it starts over what dead workers have left."""
 
 import http.client
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ def measure(below: Path, megabytes: int) -> Starting:
         data = DataDirectory(folder / "data/ax")
         data.create()
         records = spools.write_left_behind(data, megabytes)
+        os.sync()  # what was acknowledged is on the disk long before its worker dies
         scopes.write(folder / "scopes.yaml", spools.TENANTS)
         with prepared(folder) as service:
             return _measure(service, megabytes, records)
@@ -42,7 +44,7 @@ def _measure(service: ServiceProcess, megabytes: int, records: int) -> Starting:
     while not _is_accepted(service, body):
         time.sleep(0.01)
     accepted = time.monotonic()
-    service.wait_delivered(records + 1, timeout_seconds=600)
+    service.wait_delivered(records + 1, timeout_seconds=max(600, megabytes / 5))
     uploaded = service.status()["totals"]["uploaded"]["records"]
     if uploaded != records + 1:
         raise AssertionError(f"{records + 1} records should be in the lake, {uploaded} are")

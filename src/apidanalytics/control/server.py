@@ -60,7 +60,8 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await reader.readline()
-            writer.write(msgspec.json.encode(await self._reply(line)) + b"\n")
+            writer.write(msgspec.json.encode(await self._reply(line)))
+            writer.write(b"\n")
             await writer.drain()
         except (OSError, ValueError):
             return  # the command went away, or sent no line: nobody is left to answer

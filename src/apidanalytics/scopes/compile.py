@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ from apidanalytics.scopes.tenants import Findings, Row, sort_out
 
 BUSY_SECONDS: Final = 5.0
 """How long compiling waits for another process that writes into the user's database."""
+
+_KEY_ORDER: Final = attrgetter("tenant_id", "key", "product", "app", "developer", "email")
 
 _SCHEMA: Final = """
     PRAGMA main.journal_mode = OFF;
@@ -70,14 +73,17 @@ def compile_entries(target: Path, data: ScopeData) -> Findings:
 
     """
     with closing(_create(target)) as connection:
-        rows = [[text.encode() for text in (row.id, row.tenant_id, row.org, row.env)] for row in data.scopes]
+        rows = ([text.encode() for text in (row.id, row.tenant_id, row.org, row.env)] for row in data.scopes)
         findings = _insert_scopes(connection, rows)
         # Ids that a scopes file does not give: a product's is its name, an app's and a developer's is the key.
-        keys = sorted({(k.tenant_id, k.key, k.product, k.app, k.developer, k.email) for k in data.api_keys})
-        _insert(connection, "app_credential_apiproduct_mapper", ((k[0], k[1], k[2], k[1]) for k in keys))
-        _insert(connection, "api_product", ((k[0], k[2], k[2]) for k in keys))
-        _insert(connection, "app", ((k[0], k[1], k[3], k[1] if k[4] or k[5] else "") for k in keys))
-        _insert(connection, "developer", ((k[0], k[1], k[4], k[5]) for k in keys if k[4] or k[5]))
+        keys = sorted(data.api_keys, key=_KEY_ORDER)
+        mapped = ((k.tenant_id, k.key, k.product, k.key) for k in keys)
+        _insert(connection, "app_credential_apiproduct_mapper", mapped)
+        _insert(connection, "api_product", ((k.tenant_id, k.product, k.product) for k in keys))
+        apps = ((k.tenant_id, k.key, k.app, k.key if k.developer or k.email else "") for k in keys)
+        _insert(connection, "app", apps)
+        owners = ((k.tenant_id, k.key, k.developer, k.email) for k in keys if k.developer or k.email)
+        _insert(connection, "developer", owners)
         connection.execute("COMMIT")
         write_keys(connection, "app_credential_apiproduct_mapper", target)
     return findings

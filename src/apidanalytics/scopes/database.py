@@ -64,7 +64,10 @@ class ScopeDatabase:
 
     def tenants(self) -> TenantTable:
         """Read all tenants."""
-        return tabulate(self._ask(self._select_scopes))
+        try:
+            return tabulate(self._connection.execute(self._select_scopes))
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
 
     def tenant(self, scope_uuid: str) -> TenantTable:
         """Read the tenant behind this scope: a table of one, or of none."""

@@ -29,11 +29,14 @@ class YamlForm:
 
     def compile(self, target: Path) -> Findings:
         """Read it whole, and write it for the workers."""
+        return compile_entries(target, parse(self._content()))
+
+    def _content(self) -> bytes:
         with self.path.open("rb") as file:
             content = file.read(MAX_YAML_BYTES + 1)
         if len(content) > MAX_YAML_BYTES:
             raise SourceError([f"over {MAX_YAML_BYTES} bytes: use a database instead"])
-        return compile_entries(target, parse(content))
+        return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,35 +73,38 @@ def parse(content: bytes) -> ScopeData:
 
     """
     form = _Form()
-    data = form.read(read_tree(content))
+    data = read_tree(content, form.read)
     if form.problems:
         raise SourceError(form.problems)
     return data
 
 
 class _Form:
-    """Reads the tree and collects what is wrong with it."""
+    """Goes through the tree, once, and collects what is wrong with it."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self._texts: dict[str, str] = {}
 
     def read(self, root: Node) -> ScopeData:
-        sections = self._members(root, "the file", _SECTIONS)
-        if sections is not None and "scopes" not in sections:
+        scopes: list[tuple[int, ScopeEntry]] = []
+        keys: list[tuple[int, KeyEntry]] = []
+        members = self._members(root, "the file", _SECTIONS)
+        sections = set()
+        for section, node in members or ():
+            sections.add(section)
+            if section == "scopes":
+                scopes += ((line, ScopeEntry(**fields)) for line, fields in self._entries(node, section, _SCOPE_FIELDS))
+            else:
+                keys += ((line, KeyEntry(**fields)) for line, fields in self._entries(node, section, _KEY_FIELDS))
+        if members is not None and "scopes" not in sections:
             self._complain(root, "scopes: is missing")
-        scopes = list(self._entries(sections, "scopes", _SCOPE_FIELDS))
-        api_keys = list(self._entries(sections, "api_keys", _KEY_FIELDS))
-        rows = [(line, ScopeEntry(**fields)) for line, fields in scopes]
-        keys = [(line, KeyEntry(**fields)) for line, fields in api_keys]
-        self.problems += [*_contradicting_scopes(rows), *_contradicting_keys(keys)]
-        return ScopeData(scopes=tuple(row for _, row in rows), api_keys=tuple(row for _, row in keys))
+        self.problems += [*_contradicting_scopes(scopes), *_contradicting_keys(keys)]
+        return ScopeData(scopes=tuple(row for _, row in scopes), api_keys=tuple(row for _, row in keys))
 
-    def _entries(
-        self, sections: dict[str, Node] | None, section: str, fields: dict[str, bool]
-    ) -> Iterator[tuple[int, dict[str, str]]]:
+    def _entries(self, node: Node, section: str, fields: dict[str, bool]) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield line and fields of each entry that is whole."""
-        node = (sections or {}).get(section)
-        if node is None or (section != "scopes" and _is_null(node)):
+        if section != "scopes" and _is_null(node):
             return
         if not isinstance(node, Listing):
             self._complain(node, f"{section}: should be a list")
@@ -113,9 +116,10 @@ class _Form:
                 yield item.line, values
 
     def _fields(self, item: Node, section: str, fields: dict[str, bool]) -> dict[str, str]:
-        members = self._members(item, f"an entry of {section}", tuple(fields))
-        if members is None:
+        found = self._members(item, f"an entry of {section}", tuple(fields))
+        if found is None:
             return {}
+        members = dict(found)
         for name, required in fields.items():
             if required and (name not in members or _is_null(members[name])):
                 self._complain(item, f"{section}: {name} is missing")
@@ -124,28 +128,31 @@ class _Form:
             self._complain(members[name], f"{section}: {name} is empty")
         return {name: text or "" for name, text in texts.items()}
 
-    def _members(self, node: Node, what: str, allowed: Sequence[str]) -> dict[str, Node] | None:
+    def _members(self, node: Node, what: str, allowed: Sequence[str]) -> Iterator[tuple[str, Node]] | None:
         """Return the members of a mapping that are known here; None if it is no mapping."""
         if not isinstance(node, Mapping):
             self._complain(node, f"{what} should be a mapping with {', '.join(allowed)}")
             return None
-        members: dict[str, Node] = {}
+        return self._known(node, what, allowed)
+
+    def _known(self, node: Mapping, what: str, allowed: Sequence[str]) -> Iterator[tuple[str, Node]]:
+        known: set[str] = set()
         for key, value in node.members:
             name = key.text if isinstance(key, Scalar) else ""
             if name not in allowed:
                 self._complain(key, f"{what} {_unknown(name, allowed)}")
-            elif name in members:
+            elif name in known:
                 self._complain(key, f"{name} stands there twice")
             else:
-                members[name] = value
-        return members
+                known.add(name)
+                yield name, value
 
     def _text(self, node: Node, section: str, name: str) -> str | None:
         """Return a value that is text, None (after complaining) if it is not."""
         kind = node.kind if isinstance(node, Scalar) else type(node).__name__.lower()
         if isinstance(node, Scalar) and kind == "str":
             if _is_encodable(node.text):
-                return node.text
+                return self._texts.setdefault(node.text, node.text)
             self._complain(node, f"{section}: {name} is not valid UTF-8")
             return None
         hint = " (put it in quotes)" if isinstance(node, Scalar) else ""

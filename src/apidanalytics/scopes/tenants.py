@@ -133,7 +133,6 @@ def _put(target: dict[K, Tenant], values: Mapping[K, Tenant | None]) -> None:
 
 
 def _ambiguous(scopes: Iterable[Scope]) -> tuple[str, ...]:
-    ids: dict[str, set[str]] = {}
-    for _, tenant in scopes:
-        ids.setdefault(tenant.name, set()).add(tenant.tenant_id)
-    return tuple(sorted(name for name, found in ids.items() if len(found) > 1))
+    first: dict[str, str] = {}
+    several = {t.name for _, t in scopes if first.setdefault(t.name, t.tenant_id) != t.tenant_id}
+    return tuple(sorted(several))

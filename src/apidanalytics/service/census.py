@@ -77,6 +77,7 @@ class Census:
     def _fresh(self, kept: _Kept, seconds: float, count: Callable[[], T]) -> T:
         with kept.lock:
             if self._clock.monotonic() - kept.at >= seconds:
+                kept.value = None  # of thousands of tenants: the old answer goes before the new one is made
                 kept.value = count()
                 kept.at = self._clock.monotonic()
             value: T = kept.value

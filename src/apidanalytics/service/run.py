@@ -16,6 +16,7 @@ from apidanalytics.config import Settings
 from apidanalytics.control.handover import Handover
 from apidanalytics.service.build_agent import Service
 from apidanalytics.service.changing import CANNOT_START, Changing, Kind, Launch
+from apidanalytics.service.heap import use_one_heap
 from apidanalytics.service.log_setup import configure_logs
 from apidanalytics.service.parts import OnReady
 from apidanalytics.service.signals import Signals
@@ -32,6 +33,7 @@ def run_agent(launch: Launch, handover: Handover, on_ready: OnReady | None = Non
         OSError: an address or a directory cannot be used.
 
     """
+    use_one_heap()
     return uvloop.run(_Lives(launch, handover, on_ready).run())
 
 

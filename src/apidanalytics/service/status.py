@@ -7,6 +7,9 @@ from typing import Any, Protocol
 STATES = ("accepted", "spooled", "staged", "failed", "uploaded", "set_aside", "dropped")
 Counts = dict[str, dict[str, int]]
 
+_NOTHING = {"records": 0, "bytes": 0, "files": 0}
+"""Shared by all tenants, most of which have nothing in most states; never changed, but replaced."""
+
 TRIES = 5
 """How often the ledger is read again while spools are being accepted."""
 
@@ -90,9 +93,13 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 
 def _add(counts: dict[str, Counts], tenant: str, state: str, records: int, size: int, files: int) -> None:
-    if tenant not in counts:
-        counts[tenant] = {name: {"records": 0, "bytes": 0, "files": 0} for name in STATES}
-    amounts = counts[tenant][state]
-    amounts["records"] += records
-    amounts["bytes"] += size
-    amounts["files"] += files
+    states = counts.get(tenant)
+    if states is None:
+        states = counts[tenant] = dict.fromkeys(STATES, _NOTHING)
+    if records or size or files:
+        was = states[state]
+        states[state] = {
+            "records": was["records"] + records,
+            "bytes": was["bytes"] + size,
+            "files": was["files"] + files,
+        }

@@ -1,5 +1,6 @@
 """A scopes file is read whole, or refused with every problem and its line."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,10 @@ def test_one_key_may_belong_to_two_tenants() -> None:
         ("scopes: []\n? [a]\n: b", "line 2: the file has only scopes, api_keys"),
         ("scopes: []\n---\nscopes: []", "line 2: a second document begins here"),
         ("scopes: &a []\napi_keys: *a", "line 2: aliases (*name) are not understood here"),
+        ("scopes: []\nscopes: [{a: *b}]", "line 2: aliases (*name) are not understood here"),
+        ("[{a: *b}]", "line 1: aliases (*name) are not understood here"),
+        ("scopes: []\nother: {a: [[[[[[[[]]]]]]]]}", "line 2: nested too deeply"),
+        ("scopes: []\n? [[[[[[[[]]]]]]]]\n: b", "line 2: nested too deeply"),
         ("scopes: [[[[[[[[[[]]]]]]]]]]", "line 1: nested too deeply"),
         ("scopes: []\n  bad: 1", "line 2: not valid YAML: "),
         ("scopes: [\n\n", "line 3: not valid YAML: "),
@@ -179,6 +184,25 @@ def test_a_lone_surrogate_is_a_problem_not_a_crash() -> None:
 @pytest.mark.parametrize("open_bracket", ["[", "{a: ", "- ", "? ", "- - "])
 def test_deep_nesting_neither_overflows_the_stack_nor_takes_long(open_bracket: str) -> None:
     assert problems(open_bracket * 100_000) == ["line 1: nested too deeply"]
+
+
+def test_reading_costs_the_memory_of_an_entry_however_many_there_are() -> None:
+    lines = (f"- {{id: scope-{number}, org: org-{number}, env: prod, tenant_id: t}}\n" for number in range(300))
+    content = b"scopes:\n" + "".join(lines).encode()
+
+    def count(root: yaml_tree.Node) -> int:
+        assert isinstance(root, yaml_tree.Mapping)
+        _, scopes = next(iter(root.members))
+        assert isinstance(scopes, yaml_tree.Listing)
+        return sum(1 for _ in scopes.items)
+
+    tracemalloc.start()
+    try:
+        assert yaml_tree.read_tree(content, count) == 300
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000  # as one tree over 270,000
 
 
 def test_an_api_key_never_stands_in_a_problem() -> None:
