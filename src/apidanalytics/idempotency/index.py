@@ -16,7 +16,10 @@ it durable before it removes the spool.
 
 A row is known by the hash of tenant and key, and one claim to it from another by its ticket: what belongs to an old
 claim, whose window is over, never touches a new one. Rows are numbered as they come, so the oldest are the first ones;
-each transaction that adds rows removes twice as many whose time is over.
+each transaction that adds rows removes twice as many whose time is over. The time of an open claim is never over.
+
+The clock may be set back: what was claimed by one that was ahead, the last rows then, counts as claimed now. They are
+kept their whole window, and do not outstay those behind them.
 """
 
 import os
@@ -57,6 +60,9 @@ PRAGMA user_version = 1;
 COMMIT;
 """
 
+
+_OLDEST: Final = "SELECT claimed_at FROM keys ORDER BY seq LIMIT 1"
+_OLDEST_STORED: Final = "SELECT claimed_at FROM keys WHERE owner IS NULL ORDER BY seq LIMIT 1"
 
 _UNKNOWN_BODY: Final = b""
 """Of a key that was found in a spool, which does not say the hash: every body is the one."""
@@ -157,6 +163,8 @@ class KeyIndex:
         with self._transaction(durable=bool(wishes)):
             for claim, fate in settlements:
                 self._settle(claim, fate)
+            if wishes:
+                self._bring_back(now)
             room = self._make_room(len(wishes), now) if wishes else 0
             answers: list[tuple[Verdict, Claim | None]] = []
             for wish in wishes:
@@ -171,8 +179,10 @@ class KeyIndex:
         found = execute("SELECT seq, body, owner, claimed_at FROM keys WHERE id = ?", (name,)).fetchone()
         if found is not None:
             seq, body, its_owner, claimed_at = found
+            if its_owner is not None:
+                return Verdict.IN_USE, None
             if not self._is_over(claimed_at, now):
-                return (Verdict.IN_USE if its_owner is not None else _compare(body, wish.body)), None
+                return _compare(body, wish.body), None
             execute("DELETE FROM keys WHERE seq = ?", (seq,))
         elif not has_room:
             return Verdict.FULL, None
@@ -181,11 +191,21 @@ class KeyIndex:
         execute("INSERT INTO keys (id, body, ticket, owner, claimed_at) VALUES (?, ?, ?, ?, ?)", row)
         return Verdict.GRANTED, claim
 
+    def _bring_back(self, now: float) -> None:
+        """Count what was claimed by a clock that was ahead as claimed now."""
+        newest = self._database.execute("SELECT claimed_at FROM keys ORDER BY seq DESC LIMIT 1").fetchone()
+        if newest is not None and newest[0] > int(now):
+            self._database.execute(
+                "UPDATE keys SET claimed_at = :now WHERE seq > coalesce("
+                "(SELECT seq FROM keys WHERE claimed_at <= :now ORDER BY seq DESC LIMIT 1), 0)",
+                {"now": int(now)},
+            )
+
     def _make_room(self, wanted: int, now: float) -> int:
         """Remove the oldest rows whose time is over; return how many may be added."""
         if self._is_oldest_over(now):
             self._database.execute(
-                "DELETE FROM keys WHERE seq IN (SELECT seq FROM keys ORDER BY seq LIMIT ?)"
+                "DELETE FROM keys WHERE seq IN (SELECT seq FROM keys WHERE owner IS NULL ORDER BY seq LIMIT ?)"
                 " AND abs(? - claimed_at) >= ?",
                 (2 * wanted + _PURGE_LEAST, int(now), self._limits.window_seconds),
             )
@@ -195,11 +215,15 @@ class KeyIndex:
         return self._limits.max_keys - int(size)
 
     def _is_oldest_over(self, now: float) -> bool:
-        row = self._database.execute("SELECT claimed_at FROM keys ORDER BY seq LIMIT 1").fetchone()
-        return row is not None and self._is_over(row[0], now)
+        """Tell whether the time of the oldest row that may go is over. Rows in their window cost one look."""
+        for query in (_OLDEST, _OLDEST_STORED):
+            row = self._database.execute(query).fetchone()
+            if row is None or not self._is_over(row[0], now):
+                return False
+        return True
 
     def _is_over(self, claimed_at: int, now: float) -> bool:
-        # A time far in the future is from before the clock was set back: it would stay for as long.
+        # A time far in the future is from before the clock was set back, and was hidden behind keys a spool told of.
         return abs(int(now) - claimed_at) >= self._limits.window_seconds
 
     def _settle(self, claim: Claim, fate: Fate) -> None:

@@ -104,4 +104,3 @@ def test_good_rules_give_every_tenant_a_prefix_of_its_own(rules):
     found = [Rules(good).decide([tuple(tenant.split("~"))], lambda _: True) for tenant in TENANTS]
     prefixes = [one.rule.prefix_of(one.tenant) for one in found if not hasattr(one, "name")]
     assert len(set(prefixes)) == len(prefixes) or list(sharing(good))
-
