@@ -80,6 +80,14 @@ async def test_a_file_ends_when_it_is_too_old_also_after_a_restart(path, clock):
     assert old.name == "audit.log.20270115T090000Z"
 
 
+async def test_a_file_begun_by_a_clock_that_was_a_day_ahead_ends_once_the_clock_is_back(path, clock):
+    clock.at += 86400
+    await log(path, clock).write({"n": 1})
+    clock.at -= 86400
+    await log(path, clock).write({"n": 2})
+    assert [entry["n"] for entry in entries(path)] == [2]
+
+
 async def test_who_moves_the_file_away_gets_no_more_lines_into_it(path, clock):
     audit = log(path, clock)
     await audit.write({"n": 1})
