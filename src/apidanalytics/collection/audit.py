@@ -97,8 +97,8 @@ class AuditLog:
             seen = os.fstat(descriptor)
             if seen.st_size and self._is_due(seen, len(content)):
                 self._rotate()
-                os.close(descriptor)
-                descriptor = self._open()
+                ended, descriptor = descriptor, self._open()
+                os.close(ended)
             _write_all(descriptor, content)
         finally:
             os.close(descriptor)

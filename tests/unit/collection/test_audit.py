@@ -124,6 +124,18 @@ async def test_a_full_disk_leaves_no_half_line(path, clock, monkeypatch):
     assert [entry["n"] for entry in entries(path)] == [1, 3]
 
 
+async def test_a_rotation_that_fails_half_way_closes_no_file_of_somebody_else(path, clock, monkeypatch):
+    audit = log(path, clock, max_bytes=50)
+    await audit.write({"n": 1})
+    closed = []
+    close = os.close
+    monkeypatch.setattr(os, "close", lambda descriptor: (closed.append(descriptor), close(descriptor)))
+    monkeypatch.setattr(audit, "_remove_oldest", lambda: path.mkdir())  # the next file cannot be opened
+    with pytest.raises(IsADirectoryError):
+        await audit.write({"n": 2})
+    assert len(closed) == 1
+
+
 def test_a_token_has_its_rate_and_twice_as_much_at_once(clock):
     limit = RateLimit(10, clock)
     assert [limit.take("a") for _ in range(20)] == [0.0] * 20
