@@ -10,16 +10,16 @@ from apidanalytics.apigeesync.follow import STALE_START_SECONDS, Follower
 NOW = 1_800_000_000.0
 
 
-class Asked(Exception):
+class AskedError(Exception):
     """Ends the follower: what was asked for is known."""
 
 
 class Client:
     async def snapshot(self, *_arguments, **_options):
-        raise Asked("snapshot")
+        raise AskedError("snapshot")
 
     async def changes(self, *_arguments, **_options):
-        raise Asked("changes")
+        raise AskedError("changes")
 
 
 async def first_asked(taken_at, sequence=None):
@@ -39,11 +39,9 @@ async def first_asked(taken_at, sequence=None):
         pass
 
     clock = SimpleNamespace(now=lambda: NOW, monotonic=lambda: 0.0)
-    follower = Follower(
-        client=Client(), store=store, publish=publish, clock=clock, cap_seconds=1.0, random=lambda: 0.0
-    )
+    follower = Follower(client=Client(), store=store, publish=publish, clock=clock, cap_seconds=1.0, random=lambda: 0.0)
     await follower.take_up()
-    with pytest.raises(Asked) as asked:
+    with pytest.raises(AskedError) as asked:
         await asyncio.wait_for(follower.run(), 30)
     await follower.aclose()
     return str(asked.value)

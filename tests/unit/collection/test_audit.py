@@ -130,7 +130,7 @@ async def test_a_rotation_that_fails_half_way_closes_no_file_of_somebody_else(pa
     closed = []
     close = os.close
     monkeypatch.setattr(os, "close", lambda descriptor: (closed.append(descriptor), close(descriptor)))
-    monkeypatch.setattr(audit, "_remove_oldest", lambda: path.mkdir())  # the next file cannot be opened
+    monkeypatch.setattr(audit, "_remove_oldest", path.mkdir)  # the next file cannot be opened
     with pytest.raises(IsADirectoryError):
         await audit.write({"n": 2})
     assert len(closed) == 1
