@@ -123,7 +123,7 @@ class WatchedFile:
         self._memory = Memory()
         self._findings = FindingsLog()
         self._trouble = Trouble(
-            "scopes.source", "the last good version stays in force; the file is read again when it changes"
+            "scopes.source", "the last good version stays in force; the file is read again when it changes", clock.now
         )
 
     def __repr__(self) -> str:

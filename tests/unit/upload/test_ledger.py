@@ -85,10 +85,10 @@ def test_accepted_counts_once_per_spool(ledger):
 def test_a_spool_is_packed_once_it_was_said(ledger):
     ledger.accepted(7, {})
     assert not ledger.is_packed(7)
-    ledger.packed(7)
-    ledger.packed(7)
+    ledger.packed(7, 1.0)
+    ledger.packed(7, 1.0)
     assert ledger.is_packed(7)
-    ledger.packed(8)
+    ledger.packed(8, 1.0)
     assert ledger.is_packed(8)
 
 
@@ -253,10 +253,11 @@ def test_forgetting_many_leaves_none_behind(ledger):
 
 
 def test_packed_spools_are_forgotten_too(ledger):
-    ledger.packed(7)
+    ledger.packed(7, 100.0)
     ledger.accepted(8, {})
-    ledger.forget(1e11)
-    assert (ledger.is_packed(7), ledger.is_accepted(8)) == (False, True)
+    ledger.packed(9, 102.0)
+    ledger.forget(101.0)
+    assert (ledger.is_packed(7), ledger.is_accepted(8), ledger.is_packed(9)) == (False, True, True)
 
 
 def test_a_newer_format_is_left_alone(path):
@@ -366,6 +367,7 @@ def test_every_commit_is_synced(ledger):
 
 
 NAMES = [f"f{n}" for n in range(6)]
+FOREVER = 1e12
 TENANTS = ["a~x", "b~y"]
 
 
@@ -417,7 +419,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 3))
     def pack(self, number):
-        self.ledger.packed(number)
+        self.ledger.packed(number, FOREVER)
         self.packed.add(number)
         self.spools.setdefault(number, {})
 
