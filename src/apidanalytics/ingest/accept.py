@@ -86,8 +86,7 @@ class Acceptor:
         self._guard = guard or Guard()
         self._is_guarded = guard is not None
         self._post = self._accept_guarded if guard is not None else self._accept
-        self._spool = spool
-        self._now = clock.now
+        self._spool, self._now = spool, clock.now
         self._options = options
         self._routes = Routes(options.base_path)
         self.room = room or Room()
