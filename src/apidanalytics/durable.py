@@ -5,9 +5,11 @@ that order, so that no caller has to remember.
 """
 
 import errno
+import filecmp
 import os
 import stat
 from collections.abc import Iterable
+from itertools import chain, count
 from pathlib import Path
 
 
@@ -64,6 +66,12 @@ def rename(source: Path, target: Path) -> None:
     sync_directory(target.parent)
     if source.parent != target.parent:
         sync_directory(source.parent)
+
+
+def free_path(path: Path, source: Path) -> Path:
+    """Return ``path``, with a number where that is taken: the first that is free, or has the content of ``source``."""
+    names = chain([path], (path.with_name(f"{path.name}.{number}") for number in count(2)))
+    return next(name for name in names if not name.exists() or filecmp.cmp(source, name, shallow=False))
 
 
 def write(path: Path, content: bytes) -> None:

@@ -119,7 +119,7 @@ def crowded(home, free_port) -> Iterator[Administration]:
         ledger.accepted(1, {name: (number + 1, 100) for number, name in enumerate(names)})
         ledger.stage([a_file(name, number) for number, name in enumerate(names)], 1_700_000_000.0)
         ledger.uploaded({number + 1: None for number in range(len(names))}, 1_700_000_100.0)
-        ledger.packed(1)
+        ledger.packed(1, 1_700_000_000.0)
     service = a_service(directory, free_port)
     try:
         service.start()

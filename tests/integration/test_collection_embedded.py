@@ -119,6 +119,14 @@ async def test_without_the_token_there_is_no_url_and_not_even_a_hint(embedded, h
     assert (status, document) == (401, {"reason": "bearer token missing or wrong"})
 
 
+async def test_a_token_with_a_byte_that_is_no_utf_8_is_refused_like_any_other(embedded):
+    parts = urlsplit(embedded.base)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(b"GET /analytics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\nConnection: close\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 401")
+    writer.close()
+
+
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
@@ -159,6 +167,8 @@ async def test_a_url_that_was_changed_or_is_used_otherwise_is_forbidden(embedded
     assert await embedded.put(url.replace("expires=", "expires=9")) == 403
     assert await embedded.put(url.replace("expires=", "expires=x")) == 403
     assert await embedded.put(url + "0") == 403
+    assert await embedded.put(url + "%C3%A9") == 403
+    assert await embedded.put(url + "%ED%A0%80%FF") == 403
     assert await embedded.put(url.partition("?")[0]) == 403
     assert await embedded.put(url + "&encrypt=true", headers=GZIP | AES) == 403
     assert await embedded.put(url, headers=GZIP | AES) == 403

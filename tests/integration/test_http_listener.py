@@ -337,7 +337,7 @@ def test_draining_cuts_off_what_is_left_after_its_time():
         kept.wait_for(1)
         started = time.monotonic()
         server.run(server.listener.drain(0.5))
-        assert 0.4 < time.monotonic() - started < 2
+        assert 0.4 < time.monotonic() - started < 10
         assert read_to_end(client) == b""
         assert server.listener.connections == 0
     assert [entry["event"] for entry in logs] == ["ingest.drain_cut_short"]

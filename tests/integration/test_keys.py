@@ -205,10 +205,10 @@ async def test_a_claim_in_doubt_waits_for_its_spool(data):
 
 
 def test_an_old_spool_says_nothing_about_a_new_claim_to_the_same_key(data):
-    current = current_of(data)
+    current, old = current_of(data), Claim(tenant=TENANT, key="k", ticket=1)
     current.use(lambda index: index.claim([wish(ticket=1)], [], 5, 0.0))
-    current.use(lambda index: index.claim([wish(ticket=2)], [], 5, LIMITS.window_seconds))
-    settler_of(data).spool_goes(1, [Claim(tenant=TENANT, key="k", ticket=1)])
+    current.use(lambda index: index.claim([wish(ticket=2)], [(old, Fate.STORED)], 5, LIMITS.window_seconds))
+    settler_of(data).spool_goes(1, [old])
     assert stored_keys(data, "k") == {"k": False}
     current.close()
 
@@ -241,6 +241,45 @@ async def test_an_index_that_fails_is_said_once_and_works_again_by_itself(data, 
         await desk.stop()
     assert [entry["event"] for entry in logs] == ["keys.failed", "keys.works_again"]
     assert stored_keys(data, "a") == {"a": True}
+
+
+class KeysByTheClock:
+    """An index, with a window of 100 s and room for 20 keys, in which each key is stored at once."""
+
+    def __init__(self, data):
+        limits = IndexLimits(window_seconds=100, max_keys=20, is_synced=False)
+        KeyIndex.create(data.keys / "index.db", limits)
+        self.index = KeyIndex.open(data.keys / "index.db", limits)
+
+    def store(self, at, key=None):
+        ((verdict, claim),) = self.index.claim([wish(key or f"of {at}")], [], 1, at)
+        self.index.claim([], [(claim, Fate.STORED)] if claim else [], 1, at)
+        return verdict
+
+
+@pytest.fixture
+def keys(data):
+    keys = KeysByTheClock(data)
+    yield keys
+    keys.index.close()
+
+
+def test_keys_claimed_by_a_clock_that_was_ahead_do_not_keep_others_from_going(keys):
+    times = [*range(1000, 1400, 10), *range(1490, 1495), *range(1405, 1700, 10)]
+    assert {keys.store(at) for at in times} == {Verdict.GRANTED}
+
+
+def test_keys_are_known_after_the_clock_was_set_back_by_a_window(keys):
+    keys.store(1000, "k")
+    keys.store(900)
+    assert (keys.store(999, "k"), keys.store(1000, "k")) == (Verdict.REPLAYED, Verdict.GRANTED)
+
+
+def test_a_claim_under_way_is_in_use_though_the_clock_jumps_ahead(keys):
+    ((_, claim),) = keys.index.claim([wish("k")], [], 1, 1000)
+    assert keys.store(9000, "k") is Verdict.IN_USE
+    keys.index.claim([], [(claim, Fate.STORED)], 1, 9000)
+    assert keys.store(9000, "k") is Verdict.GRANTED  # now its time is over
 
 
 async def test_a_newer_index_is_left_alone(data):

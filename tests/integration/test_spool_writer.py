@@ -182,14 +182,12 @@ async def test_an_ack_before_the_write_is_only_given_with_durability_memory(data
 
 
 async def test_clients_who_post_again_share_a_commit_without_waiting_for_the_linger(data):
-    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=1.0), SystemClock())
+    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=600.0), SystemClock())
     writer.start()
-    started = asyncio.get_running_loop().time()
     for count in range(8, 88, 8):
         for n in range(8):
             writer.append(batch(count + n), acks.outcomes.append)
-        await acks.all(count)
-    assert asyncio.get_running_loop().time() - started < 1.0, "all who were expected were there"
+        await acks.all(count)  # which gives up long before the linger is over
     assert writer.groups <= 12
     await writer.stop()
 

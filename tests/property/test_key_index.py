@@ -27,6 +27,8 @@ class Row:
     owner: int
     claim: Claim
     fate: Fate | None = None
+    may_be_gone: bool = False
+    """Its time was over once, before the clock was set back."""
 
 
 class KeysAgainstAModel(RuleBasedStateMachine):
@@ -49,17 +51,25 @@ class KeysAgainstAModel(RuleBasedStateMachine):
 
     def row_of(self, name):
         row = self.rows.get(name)
-        return row if row is not None and self.now - row.at < WINDOW else None
+        return row if row is not None and self.is_kept(row) else None
+
+    def is_kept(self, row):
+        return row.fate is not Fate.STORED or self.now - row.at < WINDOW
 
     @rule(tenant=tenants, key=keys, body=bodies, worker=st.integers(1, 2))
     def claim(self, tenant, key, body, worker):
         self.ticket += 1
+        for row in self.rows.values():
+            row.at = min(row.at, self.now)
+            row.may_be_gone |= not self.is_kept(row)
         wish = Wish(tenant=tenant, key=key, body=body, ticket=self.ticket)
         ((verdict, claim),) = self.ways[worker - 1].claim([wish], [], worker, self.now)
         row = self.row_of((tenant, key))
+        if row is not None and row.may_be_gone and verdict in {Verdict.GRANTED, Verdict.FULL}:
+            row = None
         assert (verdict is Verdict.GRANTED) == (claim is not None)
         if row is None:
-            fresh = [row for row in self.rows.values() if self.now - row.at < WINDOW]
+            fresh = [row for row in self.rows.values() if self.is_kept(row)]
             assert verdict in ({Verdict.GRANTED} if len(fresh) < MAX_KEYS else {Verdict.GRANTED, Verdict.FULL})
             if claim is not None:
                 if (tenant, key) in self.rows:
@@ -116,6 +126,10 @@ class KeysAgainstAModel(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.now += seconds
 
+    @rule(seconds=st.sampled_from([1, 50, WINDOW, 3 * WINDOW]))
+    def the_clock_is_set_back(self, seconds):
+        self.now -= seconds
+
     @rule()
     def a_worker_comes_anew(self):
         self.ways[0].close()
@@ -129,9 +143,7 @@ class KeysAgainstAModel(RuleBasedStateMachine):
     @invariant()
     def the_agent_sees_whose_claims_are_open(self):
         expected = {
-            -77 if row.fate is Fate.IN_DOUBT else row.owner
-            for row in self.rows.values()
-            if row.fate is not Fate.STORED and self.now - row.at < WINDOW
+            -77 if row.fate is Fate.IN_DOUBT else row.owner for row in self.rows.values() if row.fate is not Fate.STORED
         }
         assert expected <= set(self.ways[2].owners())
 

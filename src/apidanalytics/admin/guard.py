@@ -109,7 +109,10 @@ def _is_of_this_site(request: web.Request) -> bool:
     if CHANGE_HEADER not in request.headers:
         return False
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    try:
+        return origin is None or urlsplit(origin).netloc == request.host
+    except ValueError:
+        return False
 
 
 def _is_address(name: str) -> bool:

@@ -34,7 +34,8 @@ QUICK_SECONDS: Final = 1.0
 CALM_SECONDS: Final = 60.0
 """A snapshot that was good for this long did help."""
 STALE_START_SECONDS: Final = 600.0
-"""A snapshot older than this that no change list followed may have missed some: the server forgets them in time."""
+"""A snapshot older than this that no change list followed may have missed some: the server forgets them in time. So may
+one from the future: how old it is, nobody can tell."""
 MAX_LOG_BYTES: Final = 64 << 20
 """Above it changes wait until the workers let the log be emptied; they look once a second."""
 SCOPES_CHANGED: Final = "the scopes changed"
@@ -88,7 +89,7 @@ class Follower:
         if file is None:
             self._needed = "there is none yet"
             return
-        if file.sequence is None and self._clock.now() - file.taken_at > STALE_START_SECONDS:
+        if file.sequence is None and abs(self._clock.now() - file.taken_at) > STALE_START_SECONDS:
             self._needed = "the stored one is old and no changes followed it"
         elif file.is_outgrown:
             self._needed = SCOPES_CHANGED

@@ -1,13 +1,10 @@
 """``apidanalytics completion``: what a shell needs to complete commands and options."""
 
 import argparse
-from typing import Final
 
 import shtab
 
 from apidanalytics.cli.exit_code import ExitCode
-
-SHELLS: Final = ("bash", "zsh")
 
 
 def run(parser: argparse.ArgumentParser, shell: str) -> int:

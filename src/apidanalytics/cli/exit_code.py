@@ -16,7 +16,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """See the table above, and docs/operations.md."""
+    """See the table above, docs/errors.md and docs/commands.md."""
 
     OK = 0
     FAILURE = 1

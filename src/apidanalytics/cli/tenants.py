@@ -10,7 +10,6 @@ from apidanalytics.cli.asking import asking
 from apidanalytics.cli.drawing import NARROW, age, amount, console, plain, print_json, table
 
 STATES: Final = ("accepted", "spooled", "staged", "failed", "uploaded")
-SORTS: Final = ("name", *STATES, "set_aside", "oldest")
 PAGE: Final = 1000
 """Tenants asked for at a time."""
 

@@ -78,8 +78,8 @@ class AuditLog:
             seen = os.fstat(descriptor)
             if seen.st_size and self._is_due(seen, len(content)):
                 self._rotate()
-                os.close(descriptor)
-                descriptor = self._open()
+                ended, descriptor = descriptor, self._open()
+                os.close(ended)
             _write_all(descriptor, content)
         finally:
             os.close(descriptor)
@@ -90,7 +90,7 @@ class AuditLog:
     def _is_due(self, seen: os.stat_result, more_bytes: int) -> bool:
         if self._known[0] != seen.st_ino:
             self._known = (seen.st_ino, self._began_at())
-        is_old = self._clock.now() - self._known[1] >= self.rotation.max_age_seconds
+        is_old = abs(self._clock.now() - self._known[1]) >= self.rotation.max_age_seconds  # the clock may jump
         return is_old or seen.st_size + more_bytes > self.rotation.max_bytes
 
     def _began_at(self) -> float:

@@ -75,7 +75,8 @@ class EmbeddedCollection:
             await self._runner.cleanup()
 
     async def _sign(self, request: web.Request) -> web.Response:
-        if not hmac.compare_digest(answers.bearer_token(request).encode(), self._token.encode()):
+        token = answers.bearer_token(request).encode(errors="surrogateescape")
+        if not hmac.compare_digest(token, self._token.encode()):
             return answers.unauthorized()
         try:
             asked = read_asked(request.query)

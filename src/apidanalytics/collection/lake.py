@@ -14,6 +14,9 @@ from typing import Final, Self
 
 from apidanalytics import durable
 
+MAX_SYNCED: Final = 10_000
+"""Directories that are known to be durable; when there are more, they are synced anew as they are used."""
+
 PARTS: Final = ".part"
 """The folder of what is being written."""
 
@@ -28,6 +31,8 @@ class Lake:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._written = 0
+        self._synced: set[Path] = set()
+        """Directories whose names are durable. Another thread, or a process that died, made the others."""
         self._session = secrets.token_hex(4)  # two servers on one folder must not write the same file
 
     def __repr__(self) -> str:
@@ -45,16 +50,28 @@ class Lake:
         """Begin to write an object; from the event loop's thread, and without touching the disk."""
         self._written += 1
         part = self.root / PARTS / f"{self._session}-{self._written}.part"
-        return Writing(self.root, key, part, create_only=create_only)
+        return Writing(self, key, part, create_only=create_only)
+
+    def make_directories(self, directory: Path) -> None:
+        """Make a directory below the root and those above it, durably, also those that are there."""
+        if directory.is_dir() and (directory == self.root or directory in self._synced):
+            return
+        if directory != self.root:
+            self.make_directories(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        durable.sync_directory(directory.parent)
+        if len(self._synced) >= MAX_SYNCED:
+            self._synced.clear()
+        self._synced.add(directory)
 
 
 class Writing:
     """An object being written. Every method blocks; left without ``publish``, nothing of it remains."""
 
-    def __init__(self, root: Path, key: str, part: Path, *, create_only: bool) -> None:
-        self._root = root
+    def __init__(self, lake: Lake, key: str, part: Path, *, create_only: bool) -> None:
+        self._lake = lake
         self._create_only = create_only
-        self._target = root / key
+        self._target = lake.root / key
         self._part = part
         self._descriptor = -1
         self._lock = threading.Lock()  # who gives up may do so while a thread still writes
@@ -85,7 +102,7 @@ class Writing:
         with self._lock:
             os.fsync(self._descriptor)
             self._close()
-            _make_directories(self._root, self._target.parent)
+            self._lake.make_directories(self._target.parent)
             self._appear()
             durable.sync_directory(self._target.parent)
 
@@ -116,13 +133,3 @@ class Writing:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-def _make_directories(root: Path, directory: Path) -> None:
-    """Make a directory and those above it, durably."""
-    if directory.is_dir():
-        return
-    if directory != root:
-        _make_directories(root, directory.parent)
-    directory.mkdir(mode=0o700, exist_ok=True)
-    durable.sync_directory(directory.parent)

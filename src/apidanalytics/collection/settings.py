@@ -9,7 +9,8 @@ from typing import Any, Final
 from apidanalytics.access.patterns import Pattern
 from apidanalytics.access.tokens import Token
 from apidanalytics.collection import keys
-from apidanalytics.collection.tenants import Rule, prefix_problem
+from apidanalytics.collection.prefixes import prefix_problem, sharing
+from apidanalytics.collection.tenants import Rule
 from apidanalytics.config.document import Node, Section, Value, read_document
 from apidanalytics.config.tables import TableReader, join
 from apidanalytics.errors import ConfigurationError
@@ -143,6 +144,8 @@ class _Reading:
         known = self._root.members.get("stores")
         if isinstance(known, Section) and values["store"] not in known.members:
             self._reader.add(f"{where}.store", f"there is no store {values['store']!r} under stores", node)
+        if problem:
+            return None
         return Rule(
             pattern=pattern,
             store=values["store"],
@@ -161,10 +164,11 @@ class _Reading:
     def _check_names(self, rules: Sequence[Rule], tokens: Sequence[Token]) -> None:
         for twice in _twice([rule.pattern.tenant for rule in rules]):
             self._reader.add("tenants", f"{twice!r} is there twice: keep one")
-        shared = [(rule.store, rule.prefix_of(rule.pattern.tenant)) for rule in rules if rule.pattern.is_exact]
-        for store, prefix in _twice(shared):
+        for one, other in sharing(rules):
             self._reader.add(
-                "tenants", f"two tenants share the prefix {prefix} of the store {store}: each needs its own"
+                "tenants",
+                f"a tenant of {one.pattern.text!r} and one of {other.pattern.text!r} could share a prefix of the store"
+                f" {one.store}: let their prefixes begin in different ways, or put {{tenant}} into both",
             )
         for twice in _twice([token.hash for token in tokens]):
             name = next(token.name for token in tokens if token.hash == twice)
@@ -177,9 +181,6 @@ class _Reading:
         for name, store in stores.items():
             if store.type == "local" and store.values.get("public_url", "") is None:
                 self._reader.add(f"stores.{name}.public_url", f"is required, since listen is {service['listen']}")
-
-    def _entries(self, name: str) -> Iterator[tuple[int, Section]]:
-        return self._reader.entries(self._root, name)
 
     def _together(self, values: Mapping[str, Any], one: str, other: str, where: str) -> None:
         """Report one without the other; of a key that has a problem already nothing is said."""

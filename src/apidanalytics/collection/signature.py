@@ -48,7 +48,7 @@ class UrlSigner:
             SignatureError: it was changed, or its time is over.
 
         """
-        if not hmac.compare_digest(self._sign(method, permission), signature):
+        if not hmac.compare_digest(self._sign(method, permission).encode(), signature.encode(errors="replace")):
             raise SignatureError("the signature does not match the request")
         if now > permission.expires_at:
             raise SignatureError("the URL has expired")

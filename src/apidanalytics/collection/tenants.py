@@ -1,6 +1,5 @@
 """Which tenant goes where: exact names and patterns, and what is decided about a request."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -85,20 +84,3 @@ class Rules:
 
     def _first(self, tenant: str) -> Rule | None:
         return next((rule for rule in self._patterns if rule.pattern.matches(tenant)), None)
-
-
-def prefix_problem(prefix: str, pattern: Pattern) -> str | None:
-    """Say why a prefix is not good for a pattern; None: it is.
-
-    Two tenants must never share a prefix: what ``*`` stands for has to be in it, apart from what stands beside it.
-    """
-    bare = re.sub(r"\{(org|env|tenant)\}", "", prefix)
-    if "{" in bare or "}" in bare:
-        return "only {org}, {env} and {tenant} may stand in braces"
-    needed = ("org", pattern.has_wild_org), ("env", pattern.has_wild_env)
-    for part, is_wild in needed:
-        if is_wild and f"{{{part}}}" not in prefix and "{tenant}" not in prefix:
-            return f"the tenants of {pattern.text} would share it: {{{part}}} or {{tenant}} must be in it"
-    if any(segment.count("{") > 1 for segment in prefix.split("/")):
-        return "more than one of {org}, {env} and {tenant} between two / could read the same for two tenants"
-    return None

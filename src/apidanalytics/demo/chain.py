@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import apidanalytics
 from apidanalytics.demo.child import ServiceError, free_address
@@ -33,13 +33,14 @@ class S3Chain:
         self._store = Seaweed(directory / "seaweedfs")
         self._listen = free_address()
         self._process: subprocess.Popen[bytes] | None = None
+        self._client: Any = None
         self._fetching = threading.Lock()  # a look that was given up may still go on in its thread
         self.log = directory / "collection.log"
 
     def __enter__(self) -> Self:
-        self._store.start()
-        self._client = self._store.client()
         try:
+            self._store.start()
+            self._client = self._store.client()
             self._start_collection()
         except BaseException:
             self.__exit__()
@@ -50,7 +51,8 @@ class S3Chain:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
         self._store.stop()
 
     def environment(self) -> dict[str, str]:

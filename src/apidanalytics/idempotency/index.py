@@ -16,7 +16,7 @@ it durable before it removes the spool.
 
 A row is known by the hash of tenant and key, and one claim to it from another by its ticket: what belongs to an old
 claim, whose window is over, never touches a new one. Rows are numbered as they come, so the oldest are the first ones;
-each transaction that adds rows removes twice as many whose time is over.
+each transaction that adds rows removes twice as many whose time is over (``window.py``).
 """
 
 import os
@@ -30,12 +30,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from apidanalytics.errors import DamagedError, NewerFormatError
+from apidanalytics.idempotency.window import Window
 from apidanalytics.model import Claim, Fate, Verdict, Wish
 
 FORMAT_VERSION: Final = 1
 BUSY_SECONDS: Final = 5.0
 """Longest wait for a process that does not take turns with the others, such as a person's sqlite3."""
-_PURGE_LEAST: Final = 64
 
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
@@ -56,7 +56,6 @@ CREATE TABLE IF NOT EXISTS packed (spool INTEGER NOT NULL);
 PRAGMA user_version = 1;
 COMMIT;
 """
-
 
 _UNKNOWN_BODY: Final = b""
 """Of a key that was found in a spool, which does not say the hash: every body is the one."""
@@ -89,6 +88,7 @@ class KeyIndex:
     def __init__(self, database: sqlite3.Connection, limits: IndexLimits) -> None:
         self._database = database
         self._limits = limits
+        self._window = Window(database, limits.window_seconds, limits.max_keys)
         self._synchronous = ""
 
     @classmethod
@@ -157,7 +157,9 @@ class KeyIndex:
         with self._transaction(durable=bool(wishes)):
             for claim, fate in settlements:
                 self._settle(claim, fate)
-            room = self._make_room(len(wishes), now) if wishes else 0
+            if wishes:
+                self._window.bring_back(now)
+            room = self._window.make_room(len(wishes), now) if wishes else 0
             answers: list[tuple[Verdict, Claim | None]] = []
             for wish in wishes:
                 answer = self._answer(wish, owner, now, has_room=room > 0)
@@ -171,8 +173,10 @@ class KeyIndex:
         found = execute("SELECT seq, body, owner, claimed_at FROM keys WHERE id = ?", (name,)).fetchone()
         if found is not None:
             seq, body, its_owner, claimed_at = found
-            if not self._is_over(claimed_at, now):
-                return (Verdict.IN_USE if its_owner is not None else _compare(body, wish.body)), None
+            if its_owner is not None:
+                return Verdict.IN_USE, None
+            if not self._window.is_over(claimed_at, now):
+                return _compare(body, wish.body), None
             execute("DELETE FROM keys WHERE seq = ?", (seq,))
         elif not has_room:
             return Verdict.FULL, None
@@ -180,27 +184,6 @@ class KeyIndex:
         row = (name, wish.body, wish.ticket, owner, int(now))
         execute("INSERT INTO keys (id, body, ticket, owner, claimed_at) VALUES (?, ?, ?, ?, ?)", row)
         return Verdict.GRANTED, claim
-
-    def _make_room(self, wanted: int, now: float) -> int:
-        """Remove the oldest rows whose time is over; return how many may be added."""
-        if self._is_oldest_over(now):
-            self._database.execute(
-                "DELETE FROM keys WHERE seq IN (SELECT seq FROM keys ORDER BY seq LIMIT ?)"
-                " AND abs(? - claimed_at) >= ?",
-                (2 * wanted + _PURGE_LEAST, int(now), self._limits.window_seconds),
-            )
-            if self._is_oldest_over(now):
-                return wanted  # more than that were removed, and more are to go
-        (size,) = self._database.execute("SELECT keys FROM size").fetchone()
-        return self._limits.max_keys - int(size)
-
-    def _is_oldest_over(self, now: float) -> bool:
-        row = self._database.execute("SELECT claimed_at FROM keys ORDER BY seq LIMIT 1").fetchone()
-        return row is not None and self._is_over(row[0], now)
-
-    def _is_over(self, claimed_at: int, now: float) -> bool:
-        # A time far in the future is from before the clock was set back: it would stay for as long.
-        return abs(int(now) - claimed_at) >= self._limits.window_seconds
 
     def _settle(self, claim: Claim, fate: Fate) -> None:
         mine = (name_of(claim.tenant, claim.key), claim.ticket)

@@ -6,7 +6,6 @@ tenants take turns.
 """
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from apidanalytics.access.tokens import Token
+from apidanalytics.clock import Clock
 from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.busy import busy_answers
 from apidanalytics.ingest.counters import Counters
@@ -77,6 +77,7 @@ class Acceptor:
         spool: Spool,
         keys: Keys,
         timers: Timers,
+        clock: Clock,
         options: AcceptOptions,
         room: Room | None = None,
         guard: Guard | None = None,
@@ -85,7 +86,7 @@ class Acceptor:
         self._guard = guard or Guard()
         self._is_guarded = guard is not None
         self._post = self._accept_guarded if guard is not None else self._accept
-        self._spool = spool
+        self._spool, self._now = spool, clock.now
         self._options = options
         self._routes = Routes(options.base_path)
         self.room = room or Room()
@@ -254,7 +255,7 @@ class Acceptor:
             counters.batches += 1
             counters.records += batch.records
             counters.bytes += len(batch.lines)
-            counters.seconds.observe(time.time() - exchange.arrived_at)
+            counters.seconds.observe(self._now() - exchange.arrived_at)
             exchange.respond(_OK)
         elif outcome is Outcome.UNAVAILABLE:
             self.say_busy(exchange, ErrorCode.STORAGE_UNAVAILABLE)

@@ -1,16 +1,14 @@
-"""Keeping what cannot be delivered: ``damaged/<name>`` with ``<name>.reason.json`` beside it, counted and logged.
+"""Keeping what cannot be packed: ``damaged/<name>`` with ``<name>.reason.json`` beside it, counted and logged.
 
 Nothing here loses evidence: a name that is taken by other content gets a number, and everything is on disk and in
 the ledger before the original may go. Doing it again after a crash ends in the same files and the same counts.
 """
 
-import filecmp
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +39,7 @@ class Why:
 
 
 class Aside:
-    """The only way into ``damaged/``."""
+    """The way of a spool, or of a part of it, into ``damaged/``."""
 
     def __init__(self, data: DataDirectory, ledger: PackLedger, clock: Clock) -> None:
         self._data = data
@@ -50,7 +48,7 @@ class Aside:
 
     def copy(self, path: Path, why: Why) -> None:
         """Keep a copy; the original is not touched."""
-        target = self._place(path, path.name)
+        target = durable.free_path(self._data.damaged / path.name, path)
         if not target.exists():
             part = target.with_name(target.name + ".part")
             with os.fdopen(durable.create(part), "wb") as copy, path.open("rb") as original:
@@ -61,19 +59,10 @@ class Aside:
 
     def move(self, path: Path, why: Why, name: str = "") -> None:
         """Move the original away, under another name if one is given."""
-        target = self._place(path, name or path.name)
+        target = durable.free_path(self._data.damaged / (name or path.name), path)
         self._note(target, why)
         durable.sync_file(path)
         durable.rename(path, target)
-
-    def _place(self, path: Path, name: str) -> Path:
-        """Return the first path for this name that is free, or holds the same content already."""
-        target = self._data.damaged / name
-        for number in count(2):
-            if not target.exists() or filecmp.cmp(path, target, shallow=False):
-                break
-            target = self._data.damaged / f"{name}.{number}"
-        return target
 
     def _note(self, target: Path, why: Why) -> None:
         at = self._clock.now()

@@ -80,6 +80,7 @@ class Packer:
         self._open_spool = open_spool
         self._fallback = fallback
         self._spool_goes = spool_goes
+        self._clock = clock
         self._aside = Aside(data, ledger, clock)
         self._stager = Stager(ledger, Publisher(data, self._aside, lambda files: ledger.stage(files, clock.now())))
         self._newer: set[str] = set()
@@ -136,7 +137,7 @@ class Packer:
             staged += self._stager.stage(group, contents)
         damaged_bytes = self._keep_damaged(path, reader, contents)
         self._spool_goes(name.number, reader.claims())
-        self._ledger.packed(name.number)
+        self._ledger.packed(name.number, self._clock.now())
         log.info("pack.packed", spool=path.name, files=staged.files, records=staged.records, bytes=staged.bytes)
         packed = Packed(
             outcome=Outcome.PACKED, staged=staged, torn_bytes=reader.torn_bytes, damaged_bytes=damaged_bytes

@@ -70,7 +70,7 @@ class PackLedger(Protocol):
     def stage(self, files: Sequence[StagedFile], staged_at: float) -> None:
         """Note that these files stand in ``staging/``; one that is known already keeps its state."""
 
-    def packed(self, spool_number: int) -> None:
+    def packed(self, spool_number: int, at: float) -> None:
         """Note that every file of this spool was staged."""
 
     def set_aside(self, name: str, records: int, bytes: int, reason: str, at: float, tenant: str = "") -> None:  # noqa: A002

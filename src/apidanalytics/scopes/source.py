@@ -36,7 +36,7 @@ class ScopeSource(Protocol):
     """Brings scope data into files that the workers read. Blocking; for one thread at a time."""
 
     def poll(self) -> Published | None:
-        """Return the new version if there is one, else None. Called about once a second. Never raises for bad data."""
+        """Return the new version if there is one, else None. Called about twice a second. Never raises for bad data."""
 
     def retain(self, in_use: Collection[str]) -> None:
         """Remove every version but the current one and these, which workers may still read."""

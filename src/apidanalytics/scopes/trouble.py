@@ -1,6 +1,7 @@
 """Trouble that lasts is said once, with its reason, and its end is said too."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +22,10 @@ class Lasting:
 class Trouble:
     """One thing that can go wrong for a while. Logs ``<event>_failed`` at each new reason, ``<event>_mended`` after."""
 
-    def __init__(self, event: str, hint: str) -> None:
+    def __init__(self, event: str, hint: str, now: Callable[[], float] = time.time) -> None:
         self._event = event
         self._hint = hint
+        self._now = now
         self._reason = ""
         self._since = 0.0
 
@@ -36,7 +38,7 @@ class Trouble:
         """Say that it goes wrong, unless just that was said last."""
         if reason == self._reason:
             return
-        self._since = self._since if self._reason else time.time()
+        self._since = self._since if self._reason else self._now()
         self._reason = reason
         _log.warning(f"{self._event}_failed", reason=reason, hint=self._hint, **fields)
 

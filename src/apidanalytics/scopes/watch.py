@@ -123,7 +123,9 @@ class WatchedFile:
         self._memory = Memory()
         self._findings = FindingsLog()
         self._trouble = Trouble(
-            "scopes.source", "the last good version stays in force; the file is read again when it changes"
+            "scopes.source",
+            "the last good version stays in force; the file is read again when it changes",
+            now=clock.now,
         )
 
     def __repr__(self) -> str:

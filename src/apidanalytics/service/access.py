@@ -1,7 +1,6 @@
 """Who is let in at the data API: the file of its tokens, read again whenever it changed, and told to the workers."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ import structlog
 
 from apidanalytics.access.tokens import Token
 from apidanalytics.access.tokens_file import from_plain, load_tokens, to_plain
+from apidanalytics.clock import Clock
 from apidanalytics.config import Settings
 from apidanalytics.control.channel import Message
 from apidanalytics.errors import ConfigurationError
@@ -41,7 +41,7 @@ def check_access(settings: Settings) -> Sequence[Token] | None:
 class Access:
     """The tokens in force. What the file says holds as a whole, or what was in force before stays."""
 
-    def __init__(self, settings: Settings, tell: Callable[[Message], None]) -> None:
+    def __init__(self, settings: Settings, tell: Callable[[Message], None], clock: Clock) -> None:
         """Read the file; ``tell`` tells every worker.
 
         Raises:
@@ -50,6 +50,7 @@ class Access:
         """
         self._path = settings.api_tokens_file
         self._tell = tell
+        self._clock = clock
         self._seen = _look(self._path)
         self._tokens = check_access(settings)
         self.trouble: str | None = None
@@ -79,7 +80,7 @@ class Access:
         try:
             self._tokens = await asyncio.to_thread(load_tokens, self._path)
         except ConfigurationError as error:
-            self.trouble, self.trouble_since = error.problems[0], time.time()
+            self.trouble, self.trouble_since = error.problems[0], self._clock.now()
             hint = "the tokens of before stay in force"
             log.error("agent.tokens_refused", problems=error.problems, hint=hint)  # noqa: TRY400 - the problems say it all
             return

@@ -133,7 +133,7 @@ class Service:
     async def _start_directory(self) -> None:
         server_tls(self._settings)  # what is wrong with the certificate is said now, and once
         await asyncio.to_thread(check_files, self._settings)
-        self._access = await asyncio.to_thread(Access, self._settings, self._crew.broadcast)
+        self._access = await asyncio.to_thread(Access, self._settings, self._crew.broadcast, self._clock)
         self._data.create()
         self._lock = self._handover.lock or DataDirectoryLock.acquire(self._data.lock)
         self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings)

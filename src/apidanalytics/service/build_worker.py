@@ -117,7 +117,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
     room = disk_room(settings, channel)
     guard = Guard() if settings.api_tokens_file is not None else None
     options = _accept_options(settings, bytes.fromhex(start["mask_key"]))
-    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, options=options, room=room, guard=guard)
+    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, clock=clock, options=options, room=room, guard=guard)
     listener = Listener(
         listening,
         acceptor,

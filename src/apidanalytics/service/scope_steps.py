@@ -108,7 +108,3 @@ class ScopeSteps:
         if status["last_error"] is None:
             return None
         return Lasting(reason=status["last_error"], since=status["last_contact_at"] or self._clock.now())
-
-    def problems(self) -> list[str]:
-        """Return what is not as it should be, in sentences for the person on call."""
-        return [] if self._sync is None else self._sync.problems()

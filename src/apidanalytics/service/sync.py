@@ -127,16 +127,6 @@ class ScopeSync:
         state = self._follower.state.as_json()
         return {**state, "last_error": state["last_error"] or self._tokens.last_error or None}
 
-    def problems(self) -> list[str]:
-        """Return what is not as it should be, in sentences for the person on call."""
-        status = self.status()
-        if status["last_error"] is None:
-            return []
-        served = (
-            f"the data is {status['age_seconds']:.0f} s old" if status["age_seconds"] is not None else "no data yet"
-        )
-        return [f"Apigee Sync cannot be followed ({served}): {status['last_error']}. It is tried again by itself."]
-
     async def _publish(self, file: VersionFile, news: News | None) -> None:
         if news is None:
             self._counts = await asyncio.to_thread(file.counts)

@@ -99,13 +99,13 @@ class Ledger:
             for file in files:
                 rows.stage(database, file, State.STAGED, staged_at)
 
-    def packed(self, spool_number: int) -> None:
+    def packed(self, spool_number: int, at: float) -> None:
         """Note that every file of this spool was staged."""
         with self._write() as database:
             database.execute(
-                "INSERT INTO spools VALUES (?, unixepoch()) ON CONFLICT DO UPDATE SET"
+                "INSERT INTO spools VALUES (?, ?) ON CONFLICT DO UPDATE SET"
                 " packed_at = coalesce(packed_at, excluded.packed_at)",
-                (spool_number,),
+                (spool_number, int(at)),
             )
 
     def set_aside(

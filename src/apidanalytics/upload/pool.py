@@ -138,7 +138,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         made = await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=0.25, socket_factory=_make_socket
+            addresses, happy_eyeballs_delay=_EYEBALLS_SECONDS, socket_factory=_make_socket
         )
         context = self._context if origin.scheme == "https" else None
         try:

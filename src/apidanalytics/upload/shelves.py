@@ -77,11 +77,12 @@ class Shelves:
         self._move(keys, State.FAILED, State.STAGED)
 
     def set_aside(self, key: FileKey, state: State, reason: str) -> None:
-        """Move a file that must not be delivered to ``damaged/``, with the reason beside it."""
+        """Move a file that must not be delivered to ``damaged/``, with the reason beside it; none there is replaced."""
         path = self.path(key, state)
         note = {"reason": reason, "was": f"{path.parent.parent.name}/{key[0]}/{key[1]}"}
-        durable.write(self._damaged / f"{key[1]}.reason.json", msgspec.json.encode(note))
-        durable.rename(path, self._damaged / key[1])
+        target = durable.free_path(self._damaged / key[1], path)
+        durable.write(target.with_name(f"{target.name}.reason.json"), msgspec.json.encode(note))
+        durable.rename(path, target)
         _remove_if_empty(path.parent)
 
     def _move(self, keys: Sequence[FileKey], source: State, target: State) -> None:

@@ -80,6 +80,14 @@ async def test_a_file_ends_when_it_is_too_old_also_after_a_restart(path, clock):
     assert old.name == "audit.log.20270115T090000Z"
 
 
+async def test_a_file_begun_by_a_clock_that_was_a_day_ahead_ends_once_the_clock_is_back(path, clock):
+    clock.at += 86400
+    await log(path, clock).write({"n": 1})
+    clock.at -= 86400
+    await log(path, clock).write({"n": 2})
+    assert [entry["n"] for entry in entries(path)] == [2]
+
+
 async def test_who_moves_the_file_away_gets_no_more_lines_into_it(path, clock):
     audit = log(path, clock)
     await audit.write({"n": 1})
@@ -114,6 +122,18 @@ async def test_a_full_disk_leaves_no_half_line(path, clock, monkeypatch):
     monkeypatch.undo()
     await audit.write({"n": 3})
     assert [entry["n"] for entry in entries(path)] == [1, 3]
+
+
+async def test_a_rotation_that_fails_half_way_closes_no_file_of_somebody_else(path, clock, monkeypatch):
+    audit = log(path, clock, max_bytes=50)
+    await audit.write({"n": 1})
+    closed = []
+    close = os.close
+    monkeypatch.setattr(os, "close", lambda descriptor: (closed.append(descriptor), close(descriptor)))
+    monkeypatch.setattr(audit, "_remove_oldest", path.mkdir)  # the next file cannot be opened
+    with pytest.raises(IsADirectoryError):
+        await audit.write({"n": 2})
+    assert len(closed) == 1
 
 
 def test_a_token_has_its_rate_and_twice_as_much_at_once(clock):

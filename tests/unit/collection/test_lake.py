@@ -1,6 +1,7 @@
 """An object appears whole and durable, or not at all."""
 
 import os
+import shutil
 
 import pytest
 
@@ -72,6 +73,27 @@ def test_the_content_is_synced_before_the_name_and_the_name_before_the_end(lake,
         (directory.parent, False),
         (directory, True),
     ]
+
+
+def test_directories_that_somebody_else_made_are_synced_too_and_once(lake, monkeypatch):
+    directory = (lake.root / KEY).parent
+    directory.mkdir(parents=True)  # by another thread, which is about to sync them, or by a process that died
+    synced = []
+    sync_directory = durable.sync_directory
+    monkeypatch.setattr(durable, "sync_directory", lambda path: (sync_directory(path), synced.append(path)))
+    for _ in range(2):
+        with lake.begin(KEY) as writing:
+            writing.write(b"x")
+            writing.publish()
+    assert synced == [lake.root, directory.parent.parent, directory.parent, directory, directory]
+
+
+def test_a_directory_that_was_removed_is_made_again(lake):
+    for _ in range(2):
+        with lake.begin(KEY) as writing:
+            writing.write(b"x")
+            writing.publish()
+        shutil.rmtree(lake.root / "acme~prod")
 
 
 def test_what_a_dead_process_left_half_made_is_gone_after_the_next_start(lake):

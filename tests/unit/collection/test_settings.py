@@ -129,8 +129,13 @@ def test_a_secret_may_stand_in_a_file_which_is_watched_too(read, tmp_path):
         ('  - {tenant: "acme~*", store: folder}', "'acme~*' is there twice"),
         (
             "  - {tenant: a~b, store: folder, prefix: p}\n  - {tenant: a~c, store: folder, prefix: p}",
-            "two tenants share the prefix p",
+            "a tenant of 'a~b' and one of 'a~c' could share a prefix of the store folder",
         ),
+        (
+            "  - {tenant: 'b~*', store: folder, prefix: '{env}'}\n  - {tenant: '*~x', store: folder, prefix: '{org}'}",
+            "a tenant of 'b~*' and one of '*~x' could share a prefix of the store folder",
+        ),
+        ("  - {tenant: a~b, store: folder, prefix: '{name}'}", "only {org}, {env} and {tenant} may stand in braces"),
     ],
 )
 def test_two_tenants_never_have_one_place(read, extra, what):

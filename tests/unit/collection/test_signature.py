@@ -48,6 +48,8 @@ def test_another_method_another_key_and_another_signature_are_refused():
         ("PUT", UrlSigner(b"x" * 32), signature()),
         ("PUT", SIGNER, ""),
         ("PUT", SIGNER, signature().upper()),
+        ("PUT", SIGNER, signature()[:-1] + "é"),
+        ("PUT", SIGNER, "\ud800\udcff"),
     ]:
         with pytest.raises(SignatureError):
             signer.check(method, PERMISSION, text, 1)

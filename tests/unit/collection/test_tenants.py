@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from apidanalytics.access.patterns import Pattern
 from apidanalytics.access.tokens import Token, hash_token, make_token
 from apidanalytics.collection.paths import parse_tenant_parameter
-from apidanalytics.collection.tenants import Denial, Rule, Rules, prefix_problem
+from apidanalytics.collection.tenants import Denial, Rule, Rules
 from apidanalytics.layout import format_tenant
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda text: text.encode("utf-8", "ignore").decode() == text)
@@ -77,34 +77,6 @@ def test_no_name_of_a_tenant_leads_out_of_its_prefix(tenant):
 def test_a_key_is_prefix_and_path():
     found = decide([rule("*~*", "lake/org={org}/env={env}")], "a/b~c")
     assert found.key("date=x/f") == "lake/org=a%2Fb/env=c/date=x/f"
-
-
-@pytest.mark.parametrize(
-    ("prefix", "pattern", "good"),
-    [
-        ("{tenant}", "*~*", True),
-        ("{org}/{env}", "*~*", True),
-        ("x/org={org}/env={env}", "*~*", True),
-        ("{org}", "*~prod", True),
-        ("fixed", "acme~prod", True),
-        ("{org}", "*~*", False),
-        ("fixed", "*~prod", False),
-        ("{org}{env}", "*~*", False),
-        ("{org}-{env}", "*~*", False),
-        ("{org.__class__}", "*~*", False),
-        ("{0}", "acme~prod", False),
-        ("{org!r}/{env}", "*~*", False),
-    ],
-)
-def test_a_prefix_tells_tenants_apart(prefix, pattern, good):
-    assert (prefix_problem(prefix, Pattern(pattern)) is None) is good
-
-
-@given(one=st.tuples(NAMES, NAMES), other=st.tuples(NAMES, NAMES), prefix=st.sampled_from(["{tenant}", "{org}/{env}"]))
-def test_no_two_tenants_share_a_prefix(one, other, prefix):
-    names = [format_tenant(*one), format_tenant(*other)]
-    first, second = (rule("*~*", prefix).prefix_of(name) for name in names)
-    assert (first == second) == (one == other)
 
 
 @given(org=NAMES, env=NAMES)

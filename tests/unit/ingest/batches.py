@@ -224,12 +224,23 @@ def request(
     return Exchange(channel or FakeChannel(), method.encode(), path.encode(), headers, body, arrived_at, KEEP)
 
 
+class FakeClock:
+    """A quarter of a second after the requests of ``request``."""
+
+    def now(self) -> float:
+        return NOW + 0.25
+
+    def monotonic(self) -> float:
+        return 0.25
+
+
 class Api:
     """An acceptor between a fake spool and fake scopes; with ``tokens``, where those are asked for."""
 
     def __init__(self, options: AcceptOptions | None = None, *, tokens: Any = (), **payload: Any) -> None:
         self.spool = FakeSpool()
         self.timers = FakeTimers()
+        self.clock = FakeClock()
         self.keys = FakeKeys()
         self.scopes = FakeScopes()
         options = options or AcceptOptions(payload=PayloadOptions(**payload))
@@ -240,6 +251,7 @@ class Api:
             spool=self.spool,
             keys=self.keys,
             timers=self.timers,
+            clock=self.clock,
             options=options,
             guard=None if tokens == () else self.guard,
         )

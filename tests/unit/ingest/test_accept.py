@@ -414,6 +414,10 @@ class TestBatches:
         assert batch.lines.count(b"\n") == 2
         assert batch.lines.endswith(b"}\n")
 
+    def test_the_time_to_the_answer_is_counted_by_the_clock_that_arrival_was(self, api: Api):
+        api.post(GOOD_BODY)
+        assert api.acceptor.counters.seconds.sum == 0.25
+
     def test_news_of_the_scope_data_count_from_the_next_request(self, api: Api):
         body = body_of(good(client_id="testapikey"))
         api.post(body)

@@ -47,7 +47,7 @@ class MemoryLedger:
             known = self.files.setdefault((file.directory, file.name), file)
             assert known == file
 
-    def packed(self, spool_number):
+    def packed(self, spool_number, _at):
         self.events.append(("packed", spool_number))
         self.packed_spools.add(spool_number)
 

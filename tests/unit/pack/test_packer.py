@@ -302,5 +302,5 @@ def test_the_spool_goes_only_after_the_ledger_knows_that_it_is_packed(bench, led
     assert path.exists()
 
 
-def refuse_ledger(_number):
+def refuse_ledger(_number, _at):
     raise OSError(5, "ledger")

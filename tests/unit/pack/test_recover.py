@@ -113,7 +113,9 @@ def test_the_lock_is_held_until_the_spool_has_its_new_name(data, recovery, monke
 
 
 def test_a_spool_in_the_making_goes_once_it_is_old_and_nobody_holds_it(data, recovery, lock, clock):
-    for name, age in (("000000000001.spool.new", 61), ("000000000002.spool.new", 5), ("000000000003.spool.new", 900)):
+    ages = {"000000000001.spool.new": 61, "000000000002.spool.new": 5, "000000000003.spool.new": 900}
+    ages["000000000004.spool.new"] = -3600  # made by a clock that was ahead
+    for name, age in ages.items():
         (data.tmp / name).touch()
         os.utime(data.tmp / name, (clock.at - age, clock.at - age))
     lock(data.tmp / "000000000003.spool.new")

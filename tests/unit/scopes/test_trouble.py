@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from apidanalytics.scopes.trouble import Trouble
+from apidanalytics.scopes.trouble import Lasting, Trouble
 
 
 def test_trouble_that_lasts_is_one_line_and_its_end_another() -> None:
@@ -30,6 +30,14 @@ def test_another_reason_is_said() -> None:
         for reason in ("line 1", "line 1", "line 2", "line 1"):
             trouble.begin(reason)
     assert [line["reason"] for line in lines] == ["line 1", "line 2", "line 1"]
+
+
+def test_it_lasts_since_it_began_whatever_its_reason() -> None:
+    times = iter([7.0])
+    trouble = Trouble("scopes.source", "", lambda: next(times))
+    for reason in ("line 1", "line 2"):
+        trouble.begin(reason)
+        assert trouble.now == Lasting(reason=reason, since=7.0)
 
 
 def test_nothing_is_said_of_an_end_without_trouble() -> None:

@@ -38,10 +38,10 @@ def test_accepted_counts_once_per_spool(ledger):
 def test_a_spool_is_packed_once_it_was_said(ledger):
     ledger.accepted(7, {})
     assert not ledger.is_packed(7)
-    ledger.packed(7)
-    ledger.packed(7)
+    ledger.packed(7, 1.0)
+    ledger.packed(7, 1.0)
     assert ledger.is_packed(7)
-    ledger.packed(8)
+    ledger.packed(8, 1.0)
     assert ledger.is_packed(8)
 
 
@@ -219,10 +219,11 @@ def test_forgetting_many_leaves_none_behind(ledger):
 
 
 def test_packed_spools_are_forgotten_too(ledger):
-    ledger.packed(7)
+    ledger.packed(7, 100.0)
     ledger.accepted(8, {})
-    ledger.forget(1e11)
-    assert (ledger.is_packed(7), ledger.is_accepted(8)) == (False, True)
+    ledger.packed(9, 102.0)
+    ledger.forget(101.0)
+    assert (ledger.is_packed(7), ledger.is_accepted(8), ledger.is_packed(9)) == (False, True, True)
 
 
 def test_a_failed_call_leaves_nothing_and_the_next_one_works(ledger):

@@ -11,6 +11,7 @@ from apidanalytics.upload.states import Count, State
 from tests.unit.upload.ledger_files import opened, staged
 
 NAMES = [f"f{n}" for n in range(6)]
+FOREVER = 1e12
 TENANTS = ["a~x", "b~y"]
 
 
@@ -60,7 +61,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 3))
     def pack(self, number):
-        self.ledger.packed(number)
+        self.ledger.packed(number, FOREVER)
         self.packed.add(number)
         self.spools.setdefault(number, {})
 

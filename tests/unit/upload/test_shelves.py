@@ -106,6 +106,17 @@ def test_what_must_not_be_delivered_is_kept_with_the_reason(data, shelves):
     assert not (data.staging / DIRECTORY).exists()
 
 
+def test_what_is_in_damaged_under_that_name_is_not_replaced(data, shelves):
+    for content in (b"one", b"other"):
+        put(data, "f1")
+        (data.staging / DIRECTORY / "f1").write_bytes(content)
+        shelves.set_aside((DIRECTORY, "f1"), State.STAGED, content.decode())
+    kept = {name: (data.damaged / name).read_bytes() for name in ("f1", "f1.2")}
+    assert kept == {"f1": b"one", "f1.2": b"other"}
+    reasons = [json.loads((data.damaged / f"{name}.reason.json").read_bytes())["reason"] for name in kept]
+    assert reasons == ["one", "other"]
+
+
 def test_directories_of_both_places_are_found(data, shelves):
     put(data, "f1")
     put(data, "f2", directory="b~c~20260101000000")
