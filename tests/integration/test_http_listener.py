@@ -258,7 +258,11 @@ def test_when_all_are_taken_quiet_connections_give_way_to_those_that_wait(kept: 
 
 
 def test_quiet_connections_stay_while_nobody_waits():
-    with HttpServer(max_connections=2, reclaim_after=0.1) as server, server.connect() as first, server.connect() as other:
+    with (
+        HttpServer(max_connections=2, reclaim_after=0.1) as server,
+        server.connect() as first,
+        server.connect() as other,
+    ):
         wait_until(lambda: server.listener.connections == 2, what="both are in")
         time.sleep(0.7)  # two looks at least
         for client in (first, other):

@@ -44,9 +44,7 @@ class HttpConnection(asyncio.Protocol):
         "peer",
     )
 
-    def __init__(
-        self, state: ServerState, *, is_tls: bool = False, admit: Admit | None = None, peer: str = ""
-    ) -> None:
+    def __init__(self, state: ServerState, *, is_tls: bool = False, admit: Admit | None = None, peer: str = "") -> None:
         limits = state.limits
         self.peer = peer
         """The client's address, without its port."""

@@ -98,7 +98,7 @@ class ServerState:
     ) -> None:
         self.handler = handler
         self.lane_of = lane_of
-        """Whose a request is, by its path; asked only when there are too many."""
+        """Whose a request is, by its path and body; asked only when there are too many."""
         self.limits = limits
         self.call_soon = call_soon
         self.on_close = on_close

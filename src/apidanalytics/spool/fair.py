@@ -2,11 +2,34 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from math import inf
+from typing import Final, Generic, TypeVar
 
 from apidanalytics.model import Batch
 
 W = TypeVar("W")
+
+COMPANY_SECONDS: Final = 1.0
+"""A tenant is alone again when no other one was seen for so long."""
+
+
+class Company:
+    """Whether one tenant is alone. Then nobody has to wait for its groups, and large ones cost less."""
+
+    def __init__(self) -> None:
+        self._tenants: set[str] = set()
+        self._until = -inf
+
+    def is_alone(self, now: float) -> bool:
+        """Tell whether batches of one tenant only were seen lately."""
+        return now >= self._until
+
+    def saw(self, batches: Iterable[Batch], now: float) -> None:
+        """Take note of whose the batches of a group are."""
+        tenants = {batch.tenant for batch in batches}
+        if len(tenants) > 1 or tenants != self._tenants:
+            self._until = now + COMPANY_SECONDS
+        self._tenants = tenants
 
 
 class FairGroups(Generic[W]):

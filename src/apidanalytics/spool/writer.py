@@ -27,13 +27,15 @@ from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
 from apidanalytics.spool.committer import Committer
-from apidanalytics.spool.fair import FairGroups
+from apidanalytics.spool.fair import Company, FairGroups
 from apidanalytics.spool.limits import SpoolLimits
 
 log = structlog.get_logger()
 
 MAX_GROUP_BYTES: Final = 512 << 10
-"""A group takes no further batch once it holds this many bytes of lines: whoever comes next waits until it is synced."""
+"""A group takes no further batch once it holds this many bytes of lines: whoever comes next waits for its sync."""
+MAX_GROUP_BYTES_ALONE: Final = 8 << 20
+"""The same, where there is but one tenant: fewer syncs are cheaper, by a tenth of the CPU of large batches."""
 LITTLE_BYTES: Final = 32 << 10
 """A tenant of which no more than this waits goes first when the others' do not fit into one group."""
 Done = Callable[[Outcome], None]
@@ -61,6 +63,8 @@ class SpoolWriter:
         self._groups = FairGroups[_Waiting](
             lambda waiting: waiting[0], max_bytes=MAX_GROUP_BYTES, little_bytes=LITTLE_BYTES
         )
+        self._company = Company()
+        self._clock = clock
         self._has_left_some = False  # of what waited, when it took a group; belongs to the writer thread
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -184,14 +188,20 @@ class SpoolWriter:
         if not is_wanted and not self._wake.acquire(timeout=self._committer.seconds_to_look()):
             return []
         queue = self._queue
+        now, company = self._clock.monotonic(), self._company
+        limit = MAX_GROUP_BYTES_ALONE if company.is_alone(now) else MAX_GROUP_BYTES
         group: list[_Waiting] = []
         size = 0
-        while queue and size < MAX_GROUP_BYTES:
+        while queue and size < limit:
             waiting = queue.popleft()
             size += len(waiting[0].lines)
             group.append(waiting)
+        if group:
+            company.saw((batch for batch, _ in group), now)
+        if queue or (size > MAX_GROUP_BYTES and not company.is_alone(now)):
+            group = self._fair(group)
         self._has_left_some = bool(queue)
-        return self._fair(group) if queue else group
+        return group
 
     def _fair(self, group: list[_Waiting]) -> list[_Waiting]:
         """Let tenants take turns in a group that does not hold all that waits."""
