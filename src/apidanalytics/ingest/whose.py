@@ -6,9 +6,8 @@ a lane.
 
 from typing import Final
 
-from isal import isal_zlib
-
 from apidanalytics.errors import LookupFailedError, Refusal
+from apidanalytics.ingest.inflate import inflate_beginning
 from apidanalytics.ingest.lanes import UNNAMED_LANE
 from apidanalytics.ingest.payload import PayloadReader
 from apidanalytics.ingest.ports import Scopes
@@ -20,7 +19,6 @@ NOBODYS_LANE: Final = ""
 LOOKED_AT_BYTES: Final = 512
 """Of a body: clients that name a tenant do so before its records."""
 _GZIP: Final = b"\x1f\x8b"
-_GZIP_WBITS: Final = 31
 
 
 def lane_of(scopes: Scopes | None, reader: PayloadReader | None, scope: str | None, body: bytes) -> str:
@@ -51,10 +49,4 @@ def _named(reader: PayloadReader, body: bytes) -> str:
 
 
 def _beginning(body: bytes) -> bytes:
-    if not body.startswith(_GZIP):
-        return body[:LOOKED_AT_BYTES]
-    try:
-        text: bytes = isal_zlib.decompressobj(wbits=_GZIP_WBITS).decompress(body[:LOOKED_AT_BYTES], LOOKED_AT_BYTES)
-    except isal_zlib.error:
-        return b""
-    return text
+    return inflate_beginning(body, LOOKED_AT_BYTES) if body.startswith(_GZIP) else body[:LOOKED_AT_BYTES]
