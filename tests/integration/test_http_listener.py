@@ -62,6 +62,11 @@ class Kept:
         wait_until(lambda: len(self.exchanges) >= number, what=f"{number} requests")
 
 
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
 def echo(exchange: Exchange) -> None:
     exchange.respond(Response(200, exchange.body))
 
@@ -232,6 +237,37 @@ def test_above_the_limit_connections_wait_until_there_is_room():
             assert read_answer(third)[0] == 200
             assert server.listener.connections == 2
     assert [entry["event"] for entry in logs] == ["ingest.connections_full"]
+
+
+def test_when_all_are_taken_quiet_connections_give_way_to_those_that_wait(kept: Kept):
+    with capture_logs() as logs, HttpServer(kept, max_connections=3, reclaim_after=0.3) as server:
+        waits, silent, slow, newcomer, last = (server.connect() for _ in range(5))
+        with waits, silent, slow, newcomer, last:
+            waits.sendall(GET)
+            kept.wait_for(1)
+            slow.sendall(GET[:-2])
+            assert silent.recv(1) == b""
+            newcomer.sendall(GET)
+            kept.wait_for(2)  # it came in, and now waits for us, as the first one does
+            assert slow.recv(1) == b""
+            last.sendall(GET)
+            kept.wait_for(3)
+            server.call(kept.answer)
+            assert [read_answer(client)[0] for client in (waits, newcomer, last)] == [200] * 3
+    assert "ingest.connections_reclaimed" in [entry["event"] for entry in logs]
+
+
+def test_quiet_connections_stay_while_nobody_waits():
+    with (
+        HttpServer(max_connections=2, reclaim_after=0.1) as server,
+        server.connect() as first,
+        server.connect() as other,
+    ):
+        wait_until(lambda: server.listener.connections == 2, what="both are in")
+        time.sleep(0.7)  # two looks at least
+        for client in (first, other):
+            client.sendall(GET)
+            assert read_answer(client)[0] == 200
 
 
 @contextmanager

@@ -57,6 +57,12 @@ class Settings:
         10_000,
         "open connections per worker",
     )
+    reclaim_after: float = default(
+        "apidanalytics_reclaim_after",
+        kinds.duration(),
+        10.0,
+        "with all connections taken and others waiting, those that were quiet for so long are closed",
+    )
     max_header_bytes: int = default(
         "apidanalytics_max_header_bytes", kinds.size(256, _MIB), 16 * _KIB, "longest header of a request"
     )

@@ -22,7 +22,7 @@ from apidanalytics.ingest.entrance import Entrance
 from apidanalytics.ingest.guard import AUTHORIZATION, Guard, check_scope, finder
 from apidanalytics.ingest.http import Exchange, Response
 from apidanalytics.ingest.inflate import inflate
-from apidanalytics.ingest.lookups import NAMED_LANE, lane_of, tenant_by_scope
+from apidanalytics.ingest.lookups import tenant_by_scope
 from apidanalytics.ingest.once import KEY_HEADER, REPLAYED, Mark, Once, read_key
 from apidanalytics.ingest.payload import Find, Payload, PayloadOptions, PayloadReader
 from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
@@ -32,6 +32,7 @@ from apidanalytics.ingest.routes import JSON, Routes, check_content_type, is_zip
 from apidanalytics.ingest.sliced import in_turns, read_in_steps
 from apidanalytics.ingest.turns import Turns
 from apidanalytics.ingest.waiting import WaitingLine
+from apidanalytics.ingest.whose import lane_of
 from apidanalytics.model import Batch, Claim, Outcome, Tenant
 
 log = structlog.get_logger()
@@ -122,9 +123,9 @@ class Acceptor:
         self._scopes = scopes
         self._reader = PayloadReader(scopes, self._options.payload) if scopes else None
 
-    def lane_of(self, path: bytes) -> str:
-        """Tell whose a request is by its path: the tenant, or one of the lanes that several share."""
-        return lane_of(self._scopes, self._routes.scope_of(path))
+    def lane_of(self, path: bytes, body: bytes) -> str:
+        """Tell whose a request is: a tenant, or one of the lanes that several share."""
+        return lane_of(self._scopes, self._reader, self._routes.scope_of(path), body)
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, now or later, exactly once."""
@@ -193,7 +194,7 @@ class Acceptor:
         find: Find | None,
     ) -> None:
         try:
-            async with self._large_turns.one(tenant.name if tenant else NAMED_LANE):
+            async with self._large_turns.one(self.lane_of(exchange.path, exchange.body)):
                 if exchange.is_gone:
                     exchange.abort()
                     return

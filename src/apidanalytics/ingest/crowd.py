@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from apidanalytics.ingest.http import Exchange
-from apidanalytics.ingest.lanes import LaneOf
+from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf
 
 SLICE_SECONDS: Final = 0.0007
 """How long a crowd is handled before it is looked for new requests."""
@@ -17,7 +17,7 @@ class Crowd:
     """Takes requests in any number and hands them on, one of each lane in turn, a slice of time at a time."""
 
     def __init__(self, lane_of: LaneOf, handle: Callable[[Exchange], None]) -> None:
-        """``lane_of`` tells whose a request is, by its path."""
+        """``lane_of`` tells whose a request is."""
         self._lane_of = lane_of
         self._handle = handle
         self._lanes: dict[str, deque[Exchange]] = {}
@@ -38,6 +38,8 @@ class Crowd:
             lane = known.get(exchange.path)
             if lane is None:
                 lane = self._learn(exchange.path)
+            if lane == UNNAMED_LANE:
+                lane = self._lane_of(exchange.path, exchange.body)
             if (queue := lanes.get(lane)) is None:
                 lanes[lane] = deque((exchange,))
                 self._turns.append(lane)
@@ -66,5 +68,5 @@ class Crowd:
     def _learn(self, path: bytes) -> str:
         if len(self._known) >= MAX_PATHS:
             self._known.clear()
-        lane = self._known[path] = self._lane_of(path)
+        lane = self._known[path] = self._lane_of(path, b"")
         return lane

@@ -82,6 +82,13 @@ class Gate:
         """Whether no further request is looked at."""
         return self.halted_by >= ENDING
 
+    @property
+    def quiet_since(self) -> float:
+        """When the client was last waited for, monotonic: for a request, or the rest of one. Infinite if it is not."""
+        if self.halted_by:
+            return inf
+        return self.deadline - (self._request_timeout if self.is_clocked else self.idle_seconds)
+
     def rest(self) -> None:
         """Wait for the next request, or for ourselves."""
         self.deadline = self._clock.now + self.idle_seconds

@@ -35,6 +35,15 @@ def inflate(body: bytes, max_bytes: int) -> bytes | None:
     return _inflate_members(body, max_bytes) if inflater.unused_data else text
 
 
+def inflate_beginning(body: bytes, max_bytes: int) -> bytes:
+    """Return some of the unzipped body's beginning, at most so many bytes; nothing if it cannot be read."""
+    try:
+        text: bytes = isal_zlib.decompressobj(wbits=_GZIP_WBITS).decompress(body[:max_bytes], max_bytes)
+    except _DAMAGED:
+        return b""
+    return text
+
+
 def _inflate_members(body: bytes, max_bytes: int) -> bytes | None:
     """Do the same for any number of members; slower for a single one."""
     with igzip.IGzipFile(fileobj=io.BytesIO(body)) as file:  # type: ignore[no-untyped-call]

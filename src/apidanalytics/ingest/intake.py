@@ -75,8 +75,8 @@ class Intake:
         """Whose the request is that is being read, or else the last one."""
         parts = self.reader.target_parts
         if not parts and self._queue:
-            return self._state.lane_of(self._queue[-1].path)
-        return self._state.lane_of(b"".join(parts).partition(b"?")[0])
+            return self._state.lane_of(self._queue[-1].path, self._queue[-1].body)
+        return self._state.lane_of(b"".join(parts).partition(b"?")[0], b"")
 
     def take(self, data: bytes) -> None:
         """Parse any number of bytes, as far as possible now."""

@@ -7,11 +7,14 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
-LaneOf = Callable[[bytes], str]
-"""Tells the lane of a request by its path."""
+UNNAMED_LANE: Final = "/"
+"""Of the requests whose tenant only their body tells, as long as it is not known."""
+
+LaneOf = Callable[[bytes, bytes], str]
+"""Tells the lane of a request by its path and body, as received; the body is empty while it is not known."""
 
 
-def lane_by_path(path: bytes) -> str:
+def lane_by_path(path: bytes, _body: bytes) -> str:
     """Give every path a lane of its own."""
     return path.decode("latin-1")
 

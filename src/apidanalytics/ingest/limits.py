@@ -16,7 +16,9 @@ class HttpLimits:
     max_inflight_bytes: int = 32 * 1024 * 1024
     """All bodies that are being read or wait for their answer; one larger body alone is let through."""
     max_connections: int = 10_000
-    """Above it connections wait in the accept queue."""
+    """Above it connections wait in the accept queue, until others close or are closed (``reclaim_after``)."""
+    reclaim_after: float = 10.0
+    """When there are ``max_connections`` and others wait, those that were quiet for so long are closed."""
     max_unanswered: int = 32
     """Requests of one connection that may wait for their answers; above it the connection is not read."""
     request_timeout: float = 30.0

@@ -15,6 +15,7 @@ from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.peers import Admit
 from apidanalytics.ingest.protocol import HttpConnection
+from apidanalytics.ingest.reclaim import is_anyone_waiting
 from apidanalytics.ingest.server_state import ServerState
 
 log = structlog.get_logger()
@@ -23,6 +24,7 @@ SWEEP_SECONDS: Final = 0.25
 ACCEPTS_PER_TURN: Final = 64
 ACCEPTS_PER_TURN_SHARED: Final = 8
 """For a socket that several workers accept from: who wakes up first must not take all."""
+RECLAIMED_PER_SWEEP: Final = 64
 STARVED_SECONDS: Final = 1.0
 """How long nothing is accepted after the system had no descriptor or memory left."""
 STARVED_LOG_SECONDS: Final = 60.0
@@ -174,21 +176,21 @@ class Listener:
         if self._is_stopped or not self._has_room:
             return False
         try:
-            accepted, _ = listening.accept()
+            accepted, address = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as error:
             self._starve(error)
             return False
         self._held += 1
-        task = self._loop.create_task(self._open(accepted))
+        task = self._loop.create_task(self._open(accepted, _host_of(address)))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
         return True
 
-    async def _open(self, accepted: socket.socket) -> None:
+    async def _open(self, accepted: socket.socket, peer: str) -> None:
         is_tls = self._tls is not None
-        connection = HttpConnection(self._state, is_tls=is_tls, admit=self._admit)
+        connection = HttpConnection(self._state, is_tls=is_tls, admit=self._admit, peer=peer)
         try:
             await self._loop.connect_accepted_socket(
                 lambda: connection,
@@ -226,6 +228,14 @@ class Listener:
     def _sweep(self) -> None:
         self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self._state.sweep()
+        if not self._has_room and not self._is_stopped:
+            self._reclaim()
+
+    def _reclaim(self) -> None:
+        """Close some that are quiet, if others wait to come in."""
+        if is_anyone_waiting(self._sockets) and self._state.close_quiet(RECLAIMED_PER_SWEEP):
+            hint = "quiet ones were closed for others (apidanalytics_reclaim_after)"
+            self._warn("ingest.connections_reclaimed", hint=hint)
 
     def _let_go(self) -> None:
         self._held -= 1
@@ -246,3 +256,8 @@ class Listener:
             task.cancel()
         for connection in list(self._state.connections):
             connection.abort()
+
+
+def _host_of(address: object) -> str:
+    """Return the host of a socket's address; a unix socket's clients have none."""
+    return str(address[0]) if isinstance(address, tuple) else ""

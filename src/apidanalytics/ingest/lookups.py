@@ -1,29 +1,8 @@
 """The questions to the scope data, with the answer a client gets when there is none (rows 3 and 8 of the contract)."""
 
-from typing import Final
-
 from apidanalytics.errors import ErrorCode, LookupFailedError, Refusal, quote
 from apidanalytics.ingest.ports import Scopes
 from apidanalytics.model import Tenant
-
-NAMED_LANE: Final = "/"
-"""Of the requests that name their tenant in the body: they share a lane, as nobody has read it yet."""
-NOBODYS_LANE: Final = ""
-"""Of the requests that are no tenant's."""
-
-
-def lane_of(scopes: Scopes | None, scope: str | None) -> str:
-    """Return the lane of a request: its tenant's name, or one of those that several share.
-
-    ``scope`` is what ``Routes.scope_of`` says of its path.
-    """
-    if not scope or scopes is None:
-        return NOBODYS_LANE if scope is None else NAMED_LANE
-    try:
-        tenant = scopes.tenant(scope)
-    except LookupFailedError:
-        tenant = None
-    return tenant.name if tenant else NOBODYS_LANE
 
 
 def tenant_by_scope(scopes: Scopes, uuid: str) -> Tenant:

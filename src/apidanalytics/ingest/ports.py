@@ -33,8 +33,11 @@ class Spool(Protocol):
     def is_writable(self) -> bool:
         """False while the disk refuses writes."""
 
-    def append(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
-        """Take a batch and call ``done`` exactly once, later, on the loop; or return False: full, nothing taken."""
+    def append(self, batch: Batch, done: Callable[[Outcome], None], *, beyond: int = 0) -> bool:
+        """Take a batch and call ``done`` exactly once, later, on the loop; or return False: full, nothing taken.
+
+        A batch may use so many places ``beyond`` those that there are for all.
+        """
 
 
 class Keys(Protocol):

@@ -9,6 +9,7 @@ a bounded time.
 """
 
 import asyncio
+from math import inf
 from typing import Final, cast
 
 from apidanalytics.ingest import refusals
@@ -40,10 +41,13 @@ class HttpConnection(asyncio.Protocol):
         "_small_bytes",
         "_state",
         "_transport",
+        "peer",
     )
 
-    def __init__(self, state: ServerState, *, is_tls: bool = False, admit: Admit | None = None) -> None:
+    def __init__(self, state: ServerState, *, is_tls: bool = False, admit: Admit | None = None, peer: str = "") -> None:
         limits = state.limits
+        self.peer = peer
+        """The client's address, without its port."""
         self._state = state
         self._gate = Gate(state, request_timeout=limits.request_timeout, idle_seconds=limits.keepalive_timeout)
         self._answers = Answers(state, self._gate, self)
@@ -67,6 +71,16 @@ class HttpConnection(asyncio.Protocol):
     def deadline(self) -> float:
         """When ``expire`` is to be called; on the monotonic clock."""
         return self._gate.deadline
+
+    @property
+    def quiet_since(self) -> float:
+        """When the last answer was sent, or the request began that is not complete; infinite while it waits for us."""
+        return inf if self._queue else self._gate.quiet_since
+
+    @property
+    def is_within_request(self) -> bool:
+        """Whether part of a request has been read, and part is to come."""
+        return self._gate.is_clocked
 
     # The transport calls these.
 

@@ -14,6 +14,7 @@ from apidanalytics.ingest.crowd import Crowd
 from apidanalytics.ingest.http import Exchange, Handler, Response, render_tails
 from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
+from apidanalytics.ingest.reclaim import to_close
 from apidanalytics.ingest.spellings import Spellings
 
 log = structlog.get_logger()
@@ -42,6 +43,21 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Close at once."""
+
+    def close(self) -> None:
+        """Close without an answer to what is left."""
+
+    @property
+    def peer(self) -> str:
+        """The client's address, without its port."""
+
+    @property
+    def quiet_since(self) -> float:
+        """Since when nothing is heard; on the monotonic clock, infinite while the client waits for us."""
+
+    @property
+    def is_within_request(self) -> bool:
+        """Whether part of a request has been read, and part is to come."""
 
 
 class ServerState:
@@ -82,7 +98,7 @@ class ServerState:
     ) -> None:
         self.handler = handler
         self.lane_of = lane_of
-        """Whose a request is, by its path; asked only when there are too many."""
+        """Whose a request is, by its path and body; asked only when there are too many."""
         self.limits = limits
         self.call_soon = call_soon
         self.on_close = on_close
@@ -115,6 +131,14 @@ class ServerState:
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.expire()
         self.budget.settle()
+
+    def close_quiet(self, at_most: int) -> int:
+        """Close connections from which nothing was heard for a while, and return how many."""
+        since = self.now - self.limits.reclaim_after
+        closing = to_close(self.connections, quiet_since=since, at_most=at_most)
+        for connection in closing:
+            connection.close()
+        return len(closing)
 
     def deliver(self, exchange: Exchange) -> None:
         """Let the handler see a request, soon: after all that can be read now has been.

@@ -1,12 +1,14 @@
 """The way into the spool: batches that find the buffer full wait in line, and after a while are given up.
 
 Waiting beats refusing: real gateways lose what is refused. The line is fair: each tenant that waits gets its turn, so
-one that floods waits for itself and the others hardly do. Without a line nobody asks whose a batch is.
+one that floods waits for itself. One batch of each other tenant passes the line, so that those hardly wait at all.
+Without a line nobody asks whose a batch is.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -15,6 +17,9 @@ from apidanalytics.ingest.ports import Spool, Timer, Timers
 from apidanalytics.model import Batch, Outcome
 
 log = structlog.get_logger()
+
+PASSING_AT_ONCE: Final = 32
+"""Batches that may be in the buffer beyond its size, each of another tenant."""
 
 
 class _Waiter(NamedTuple):
@@ -29,9 +34,9 @@ class WaitingLine:
 
     ::
 
-        offer --room--> the spool has it --> done(outcome)
-          |                 ^
-          +--full--> wait --+ on_room
+        offer --room, or may pass--> the spool has it --> done(outcome)
+          |                             ^
+          +--full--> wait --on_room-----+
                        |
                        +--wait_seconds--> give_up()
     """
@@ -42,6 +47,7 @@ class WaitingLine:
         self._wait_seconds = wait_seconds
         self._line: OrderedDict[str, deque[_Waiter]] = OrderedDict()  # by tenant, whose turn is next first
         self._length = 0
+        self._passing: set[str] = set()  # tenants that have a batch in the buffer beyond its size
         self._timer: Timer | None = None
         self._is_refusing = False
         spool.on_room = self._move_up
@@ -51,10 +57,27 @@ class WaitingLine:
 
     def offer(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
         """Append the batch at once, or return False: it has to ``wait``."""
-        if self._line:
+        if not self._line:
+            failpoints.hit("ingest.before_append")
+            if self._spool.append(batch, done):
+                return True
+        return self._pass(batch, done)
+
+    def _pass(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
+        """Append a batch beyond the buffer's size, unless its tenant has one there, or waits in line."""
+        tenant = batch.tenant
+        if tenant in self._line or tenant in self._passing:
             return False
+        self._passing.add(tenant)
         failpoints.hit("ingest.before_append")
-        return self._spool.append(batch, done)
+        if self._spool.append(batch, partial(self._passed, tenant, done), beyond=PASSING_AT_ONCE):
+            return True
+        self._passing.discard(tenant)
+        return False
+
+    def _passed(self, tenant: str, done: Callable[[Outcome], None], outcome: Outcome) -> None:
+        self._passing.discard(tenant)
+        done(outcome)
 
     def wait(self, batch: Batch, done: Callable[[Outcome], None], give_up: Callable[[], None]) -> None:
         """Append the batch when its turn comes; then ``done`` is called, or else ``give_up``, once."""

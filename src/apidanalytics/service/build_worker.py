@@ -230,6 +230,7 @@ def _http_limits(settings: Settings) -> HttpLimits:
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
         max_connections=settings.max_connections,
+        reclaim_after=settings.reclaim_after,
         request_timeout=settings.request_timeout,
         max_unanswered=settings.max_pipelined_requests,
         keepalive_timeout=settings.keepalive_timeout,

@@ -92,18 +92,22 @@ class FakeTails(dict[str | None, bytes]):
 
 
 class FakeSpool:
-    """Keeps batches in memory; has ``room`` for so many, and ends each with ``outcome``, or later if that is None."""
+    """Keeps batches in memory; has ``room`` for so many, and ends each with ``outcome``, or later if that is None.
+
+    It has no places beyond its room, unless ``places_beyond`` says so.
+    """
 
     def __init__(self) -> None:
         self.on_room: Callable[[], None] | None = None
         self.is_writable = True
         self.room = 1_000_000
+        self.places_beyond = 0
         self.outcome: Outcome | None = Outcome.COMMITTED
         self.batches: list[Batch] = []
         self.waiting: list[Callable[[Outcome], None]] = []
 
-    def append(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
-        if self.room == 0:
+    def append(self, batch: Batch, done: Callable[[Outcome], None], *, beyond: int = 0) -> bool:
+        if self.room + min(beyond, self.places_beyond) <= 0:
             return False
         self.room -= 1
         self.batches.append(batch)

@@ -55,12 +55,12 @@ def test_what_finds_no_room_waits_and_goes_in_order(gate: Gate):
 
 def test_a_newcomer_does_not_overtake_those_who_wait(gate: Gate):
     gate.spool.room = 0
-    gate.append("a")
+    gate.append("a1")
     gate.spool.room = 1
-    gate.append("b")
+    gate.append("a2")
     assert gate.kept == []
     gate.spool.make_room(0)
-    assert gate.kept == ["a"]
+    assert gate.kept == ["a1"]
 
 
 def test_who_waited_too_long_is_given_up_and_not_kept(gate: Gate):
@@ -146,3 +146,56 @@ def test_who_is_given_up_is_so_at_his_time_whosever_turn_it_is(gate: Gate):
     gate.timers.advance(1)
     assert sorted(gate.log[1:]) == ["a2 given up", "b1 given up"]
     assert len(gate.line) == 0
+
+
+class TestPassing:
+    """One batch of each tenant that does not wait goes past those that do."""
+
+    @pytest.fixture
+    def full(self, gate: Gate) -> Gate:
+        """Return a gate whose buffer is full, with a flood of ``a`` in line."""
+        gate.spool.outcome = None
+        gate.spool.room = 0
+        for n in range(50):
+            gate.append(f"a{n}")
+        gate.spool.places_beyond = 32
+        return gate
+
+    def test_another_tenants_batch_is_in_the_buffer_at_once(self, full: Gate):
+        full.append("b1")
+        full.append("c1")
+        full.append("a50")
+        assert full.kept == ["b1", "c1"]
+        assert len(full.line) == 51
+
+    def test_its_next_one_waits_until_that_one_is_committed(self, full: Gate):
+        full.append("b1")
+        full.append("b2")
+        assert full.kept == ["b1"]
+        full.spool.waiting.pop()(Outcome.COMMITTED)
+        full.append("b3")  # behind b2, whose turn has not come
+        assert full.kept == ["b1"]
+        full.spool.room = 0
+        full.spool.make_room(3)
+        assert full.kept == ["b1", "a0", "b2", "a1"]
+        full.append("b4")
+        assert full.kept[4:] == []
+        full.spool.make_room(2)
+        assert full.kept[4:] == ["b3", "a2"]
+
+    @pytest.mark.parametrize("outcome", list(Outcome))
+    def test_whatever_became_of_it_the_next_one_may_pass(self, full: Gate, outcome: Outcome):
+        full.append("b1")
+        full.spool.waiting.pop()(outcome)
+        full.spool.room = 0
+        full.append("b2")
+        assert full.kept == ["b1", "b2"]
+        assert full.log == [f"b1 {outcome.value}"]
+
+    def test_when_all_places_are_taken_everybody_waits(self, full: Gate):
+        full.spool.places_beyond = 2
+        for name in "bcd":
+            full.append(name)
+        assert full.kept == ["b", "c"]
+        full.spool.make_room(4)
+        assert full.kept == ["b", "c", "a0", "d"]

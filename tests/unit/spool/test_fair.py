@@ -5,7 +5,7 @@ import asyncio
 from apidanalytics.clock import SystemClock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
-from apidanalytics.spool.fair import fair_group
+from apidanalytics.spool.fair import COMPANY_SECONDS, Company, FairGroups
 from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.spool.writer import MAX_GROUP_BYTES, SpoolWriter
 
@@ -18,22 +18,63 @@ def names(batches):
     return [batch.lines.decode().strip() for batch in batches]
 
 
-def chosen(waiting: str, max_bytes: int):
-    group, left = fair_group([batch(name) for name in waiting.split()], lambda one: one, max_bytes)
-    return names(group), names(left)
+def groups(waiting: str, max_bytes: int, little_bytes: int = 0) -> list[list[str]]:
+    """Return what is cut out of a queue to which nothing is added, until it is empty."""
+    fair = FairGroups[Batch](lambda one: one, max_bytes=max_bytes, little_bytes=little_bytes)
+    left = [batch(name) for name in waiting.split()]
+    found = []
+    while left:
+        group, left = fair.cut(left)
+        found.append(names(group))
+    return found
 
 
 def test_tenants_take_turns_and_each_keeps_its_order():
-    assert chosen("a1 a2 a3 a4 b1 c1 b2", 50) == (["a1", "b1", "c1", "a2", "b2"], ["a3", "a4"])
+    assert groups("a1 a2 a3 a4 b1 c1 b2", 50) == [["a1", "b1", "c1", "a2", "b2"], ["a3", "a4"]]
 
 
 def test_what_is_left_stays_in_its_order():
-    assert chosen("a1 a2 b1 a3 b2 b3", 20) == (["a1", "b1"], ["a2", "a3", "b2", "b3"])
+    assert groups("a1 a2 b1 a3 b2 b3", 20) == [["a1", "b1"], ["a2", "b2"], ["a3", "b3"]]
 
 
 def test_a_group_has_at_least_one_and_all_if_they_fit():
-    assert chosen("a1 b1", 1) == (["a1"], ["b1"])
-    assert chosen("a1 b1", 1000) == (["a1", "b1"], [])
+    assert groups("a1 b1", 1) == [["a1"], ["b1"]]
+    assert groups("a1 b1", 1000) == [["a1", "b1"]]
+
+
+def test_tenants_of_which_little_waits_have_a_group_of_their_own_first():
+    assert groups("a1 a2 a3 b1 a4 a5 c1", 30, little_bytes=10) == [["b1", "c1"], ["a1", "a2", "a3"], ["a4", "a5"]]
+
+
+def test_nobody_is_preferred_when_all_have_little_or_all_have_much():
+    assert groups("a1 b1 c1", 20, little_bytes=10) == [["a1", "b1"], ["c1"]]
+    assert groups("a1 a2 b1 b2", 20, little_bytes=10)[0] == ["a1", "b1"]
+
+
+def test_a_large_tenant_has_its_turn_in_every_other_group_however_many_little_ones_come():
+    fair = FairGroups[Batch](lambda one: one, max_bytes=20, little_bytes=10)
+    left = [batch(f"a{number}") for number in range(9)]
+    large = []
+    for _ in range(6):
+        group, left = fair.cut([*left, batch("b"), batch("c")])
+        large.append("a" in {one.tenant for one in group})
+        left = [one for one in left if one.tenant == "a"]
+    assert large == [False, True, False, True, False, True]
+
+
+def test_a_tenant_is_alone_until_another_is_seen_and_again_a_while_after():
+    company = Company()
+    assert company.is_alone(0.0)
+    company.saw([batch("a1")], 0.0)
+    company.saw([batch("a2"), batch("a3")], 2.0)
+    assert company.is_alone(2.0)
+    company.saw([batch("a4"), batch("b1")], 3.0)
+    company.saw([batch("a5")], 3.1)
+    company.saw([batch("a6")], 3.2)
+    assert not company.is_alone(3.0 + COMPANY_SECONDS)
+    assert company.is_alone(3.1 + COMPANY_SECONDS)
+    company.saw([batch("b2")], 9.0)
+    assert not company.is_alone(9.0)
 
 
 async def test_behind_a_flood_that_fills_groups_another_tenants_batch_is_in_the_first_one(tmp_path):
