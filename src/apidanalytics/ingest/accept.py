@@ -1,8 +1,7 @@
 """Answers the requests of the data API: a batch that passes every check goes to the spool, and its 200 follows it.
 
 The usual batch takes one call from the request to the spool, without a task or a future. A large one (over a megabyte
-once unzipped) is unzipped in a thread and read in steps, one at a time in a worker, so that it holds up nobody;
-tenants take turns.
+once unzipped) is unzipped in a thread and read in steps, one at a time in a worker and tenants in turn.
 """
 
 import asyncio
