@@ -1,6 +1,6 @@
 """Which batches go into the next group when more wait than one group holds: tenants take turns, little ones first."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, Generic, TypeVar
@@ -10,26 +10,34 @@ from apidanalytics.model import Batch
 W = TypeVar("W")
 
 COMPANY_SECONDS: Final = 1.0
-"""A tenant is alone again when no other one was seen for so long."""
+"""Company is even again when it was not uneven for so long."""
+UNEVEN: Final = 4
+"""Shares differ much when one is more than so many times another."""
 
 
 class Company:
-    """Whether one tenant is alone. Then nobody has to wait for its groups, and large ones cost less."""
+    """Whether tenants of very different shares post side by side. Then the little ones must not wait for large groups.
+
+    Where there is but one, or all have much the same, everybody waits for his own, and large groups cost less.
+    """
 
     def __init__(self) -> None:
-        self._tenants: set[str] = set()
+        self._last: Counter[str] = Counter()
         self._until = -inf
 
-    def is_alone(self, now: float) -> bool:
-        """Tell whether batches of one tenant only were seen lately."""
+    def is_even(self, now: float) -> bool:
+        """Tell whether no tenant had much more than another lately."""
         return now >= self._until
 
     def saw(self, batches: Iterable[Batch], now: float) -> None:
-        """Take note of whose the batches of a group are."""
-        tenants = {batch.tenant for batch in batches}
-        if len(tenants) > 1 or tenants != self._tenants:
+        """Take note of whose the batches of a group are, together with the group before it."""
+        shares: Counter[str] = Counter()
+        for batch in batches:
+            shares[batch.tenant] += len(batch.lines)
+        together = (shares + self._last).values()
+        if max(together) > UNEVEN * min(together):
             self._until = now + COMPANY_SECONDS
-        self._tenants = tenants
+        self._last = shares
 
 
 class FairGroups(Generic[W]):
@@ -39,15 +47,14 @@ class FairGroups(Generic[W]):
     their own. The group after that is everybody's, so that many little ones do not keep a large one waiting.
     """
 
-    def __init__(self, batch_of: Callable[[W], Batch], *, max_bytes: int, little_bytes: int) -> None:
-        """``max_bytes`` of lines fill a group; a tenant has little if ``little_bytes`` of it wait at most."""
+    def __init__(self, batch_of: Callable[[W], Batch], *, little_bytes: int) -> None:
+        """Of a tenant that has little, ``little_bytes`` of lines wait at most."""
         self._batch_of = batch_of
-        self._max_bytes = max_bytes
         self._little_bytes = little_bytes
         self._is_everybodys = False
 
-    def cut(self, waiting: Iterable[W]) -> tuple[list[W], list[W]]:
-        """Return the next group, and what is left, in its order."""
+    def cut(self, waiting: Iterable[W], max_bytes: int) -> tuple[list[W], list[W]]:
+        """Return the next group, which is full at so many bytes of lines, and what is left, in its order."""
         waiting = list(waiting)
         lanes: OrderedDict[str, deque[int]] = OrderedDict()
         sizes: dict[str, int] = {}
@@ -61,14 +68,14 @@ class FairGroups(Generic[W]):
             for tenant in large:
                 del lanes[tenant]
         self._is_everybodys = not self._is_everybodys
-        taken = self._take_turns(waiting, lanes)
+        taken = self._take_turns(waiting, lanes, max_bytes)
         chosen = set(taken)
         return [waiting[number] for number in taken], [one for at, one in enumerate(waiting) if at not in chosen]
 
-    def _take_turns(self, waiting: list[W], lanes: OrderedDict[str, deque[int]]) -> list[int]:
+    def _take_turns(self, waiting: list[W], lanes: OrderedDict[str, deque[int]], max_bytes: int) -> list[int]:
         taken: list[int] = []
         size = 0
-        while lanes and size < self._max_bytes:
+        while lanes and size < max_bytes:
             tenant, numbers = next(iter(lanes.items()))
             taken.append(numbers.popleft())
             size += len(self._batch_of(waiting[taken[-1]]).lines)

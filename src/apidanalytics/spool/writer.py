@@ -34,8 +34,8 @@ log = structlog.get_logger()
 
 MAX_GROUP_BYTES: Final = 512 << 10
 """A group takes no further batch once it holds this many bytes of lines: whoever comes next waits for its sync."""
-MAX_GROUP_BYTES_ALONE: Final = 8 << 20
-"""The same, where there is but one tenant: fewer syncs are cheaper, by a tenth of the CPU of large batches."""
+MAX_GROUP_BYTES_EVEN: Final = 8 << 20
+"""The same, where tenants have much the same, or one is alone: fewer syncs save a tenth of the CPU of large batches."""
 LITTLE_BYTES: Final = 32 << 10
 """A tenant of which no more than this waits goes first when the others' do not fit into one group."""
 Done = Callable[[Outcome], None]
@@ -60,9 +60,7 @@ class SpoolWriter:
         self._gathering: asyncio.TimerHandle | None = None
         self._expected = 1  # batches that the next group waits for, at most for the linger
         self._is_busy = False  # from the first batch of a group until its acks; belongs to the loop thread
-        self._groups = FairGroups[_Waiting](
-            lambda waiting: waiting[0], max_bytes=MAX_GROUP_BYTES, little_bytes=LITTLE_BYTES
-        )
+        self._groups = FairGroups[_Waiting](lambda waiting: waiting[0], little_bytes=LITTLE_BYTES)
         self._company = Company()
         self._clock = clock
         self._has_left_some = False  # of what waited, when it took a group; belongs to the writer thread
@@ -189,7 +187,7 @@ class SpoolWriter:
             return []
         queue = self._queue
         now, company = self._clock.monotonic(), self._company
-        limit = MAX_GROUP_BYTES_ALONE if company.is_alone(now) else MAX_GROUP_BYTES
+        limit = MAX_GROUP_BYTES_EVEN if company.is_even(now) else MAX_GROUP_BYTES
         group: list[_Waiting] = []
         size = 0
         while queue and size < limit:
@@ -198,16 +196,17 @@ class SpoolWriter:
             group.append(waiting)
         if group:
             company.saw((batch for batch, _ in group), now)
-        if queue or (size > MAX_GROUP_BYTES and not company.is_alone(now)):
-            group = self._fair(group)
+            limit = limit if company.is_even(now) else MAX_GROUP_BYTES
+        if queue or size > limit:
+            group = self._fair(group, limit)
         self._has_left_some = bool(queue)
         return group
 
-    def _fair(self, group: list[_Waiting]) -> list[_Waiting]:
+    def _fair(self, group: list[_Waiting], max_bytes: int) -> list[_Waiting]:
         """Let tenants take turns in a group that does not hold all that waits."""
         queue = self._queue
         group += [queue.popleft() for _ in range(len(queue))]  # the loop may be adding some
-        group, left = self._groups.cut(group)
+        group, left = self._groups.cut(group, max_bytes)
         queue.extendleft(reversed(left))
         return group
 

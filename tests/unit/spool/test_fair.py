@@ -20,11 +20,11 @@ def names(batches):
 
 def groups(waiting: str, max_bytes: int, little_bytes: int = 0) -> list[list[str]]:
     """Return what is cut out of a queue to which nothing is added, until it is empty."""
-    fair = FairGroups[Batch](lambda one: one, max_bytes=max_bytes, little_bytes=little_bytes)
+    fair = FairGroups[Batch](lambda one: one, little_bytes=little_bytes)
     left = [batch(name) for name in waiting.split()]
     found = []
     while left:
-        group, left = fair.cut(left)
+        group, left = fair.cut(left, max_bytes)
         found.append(names(group))
     return found
 
@@ -52,29 +52,41 @@ def test_nobody_is_preferred_when_all_have_little_or_all_have_much():
 
 
 def test_a_large_tenant_has_its_turn_in_every_other_group_however_many_little_ones_come():
-    fair = FairGroups[Batch](lambda one: one, max_bytes=20, little_bytes=10)
+    fair = FairGroups[Batch](lambda one: one, little_bytes=10)
     left = [batch(f"a{number}") for number in range(9)]
     large = []
     for _ in range(6):
-        group, left = fair.cut([*left, batch("b"), batch("c")])
+        group, left = fair.cut([*left, batch("b"), batch("c")], 20)
         large.append("a" in {one.tenant for one in group})
         left = [one for one in left if one.tenant == "a"]
     assert large == [False, True, False, True, False, True]
 
 
-def test_a_tenant_is_alone_until_another_is_seen_and_again_a_while_after():
+def test_company_is_uneven_from_when_one_has_much_more_until_a_while_after():
     company = Company()
-    assert company.is_alone(0.0)
+    assert company.is_even(0.0)
     company.saw([batch("a1")], 0.0)
     company.saw([batch("a2"), batch("a3")], 2.0)
-    assert company.is_alone(2.0)
-    company.saw([batch("a4"), batch("b1")], 3.0)
+    assert company.is_even(2.0)
+    company.saw([*(batch(f"a{number}") for number in range(9)), batch("b1")], 3.0)
     company.saw([batch("a5")], 3.1)
     company.saw([batch("a6")], 3.2)
-    assert not company.is_alone(3.0 + COMPANY_SECONDS)
-    assert company.is_alone(3.1 + COMPANY_SECONDS)
-    company.saw([batch("b2")], 9.0)
-    assert not company.is_alone(9.0)
+    assert not company.is_even(3.0 + COMPANY_SECONDS)
+    assert company.is_even(3.1 + COMPANY_SECONDS)
+
+
+def test_what_is_seen_in_two_groups_is_company_too():
+    company = Company()
+    company.saw([batch(f"a{number}") for number in range(9)], 3.0)
+    company.saw([batch("b1")], 3.1)
+    assert not company.is_even(3.2)
+
+
+def test_tenants_with_much_the_same_are_even_company():
+    company = Company()
+    for now in range(9):
+        company.saw([batch("a1"), batch("b1"), batch("b2"), batch(f"{now}")], float(now))
+        assert company.is_even(float(now))
 
 
 async def test_behind_a_flood_that_fills_groups_another_tenants_batch_is_in_the_first_one(tmp_path):
