@@ -24,6 +24,7 @@ class Client:
 
 async def first_asked(taken_at, sequence=None):
     file = SimpleNamespace(
+        version="v",
         sequence=sequence,
         taken_at=taken_at,
         is_outgrown=False,
