@@ -21,12 +21,19 @@ class Errands(Generic[Errand, Result]):
     """One thread, started by the first errand, and asked from one event loop.
 
     ``carry_out`` is called in the thread with what waits; it returns a result for each, or the error to be raised where
-    that one was asked. What it raises itself is raised everywhere.
+    that one was asked. What it raises itself is raised everywhere. ``left_over`` gets, in the loop, the results of
+    those who went away meanwhile.
     """
 
-    def __init__(self, name: str, carry_out: Callable[[Sequence[Errand]], Sequence[Result | Exception]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        carry_out: Callable[[Sequence[Errand]], Sequence[Result | Exception]],
+        left_over: Callable[[Result], None] = lambda _: None,
+    ) -> None:
         self._name = name
         self._carry_out = carry_out
+        self._left_over = left_over
         self._asked: SimpleQueue[tuple[Errand, asyncio.Future[Result]] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -57,7 +64,7 @@ class Errands(Generic[Errand, Result]):
             goes_on = self._gather(errands)
             answers = self._answers([errand for errand, _ in errands])
             try:
-                loop.call_soon_threadsafe(_tell, [answered for _, answered in errands], answers)
+                loop.call_soon_threadsafe(self._tell, [answered for _, answered in errands], answers)
             except RuntimeError:
                 return  # the loop is closed, and nobody waits
 
@@ -79,12 +86,14 @@ class Errands(Generic[Errand, Result]):
         except Exception as error:  # noqa: BLE001 - it is raised where it was asked
             return [error] * len(errands)
 
+    # In the loop.
 
-def _tell(futures: Sequence["asyncio.Future[Result]"], answers: Sequence[Result | Exception]) -> None:
-    for answered, answer in zip(futures, answers, strict=True):
-        if answered.done():
-            continue  # who asked has gone away
-        if isinstance(answer, Exception):
-            answered.set_exception(answer)
-        else:
-            answered.set_result(answer)
+    def _tell(self, futures: Sequence["asyncio.Future[Result]"], answers: Sequence[Result | Exception]) -> None:
+        for answered, answer in zip(futures, answers, strict=True):
+            if isinstance(answer, Exception):
+                if not answered.done():
+                    answered.set_exception(answer)
+            elif answered.done():  # who asked has gone away
+                self._left_over(answer)
+            else:
+                answered.set_result(answer)

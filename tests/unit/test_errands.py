@@ -92,3 +92,22 @@ async def test_closed_it_finishes_and_another_errand_starts_it_anew(make):
     errands.close()
     assert (await last)[0] == thread
     assert (await errands.do(3))[1] == 3
+
+
+async def test_what_was_made_for_somebody_who_went_away_is_handed_to_who_cleans_up():
+    busy, go, left = threading.Event(), threading.Event(), []
+
+    def carry_out(errands):
+        busy.set()
+        go.wait(30)
+        return [ValueError("no") if errand == 2 else errand for errand in errands]
+
+    errands = Errands("test", carry_out, left_over=left.append)
+    askers = [asyncio.create_task(errands.do(n)) for n in range(4)]
+    await asyncio.to_thread(busy.wait, 30)
+    for asker in askers[:3]:
+        asker.cancel()
+    go.set()
+    assert await askers[3] == 3
+    assert left == [0, 1]
+    errands.close()

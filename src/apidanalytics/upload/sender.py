@@ -54,7 +54,7 @@ class Sender:
     ) -> None:
         self._prepare = prepare
         self._set_aside = set_aside
-        self._opening: Errands[int, Prepared | None] = Errands("upload-open", self._prepare_all)
+        self._opening: Errands[int, Prepared | None] = Errands("upload-open", self._prepare_all, left_over=_close)
         self._collection = collection
         self._dispatcher = dispatcher
         self._submit = submit
@@ -202,6 +202,11 @@ class Sender:
     def _forget(self, task: "asyncio.Task[None]") -> None:
         del self._tasks[task]
         self._on_finished()
+
+
+def _close(prepared: Prepared | None) -> None:
+    if prepared is not None and not isinstance(prepared.content, Unreadable):
+        prepared.content.close()
 
 
 def _defect(error: Exception) -> Refused:
