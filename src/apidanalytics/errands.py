@@ -43,8 +43,9 @@ class Errands(Generic[Errand, Result]):
     async def do(self, errand: Errand) -> Result:
         """Have it carried out, after what was asked before, even if who asked goes away meanwhile."""
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            threading.Thread(target=self._run, args=(self._loop,), name=self._name, daemon=True).start()
+            loop = asyncio.get_running_loop()
+            threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True).start()
+            self._loop = loop  # only now: a thread that cannot be started is tried again
         answered: asyncio.Future[Result] = self._loop.create_future()
         self._asked.put((errand, answered))
         return await answered

@@ -277,6 +277,10 @@ async def test_changes_are_followed_while_the_snapshot_server_is_away(stand_in: 
         accounts.add_scope(stand_in.database, "other", "testorg", "prod", "tenantid")
         await site.until(lambda scopes: scopes.tenant("other"), seconds=30)
         assert "status 500" in site.follower.state.last_error
+        await site.until(lambda _: len(stand_in.asked("snapshots")) >= 6, seconds=30)
+        accounts.remove_scope(stand_in.database, "other")
+        # The failures of the snapshot do not make the next pause of following longer.
+        await site.until(lambda scopes: scopes.tenant("other") is None and not site.follower.state.failures, seconds=30)
         stand_in.faults.clear()
         await site.until(lambda scopes: who(scopes, ACME, "acmekey"), seconds=30)
         await site.until(lambda _: site.follower.state.state is State.FOLLOWING, seconds=30)

@@ -111,3 +111,17 @@ async def test_what_was_made_for_somebody_who_went_away_is_handed_to_who_cleans_
     assert await askers[3] == 3
     assert left == [0, 1]
     errands.close()
+
+
+async def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch):
+    errands = Errands("test", lambda errands: errands)
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            await errands.do(1)
+    assert await asyncio.wait_for(errands.do(2), 30) == 2
+    errands.close()

@@ -38,6 +38,8 @@ STALE_START_SECONDS: Final = 600.0
 one from the future: how old it is, nobody can tell."""
 MAX_LOG_BYTES: Final = 64 << 20
 """Above it changes wait until the workers let the log be emptied; they look once a second."""
+MOST_STALLED: Final = 3
+"""So often a server may have nothing further when it had more before; then its log began anew."""
 SCOPES_CHANGED: Final = "the scopes changed"
 SCOPES_CAP_SECONDS: Final = 0.5
 """A snapshot for changed scopes never waits longer than ten times this. Scopes may change one after the other all day,
@@ -176,14 +178,22 @@ class Follower:
     async def _catch_up(self, former: VersionFile, file: VersionFile) -> None:
         """Bring a new version to at least the sequence of the former one, and move on to it.
 
-        When the server has nothing further before it is there, its log began anew: then the snapshot says what is so.
+        When the server has nothing further before it is there, and still has not after some pauses (one of several may
+        be a little behind the others), its log began anew: then the snapshot says what is so.
         """
+        stalled = 0
         try:
             while former.sequence is not None and (file.sequence is None or file.sequence < former.sequence):
                 since = file.sequence
                 changes = await self._client.changes(file.selectors, since=since, snapshot=file.txid, waits=False)
+                self.state.heard()
                 if since is not None and changes.last <= since:
-                    break
+                    stalled += 1
+                    if stalled > MOST_STALLED:
+                        break
+                    await asyncio.sleep(pause_seconds(stalled, self._cap_seconds, self._random))
+                    continue
+                stalled = 0
                 await self._put(file, changes)
         except SnapshotNeededError:
             await self._drop(file)

@@ -49,6 +49,7 @@ class SyncState:
     def heard(self) -> None:
         """Note a good answer while a new snapshot is on its way: what that one will say is open."""
         self.last_contact_at = self.clock.now()
+        self.failures = 0  # those of the snapshot must not make the next pause of following longer
 
     def reached(self) -> None:
         """Note a good answer: what is served is current."""

@@ -43,6 +43,8 @@ class Lake:
         parts = self.root / PARTS
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         parts.mkdir(mode=0o700, exist_ok=True)
+        with suppress(PermissionError):  # not ours to open, and then not ours to have made the folder in
+            durable.sync_directory(self.root.parent)
         for path in parts.iterdir():
             path.unlink()
 
@@ -58,6 +60,7 @@ class Lake:
             return
         if directory != self.root:
             self.make_directories(directory.parent)
+        self._synced.discard(directory)  # somebody removed it: until it is synced, others must not rely on it
         directory.mkdir(mode=0o700, exist_ok=True)
         durable.sync_directory(directory.parent)
         if len(self._synced) >= MAX_SYNCED:

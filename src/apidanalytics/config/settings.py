@@ -354,7 +354,7 @@ class Settings:
         return layout.DataDirectory(self.local_storage_path / self.data_path.strip("/"))
 
     def to_json(self) -> bytes:
-        """Return all settings, secrets too: for the pipe to a worker, and for nothing else."""
+        """Return all settings, secrets too: for the pipe to a worker, and for the program that replaces this one."""
         return msgspec.json.encode(self, enc_hook=str)
 
     @classmethod

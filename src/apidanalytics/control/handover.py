@@ -10,7 +10,7 @@ import socket
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 
@@ -51,6 +51,7 @@ class Handover:
     """What all workers counted so far; the metrics go on from there."""
     settings: bytes | None = None
     """Those in effect, as ``Settings.to_json`` gives them, for a program that finds others that cannot be used."""
+    _settings_file: BinaryIO | None = None
 
     @classmethod
     def of_this_process(cls, environment: MutableMapping[str, str]) -> Self:
@@ -68,7 +69,12 @@ class Handover:
         return cls(sockets=[_adopt(number) for number in numbers], is_activated=bool(numbers))
 
     def leave(self, environment: MutableMapping[str, str]) -> None:
-        """Write it down for the next program, and let its descriptors pass."""
+        """Write it down for the next program, and let its descriptors pass.
+
+        Raises:
+            OSError: there is no descriptor left.
+
+        """
         written = _Written(
             lock=self.lock.fileno() if self.lock is not None else -1,
             address=self.address,
@@ -78,12 +84,23 @@ class Handover:
             generation=self.generation,
             last_change=self.last_change,
             counters=self.counters,
-            settings=_remember(self.settings) if self.settings is not None else -1,
+            settings=self._remember_settings(),
         )
         for number in (written.lock, written.settings, *written.sockets, *(pipe for _, pipe in written.workers)):
             if number >= 0:
                 os.set_inheritable(number, True)
         environment[VARIABLE] = msgspec.json.encode(written).decode()
+
+    def _remember_settings(self) -> int:
+        """Return the descriptor of a file in memory that holds them; that of an earlier try is closed."""
+        if self._settings_file is not None:
+            self._settings_file.close()
+        if self.settings is None:
+            return -1
+        self._settings_file = os.fdopen(os.memfd_create("apidanalytics-settings"), "wb")
+        self._settings_file.write(self.settings)
+        self._settings_file.flush()
+        return self._settings_file.fileno()
 
     def sockets_for(self, address: str) -> list[socket.socket]:
         """Take out the sockets if they are those of this address, or systemd's; close them otherwise."""
@@ -104,6 +121,8 @@ class Handover:
             opened.close()
         if self.lock is not None:
             self.lock.release()
+        if self._settings_file is not None:
+            self._settings_file.close()
         self.workers, self.sockets, self.lock = [], [], None
 
     @classmethod
@@ -135,14 +154,6 @@ class _Written(msgspec.Struct):
     counters: dict[str, Any] = {}
     settings: int = -1
     """The descriptor of a file: there may be secrets in them, and a process shows its environment while it lives."""
-
-
-def _remember(content: bytes) -> int:
-    """Return the descriptor of a file in memory."""
-    descriptor = os.memfd_create("apidanalytics-settings")
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(content)
-    return descriptor
 
 
 def _recall(descriptor: int) -> bytes:

@@ -19,7 +19,7 @@ from apidanalytics.model import Batch, Outcome
 log = structlog.get_logger()
 
 PASSING_AT_ONCE: Final = 32
-"""Batches that may be in the buffer beyond its size, each of another tenant."""
+"""Batches in the buffer that passed the line, each of another tenant."""
 
 
 class _Waiter(NamedTuple):
@@ -47,7 +47,7 @@ class WaitingLine:
         self._wait_seconds = wait_seconds
         self._line: OrderedDict[str, deque[_Waiter]] = OrderedDict()  # by tenant, whose turn is next first
         self._length = 0
-        self._passing: set[str] = set()  # tenants that have a batch in the buffer beyond its size
+        self._passing: set[str] = set()  # tenants that have a batch in the buffer that passed
         self._timer: Timer | None = None
         self._is_refusing = False
         spool.on_room = self._move_up
@@ -64,9 +64,13 @@ class WaitingLine:
         return self._pass(batch, done)
 
     def _pass(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
-        """Append a batch beyond the buffer's size, unless its tenant has one there, or waits in line."""
+        """Append a batch beyond the buffer's size, unless its tenant has one there, or waits in line.
+
+        Those that pass are few in all, wherever in the buffer they are: more would take every place that becomes free,
+        and the line would never move.
+        """
         tenant = batch.tenant
-        if tenant in self._line or tenant in self._passing:
+        if len(self._passing) >= PASSING_AT_ONCE or tenant in self._line or tenant in self._passing:
             return False
         self._passing.add(tenant)
         failpoints.hit("ingest.before_append")

@@ -178,7 +178,7 @@ class UncachedScopes:
         return self._database.tenant_of(org, env).by_name.get((org, env))
 
     def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]:
-        """Return what is said of the API keys of this tenant (``tails``), each asked of the database, once for a batch.
+        """Return what is said of the API keys of this tenant (``tails``), each asked of the database once a mapping.
 
         Asking raises ``LookupFailedError`` when it cannot be asked. Good for one turn of the event loop.
         """

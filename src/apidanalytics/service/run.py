@@ -100,9 +100,9 @@ class _Lives:
     def _replace_program(self) -> None:
         """Become the program as it is on disk now. Returns only when that cannot be started."""
         environment = dict(os.environ)
-        self._handover.leave(environment)
-        self._signals.hold()
         try:
+            self._handover.leave(environment)
+            self._signals.hold()
             os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - the command that started this process # nosec B606
         except OSError as error:
             self._signals.install()

@@ -49,9 +49,11 @@ def _follow(path: Path, seen: _Seen, *, is_open: bool) -> None:
     try:
         with SegmentReader.open(path) as reader:
             reader.followed = seen.position
-            for entry in reader.follow():
-                seen.tenants[entry.tenant] += entry.stored_bytes
-            seen.position = reader.followed
+            try:
+                for entry in reader.follow():
+                    seen.tenants[entry.tenant] += entry.stored_bytes
+            finally:
+                seen.position = reader.followed  # what was counted is not counted again
         seen.is_whole = not is_open
     except OSError:
         return  # it moved on, or packing says what is wrong with it

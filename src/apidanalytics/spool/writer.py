@@ -63,6 +63,7 @@ class SpoolWriter:
         self._groups = FairGroups[_Waiting](lambda waiting: waiting[0], little_bytes=LITTLE_BYTES)
         self._company = Company()
         self._clock = clock
+        self._cut = 0  # batches that are out of the queue for a moment, to be cut into a group and the rest
         self._has_left_some = False  # of what waited, when it took a group; belongs to the writer thread
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -129,7 +130,7 @@ class SpoolWriter:
         batch that may use places ``beyond`` it.
         """
         queue = self._queue
-        if len(queue) >= self._limits.capacity + beyond:
+        if len(queue) + self._cut >= self._limits.capacity + beyond:
             return False
         if self._limits.durability == "memory" and self._loop is not None:
             self._loop.call_soon(done, Outcome.COMMITTED)
@@ -205,9 +206,11 @@ class SpoolWriter:
     def _fair(self, group: list[_Waiting], max_bytes: int) -> list[_Waiting]:
         """Let tenants take turns in a group that does not hold all that waits."""
         queue = self._queue
+        self._cut = len(group) + len(queue)  # the buffer must not look empty meanwhile
         group += [queue.popleft() for _ in range(len(queue))]  # the loop may be adding some
         group, left = self._groups.cut(group, max_bytes)
         queue.extendleft(reversed(left))
+        self._cut = 0
         return group
 
     def _tell(self, group: list[_Waiting], outcome: Outcome) -> None:

@@ -31,6 +31,8 @@ class Dispatcher:
     """All instants are monotonic seconds; ``random`` returns numbers from [0, 1); ``ahead`` is as in ``FairQueue``."""
 
     def __init__(self, *, slots: int, policy: Policy, random: Callable[[], float], ahead: int = 0) -> None:
+        self.slots = slots
+        """Uploads at a time."""
         self._policy = policy
         self._random = random
         self._queue = FairQueue(slots, ahead)

@@ -23,8 +23,8 @@ class Prepared:
     """A file that may be sent."""
 
     known: LedgerFile
-    content: Content | Unreadable
-    """Open; whoever has it closes it."""
+    content: Content | Unreadable | ChangedError
+    """Open; whoever has it closes it. Or why there is none."""
     md5: str = ""
     """Of the content, as it was made; empty when it cannot be read."""
 
@@ -45,7 +45,7 @@ def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepar
     except FileNotFoundError:
         _not_there(ledger, shelves, known, now)
     except ChangedError as change:
-        set_changed_aside(ledger, shelves, known, str(change), now)
+        return Prepared(known=known, content=change)
     except OSError as error:
         return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror or error}"))
     else:
@@ -85,12 +85,17 @@ def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) 
 
 
 def set_changed_aside(ledger: Ledger, shelves: Shelves, known: LedgerFile, reason: str, now: float) -> None:
-    """Move a file to ``damaged/`` that has other bytes than when it was made; it is not delivered. It blocks.
+    """Move a file to ``damaged/`` that has other bytes than when it was made; it is not delivered.
+
+    It blocks, and nobody else may move files meanwhile. One that is not staged any more is left alone.
 
     Raises:
         sqlite3.Error, OSError: the ledger or the disk is failing; call again.
 
     """
+    now_known = ledger.file(known.id)
+    if now_known is None or now_known.state is not State.STAGED:
+        return
     shelves.set_aside((known.file.directory, known.file.name), State.STAGED, reason)
     ledger.lost(known.id, reason, now)
     log.error(

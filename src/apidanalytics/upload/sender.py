@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -11,7 +11,7 @@ import structlog
 from apidanalytics.clock import Clock
 from apidanalytics.errands import Errands
 from apidanalytics.upload.client import Delivery
-from apidanalytics.upload.content import ChangedError
+from apidanalytics.upload.content import ChangedError, Content
 from apidanalytics.upload.decide import Defer, Done, GiveUp
 from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher, Sending
@@ -42,15 +42,15 @@ class Sender:
         self,
         *,
         prepare: Callable[[int], Prepared | None],
-        set_aside: Callable[[LedgerFile, str], None],
+        set_aside: Callable[[LedgerFile, str], Awaitable[None]],
         collection: Collection,
         dispatcher: Dispatcher,
         submit: Callable[[Result], None],
         clock: Clock,
         disk: DiskWatch,
-        turns: Turns,
         crawl_seconds: float,
         on_finished: Callable[[], None],
+        on_skipped: Callable[[int], None],
     ) -> None:
         self._prepare = prepare
         self._set_aside = set_aside
@@ -60,9 +60,10 @@ class Sender:
         self._submit = submit
         self._clock = clock
         self._disk = disk
-        self._turns = turns
+        self._turns = Turns(dispatcher.slots)
         self._crawl_seconds = crawl_seconds
         self._on_finished = on_finished
+        self._on_skipped = on_skipped
         self._tasks: dict[asyncio.Task[None], Uploading | None] = {}
 
     def __repr__(self) -> str:
@@ -142,9 +143,9 @@ class Sender:
             prepared = await self._opening.do(sending.file.id)
         except DISK_TROUBLE as error:
             self._refused(sending, error)
-            prepared = None
+            return None
         if prepared is None:
-            self._dispatcher.skipped(sending)
+            self._skip(sending)
         return prepared
 
     def _prepare_all(self, numbers: Sequence[int]) -> list[Prepared | Exception | None]:
@@ -160,19 +161,28 @@ class Sender:
     async def _changed(self, sending: Sending, known: LedgerFile, change: str) -> None:
         """Set a file aside that turned out to be another one while it was sent."""
         try:
-            await asyncio.to_thread(self._set_aside, known, change)
+            await self._set_aside(known, change)
         except DISK_TROUBLE as error:
             self._refused(sending, error)
-        self._dispatcher.skipped(sending)
+        else:
+            self._skip(sending)
 
     def _refused(self, sending: Sending, error: Exception) -> None:
         self._disk.refused(error)
         self._dispatcher.add(sending.file, self._clock.monotonic() + _DISK_PAUSE_SECONDS)
+        self._dispatcher.skipped(sending)
+
+    def _skip(self, sending: Sending) -> None:
+        """Let a file go that cannot be delivered, or was settled by others."""
+        self._dispatcher.skipped(sending)
+        self._on_skipped(sending.file.id)
 
     async def _deliver(self, prepared: Prepared, turn: Turn) -> Outcome:
         file, content = prepared.known.file, prepared.content
         if isinstance(content, Unreadable):
             return content
+        if isinstance(content, ChangedError):
+            raise content
         self._say_uploading(prepared)
         delivery = Delivery(
             tenant=file.tenant, start_at=file.start_at, name=file.name, content=content, md5=prepared.md5, turn=turn
@@ -205,7 +215,7 @@ class Sender:
 
 
 def _close(prepared: Prepared | None) -> None:
-    if prepared is not None and not isinstance(prepared.content, Unreadable):
+    if prepared is not None and isinstance(prepared.content, Content):
         prepared.content.close()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from apidanalytics.clock import Clock
@@ -60,6 +61,11 @@ class Settler:
         """Tell whether the disk is behind, so that nothing new should be sent."""
         return len(self._waiting) + len(self._settling) >= _MOST
 
+    async def alone(self, do: Callable[[], None]) -> None:
+        """Do something in a thread while nobody else moves or removes files."""
+        async with self.files:
+            await asyncio.to_thread(do)
+
     def submit(self, result: Result) -> None:
         """Hand over a result."""
         self._waiting.append(result)
@@ -101,8 +107,7 @@ class Settler:
         if not self._settling:
             return True
         try:
-            async with self.files:
-                await asyncio.to_thread(settle, self._ledger, self._shelves, self._settling, self._clock.now())
+            await self.alone(partial(settle, self._ledger, self._shelves, self._settling, self._clock.now()))
         except DISK_TROUBLE as error:
             self._disk.refused(error)
             return False

@@ -37,7 +37,6 @@ from apidanalytics.upload.settle import Result
 from apidanalytics.upload.settler import Settler
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import Chosen, Waiting
-from apidanalytics.upload.turns import Turns
 
 _GREETED: Final = 1000
 """Files put into the queue before other work gets its turn."""
@@ -80,15 +79,17 @@ class Uploader:
         self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
         self._sender = Sender(
             prepare=lambda number: prepare(ledger, self._shelves, number, clock.now()),
-            set_aside=lambda known, change: set_changed_aside(ledger, self._shelves, known, change, clock.now()),
+            set_aside=lambda known, change: self._settler.alone(
+                partial(set_changed_aside, ledger, self._shelves, known, change, clock.now())
+            ),
             collection=collection,
             dispatcher=self._dispatcher,
             submit=self._settler.submit,
             clock=clock,
             disk=self._disk,
-            turns=Turns(settings.concurrency),
             crawl_seconds=settings.policy.crawl_seconds,
             on_finished=self._wake.set,
+            on_skipped=lambda number: self._revival.settled(number, delivered=False),
         )
         interval, slow = settings.interval_seconds, settings.failed_retry_seconds
         self._revival = Revival(interval_seconds=interval, slow_seconds=slow, now=clock.monotonic())
@@ -255,8 +256,7 @@ class Uploader:
         back: list[Waiting] = []
         do = partial(revive, self._ledger, self._shelves, directories, back, attempts=attempts, chosen=chosen)
         try:
-            async with self._settler.files:
-                await asyncio.to_thread(do, at=self._clock.now())
+            await self._settler.alone(partial(do, at=self._clock.now()))
         finally:
             for file in back:
                 self._dispatcher.add(file)

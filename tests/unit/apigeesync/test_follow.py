@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from apidanalytics.apigeesync.follow import STALE_START_SECONDS, Follower
+from apidanalytics.apigeesync.follow import MOST_STALLED, STALE_START_SECONDS, Follower
+from apidanalytics.apigeesync.wire import ChangeList
 
 NOW = 1_800_000_000.0
 
@@ -57,3 +58,33 @@ async def test_a_snapshot_that_is_old_or_from_the_future_is_taken_anew(seconds):
 @pytest.mark.parametrize("seconds", [0, STALE_START_SECONDS, -STALE_START_SECONDS])
 async def test_a_snapshot_of_a_moment_ago_is_followed(seconds):
     assert await first_asked(NOW - seconds) == "changes"
+
+
+@pytest.mark.parametrize(("stalled", "reached"), [(0, 10), (MOST_STALLED, 10), (MOST_STALLED + 1, 5)])
+async def test_a_server_that_is_a_little_behind_is_given_some_time_before_its_log_counts_as_new(stalled, reached):
+    answers = [ChangeList(first=None, last=5, changes=())] * stalled + [ChangeList(first=None, last=10, changes=())]
+
+    async def changes(*_arguments, **_options):
+        return answers.pop(0)
+
+    former = SimpleNamespace(sequence=10)
+    file = SimpleNamespace(sequence=5, selectors=["s"], txid="t")
+    file.apply = lambda _changes, last, _now: setattr(file, "sequence", last)
+    clock = SimpleNamespace(now=lambda: NOW, monotonic=lambda: 0.0)
+    store = SimpleNamespace(cluster_id="c")
+    follower = Follower(
+        client=SimpleNamespace(changes=changes),
+        store=store,
+        publish=lambda *_: None,
+        clock=clock,
+        cap_seconds=0.01,
+        random=lambda: 0.0,
+    )
+    moved = []
+
+    async def move_on(version):
+        moved.append(version.sequence)
+
+    follower._move_on = move_on
+    await follower._catch_up(former, file)
+    assert moved == [reached]

@@ -88,6 +88,23 @@ def test_directories_that_somebody_else_made_are_synced_too_and_once(lake, monke
     assert synced == [lake.root, directory.parent.parent, directory.parent, directory, directory]
 
 
+def test_a_directory_that_is_made_anew_is_relied_on_only_once_it_is_synced(lake, monkeypatch):
+    directory = (lake.root / KEY).parent
+    lake.make_directories(directory)
+    shutil.rmtree(lake.root / "acme~prod")
+    relied_on = []
+    sync_directory = durable.sync_directory
+
+    def look(path):
+        relied_on.append(directory in lake._synced)
+        sync_directory(path)
+
+    monkeypatch.setattr(durable, "sync_directory", look)
+    lake.make_directories(directory)
+    assert relied_on[-1] is False
+    assert directory in lake._synced
+
+
 def test_a_directory_that_was_removed_is_made_again(lake):
     for _ in range(2):
         with lake.begin(KEY) as writing:

@@ -1,3 +1,6 @@
+from collections import Counter, deque
+from collections.abc import Callable
+
 import pytest
 import structlog
 
@@ -199,3 +202,47 @@ class TestPassing:
         assert full.kept == ["b", "c"]
         full.spool.make_room(4)
         assert full.kept == ["b", "c", "a0", "d"]
+
+
+class Queue(FakeSpool):
+    """A spool of 100 places that ends a group of ten at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: deque[Callable[[Outcome], None]] = deque()
+
+    def append(self, batch: Batch, done: Callable[[Outcome], None], *, beyond: int = 0) -> bool:
+        if len(self.queue) >= 100 + beyond:
+            return False
+        self.queue.append(done)
+        return True
+
+    def end_a_group(self) -> None:
+        for done in [self.queue.popleft() for _ in range(10)]:
+            done(Outcome.COMMITTED)
+        assert self.on_room is not None
+        self.on_room()
+
+
+def test_those_who_pass_never_keep_the_line_from_moving():
+    """Two hundred tenants with a batch each, that post again as soon as they are answered."""
+    spool = Queue()
+    line = WaitingLine(spool, FakeTimers(), 10.0)
+    answered: Counter[int] = Counter()
+    free = list(range(200))
+
+    def post(tenant: int) -> None:
+        def done(_outcome: Outcome) -> None:
+            answered[tenant] += 1
+            free.append(tenant)
+
+        batch = Batch(tenant=f"t{tenant}~e", start_at=0, records=1, lines=b"{}\n")
+        if not line.offer(batch, done):
+            line.wait(batch, done, pytest.fail)
+
+    for _ in range(400):
+        while free:
+            post(free.pop())
+        spool.end_a_group()
+    assert min(answered[tenant] for tenant in range(200)) > 0
+    assert max(answered.values()) < 4 * min(answered.values())

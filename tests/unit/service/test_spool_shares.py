@@ -1,6 +1,8 @@
 """What each tenant has in spools: read as they grow, and nothing is held open."""
 
+import errno
 import os
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,21 @@ def test_a_spool_that_cannot_be_read_does_not_hide_the_others(data, monkeypatch)
     append(data.sealed / NAME, 0, acme=1)
     monkeypatch.setattr("apidanalytics.spool.segment.os.open", refuse)
     assert SpoolShares(data).measure() == {"acme~prod": 1}
+
+
+def test_what_was_counted_before_the_disk_failed_is_not_counted_again(data, monkeypatch):
+    append(data.tmp / NAME, 0, acme=100)
+    append(data.tmp / NAME, 1, acme=10)
+    follow = SegmentReader.follow
+
+    def fail(reader):
+        yield from islice(follow(reader), 1)
+        raise OSError(errno.EIO, "input/output error")
+
+    shares = SpoolShares(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentReader, "follow", fail)
+        assert shares.measure() == {"acme~prod": 100}
+        assert shares.measure() == shares.measure() == {"acme~prod": 110}
+    append(data.tmp / NAME, 2, acme=1)
+    assert shares.measure() == {"acme~prod": 111}

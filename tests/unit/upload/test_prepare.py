@@ -8,10 +8,10 @@ from structlog.testing import capture_logs
 
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import StagedFile
-from apidanalytics.upload.content import PIECE_BYTES
+from apidanalytics.upload.content import PIECE_BYTES, ChangedError
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.outcome import Unreadable
-from apidanalytics.upload.prepare import prepare
+from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import State
 
@@ -98,9 +98,16 @@ def test_the_md5_of_when_it_was_made_goes_along(data, ledger, noted):
     assert prepare(ledger, Shelves(data), 2, 2.0).md5 == MD5
 
 
+def set_aside(data, ledger):
+    """Have the file of number 1 found to be another one, and set it aside."""
+    prepared = prepare(ledger, Shelves(data), 1, 2.0)
+    assert isinstance(prepared.content, ChangedError)
+    set_changed_aside(ledger, Shelves(data), prepared.known, str(prepared.content), 2.0)
+
+
 def test_a_file_of_the_same_size_and_other_bytes_is_never_sent_but_kept_in_damaged(data, ledger):
     (data.staging / DIRECTORY / "f1").write_bytes(b"12344")
-    assert prepare(ledger, Shelves(data), 1, 2.0) is None
+    set_aside(data, ledger)
     assert (data.damaged / "f1").read_bytes() == b"12344"
     assert "SHA-256" in ledger.file(1).reason
 
@@ -118,10 +125,20 @@ def test_a_large_file_is_not_read_before_it_is_sent(data, ledger):
 def test_a_file_of_another_size_is_never_sent_but_kept_in_damaged(data, ledger):
     (data.staging / DIRECTORY / "f1").write_bytes(b"123")
     with capture_logs() as logs:
-        assert prepare(ledger, Shelves(data), 1, 2.0) is None
+        set_aside(data, ledger)
     assert ledger.file(1).state is State.SET_ASIDE
     assert (data.damaged / "f1").read_bytes() == b"123"
     assert [entry["event"] for entry in logs] == ["upload.file_changed"]
+
+
+def test_a_changed_file_that_was_dropped_meanwhile_is_not_looked_for(data, ledger):
+    known = ledger.file(1)
+    ledger.dropped([1], "no room", 2.0)
+    with capture_logs() as logs:
+        set_changed_aside(ledger, Shelves(data), known, "other bytes", 3.0)
+    assert ledger.file(1).state is State.DROPPED
+    assert logs == []
+    assert list(data.damaged.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_opened_is_an_attempt(data, ledger):
