@@ -103,13 +103,18 @@ class VersionFile:
         was taken for, ``is_outgrown`` says that only a new snapshot has their data.
 
         Raises:
-            SnapshotNeededError: a change does not fit to what is here.
-            sqlite3.Error: the file cannot be written; nothing has changed.
+            SnapshotNeededError: a change does not fit to what is here, or the file is damaged.
+            sqlite3.OperationalError: the file cannot be written; nothing has changed.
 
         """
         failpoints.hit("sync.before_apply")
         with self._one_at_a_time:
-            return self._transact(changes, last, now)
+            try:
+                return self._transact(changes, last, now)
+            except sqlite3.OperationalError:
+                raise  # a full disk, for one: it may pass
+            except sqlite3.DatabaseError as error:
+                raise SnapshotNeededError(f"the file of this version is damaged ({error})") from error
 
     def _transact(self, changes: Iterable[Change], last: Sequence, now: float) -> News:
         before = str(self.sequence or "")

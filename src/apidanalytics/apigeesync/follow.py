@@ -181,20 +181,17 @@ class Follower:
         When the server has nothing further before it is there, and still has not after some pauses (one of several may
         be a little behind the others), its log began anew: then the snapshot says what is so.
         """
-        stalled = 0
+        stalled, goal = 0, former.sequence
         try:
-            while former.sequence is not None and (file.sequence is None or file.sequence < former.sequence):
+            while stalled <= MOST_STALLED and goal is not None and (file.sequence is None or file.sequence < goal):
                 since = file.sequence
                 changes = await self._client.changes(file.selectors, since=since, snapshot=file.txid, waits=False)
                 self.state.heard()
-                if since is not None and changes.last <= since:
-                    stalled += 1
-                    if stalled > MOST_STALLED:
-                        break
-                    await asyncio.sleep(pause_seconds(stalled, self._cap_seconds, self._random))
+                if since is None or changes.last > since:
+                    await self._put(file, changes)
                     continue
-                stalled = 0
-                await self._put(file, changes)
+                stalled += 1
+                await asyncio.sleep(pause_seconds(stalled, self._cap_seconds, self._random))
         except SnapshotNeededError:
             await self._drop(file)
             raise
@@ -259,12 +256,7 @@ class Follower:
             self._tidy(file)
 
     async def _put(self, file: VersionFile, changes: ChangeList) -> News:
-        try:
-            return await asyncio.to_thread(file.apply, changes.changes, changes.last, self._clock.now())
-        except sqlite3.OperationalError:
-            raise  # a full disk, for one: it may pass
-        except sqlite3.DatabaseError as error:
-            raise SnapshotNeededError(f"the file of this version is damaged ({error})") from error
+        return await asyncio.to_thread(file.apply, changes.changes, changes.last, self._clock.now())
 
     def _tidy(self, file: VersionFile) -> None:
         """Have the log emptied while following goes on. What went wrong the last time is said now."""
