@@ -1,6 +1,7 @@
 """The index of idempotency keys on real files: two desks, dead owners, spools that go, an index that fails."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ from apidanalytics.idempotency.owner import is_alive
 from apidanalytics.idempotency.settler import Settler
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import Claim, Fate, SpoolHeader, Verdict, Wish
+from apidanalytics.spool import frame
 from apidanalytics.spool.frame import Share, format_group, format_header
 from apidanalytics.spool.segment import SegmentReader
 from tests.harness import ROOT
@@ -41,10 +43,9 @@ def current_of(data, limits=LIMITS):
     return CurrentIndex(data, limits, lambda: known_keys(data, SegmentReader.open), SystemClock())
 
 
-def settler_of(data, lost=None):
-    return Settler(
-        data, current_of(data), SegmentReader.open, SystemClock(), [].append if lost is None else lost.append
-    )
+def settler_of(data, lost=None, open_spool=SegmentReader.open, clock=None):
+    on_lost = [].append if lost is None else lost.append
+    return Settler(data, current_of(data), open_spool, clock or SystemClock(), on_lost)
 
 
 def wish(key="k", body=b"b" * 16, ticket=0):
@@ -169,6 +170,79 @@ def test_of_a_dead_worker_what_is_in_its_spools_is_stored_and_the_rest_is_free(d
         "recovered": True,
     }
     assert not list(data.keys.glob("*.worker"))
+
+
+class LaterClock(SystemClock):
+    ahead = 0.0
+
+    def now(self):
+        return super().now() + self.ahead
+
+
+@pytest.fixture(params=["newer", "refused"])
+def unreadable(request, data, monkeypatch):
+    """A spool of worker 5 with the third of its claims, a way to open spools that fails for it, and how to mend it."""
+    claim, refused = Claim(tenant=TENANT, key="unread", ticket=3), set()
+    with monkeypatch.context() as newer:
+        if request.param == "newer":
+            newer.setattr(frame, "FORMAT_VERSION", frame.FORMAT_VERSION + 1)
+        path = write_spool(data.tmp, 1, 5, claim)
+    if request.param == "refused":
+        refused.add(path)
+
+    def open_spool(path):
+        if path in refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return SegmentReader.open(path)
+
+    def mend():
+        refused.clear()
+        write_spool(data.tmp, 1, 5, claim)
+
+    return path, open_spool, mend
+
+
+def test_past_an_unreadable_spool_what_the_others_hold_is_stored_and_the_rest_waits(data, unreadable):
+    path, open_spool, mend = unreadable
+    claims = die_with_claims(data, 5, "sealed", "nowhere", "unread")
+    die_with_claims(data, 6, "of another")
+    write_spool(data.sealed, 2, 5, claims[0])
+    settler = settler_of(data, open_spool=open_spool)
+    with structlog.testing.capture_logs() as logs:
+        settler.settle_the_dead()
+        settler.settle_the_dead()
+    assert stored_keys(data, "sealed", "nowhere", "unread", "of another") == {
+        "sealed": True,
+        "nowhere": False,
+        "unread": False,
+        "of another": False,
+    }
+    assert [entry["path"] for entry in logs if entry["event"] == "keys.spool_unreadable"] == [str(path)]
+    assert [entry["stored"] for entry in logs if entry["event"] == "keys.settled"] == [1]
+    mend()
+    settler.settle_the_dead()
+    assert stored_keys(data, "sealed", "nowhere", "unread", "of another") == {"sealed": True, "unread": True}
+
+
+def test_an_unreadable_spool_keeps_a_claim_for_its_window_only(data, unreadable):
+    die_with_claims(data, 5, "nowhere")
+    clock = LaterClock()
+    settler = settler_of(data, open_spool=unreadable[1], clock=clock)
+    clock.ahead = LIMITS.window_seconds - 60
+    settler.settle_the_dead()
+    assert stored_keys(data, "nowhere") == {"nowhere": False}
+    clock.ahead = LIMITS.window_seconds
+    settler.settle_the_dead()
+    assert stored_keys(data, "nowhere") == {}
+
+
+def test_what_is_no_plain_file_is_no_spool_to_settle_by(data):
+    die_with_claims(data, 5, "nowhere")
+    (data.sealed / str(SpoolName(number=1))).symlink_to("elsewhere")
+    (data.sealed / str(SpoolName(number=2))).mkdir()
+    os.mkfifo(data.sealed / str(SpoolName(number=3)))
+    settler_of(data).settle_the_dead()
+    assert stored_keys(data, "nowhere") == {}
 
 
 async def test_a_living_worker_is_left_alone(data):

@@ -56,12 +56,15 @@ class KeysAgainstAModel(RuleBasedStateMachine):
     def is_kept(self, row):
         return row.fate is not Fate.STORED or self.now - row.at < WINDOW
 
-    @rule(tenant=tenants, key=keys, body=bodies, worker=st.integers(1, 2))
-    def claim(self, tenant, key, body, worker):
-        self.ticket += 1
+    def bring_back(self):
         for row in self.rows.values():
             row.at = min(row.at, self.now)
             row.may_be_gone |= not self.is_kept(row)
+
+    @rule(tenant=tenants, key=keys, body=bodies, worker=st.integers(1, 2))
+    def claim(self, tenant, key, body, worker):
+        self.ticket += 1
+        self.bring_back()
         wish = Wish(tenant=tenant, key=key, body=body, ticket=self.ticket)
         ((verdict, claim),) = self.ways[worker - 1].claim([wish], [], worker, self.now)
         row = self.row_of((tenant, key))
@@ -107,6 +110,15 @@ class KeysAgainstAModel(RuleBasedStateMachine):
         found = data.draw(st.lists(st.sampled_from(mine), unique_by=lambda one: one[0])) if mine else []
         self.ways[2].close_claims(worker, [row.claim for _, row in found])
         self.close(mine, found)
+
+    @rule(worker=st.integers(1, 2), data=st.data())
+    def worker_dies_and_not_all_of_its_spools_can_be_read(self, worker, data):
+        mine = [(name, row) for name, row in self.open_rows() if row.owner == worker]
+        found = data.draw(st.lists(st.sampled_from(mine), unique_by=lambda one: one[0])) if mine else []
+        self.ways[2].close_old_claims(worker, [row.claim for _, row in found], self.now)
+        self.bring_back()
+        old = [(name, row) for name, row in mine if self.now - row.at >= WINDOW]
+        self.close([one for one in mine if one in found or one in old], found)
 
     @rule(data=st.data())
     def spool_goes(self, data):

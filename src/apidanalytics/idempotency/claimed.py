@@ -48,13 +48,18 @@ def known_keys(data: DataDirectory, open_spool: OpenSpool) -> Iterator[KnownKey]
             yield from _known_of(path, open_spool, is_open=place == data.tmp)
 
 
-def claims_of(data: DataDirectory, open_spool: OpenSpool, owner: int) -> list[Claim]:
-    """Return the claims in all spools of a worker that is dead."""
+def claims_of(
+    data: DataDirectory, open_spool: OpenSpool, owner: int
+) -> tuple[list[Claim], dict[Path, OSError | NewerFormatError]]:
+    """Return the claims in all spools of a worker that is dead, and why others, which may be its, cannot be read."""
     found: list[Claim] = []
-    for place in (data.tmp, data.sealed, data.recovered):
-        for path in sorted(place.glob("*.spool")):
+    unreadable: dict[Path, OSError | NewerFormatError] = {}
+    for _, path in data.spools():
+        try:
             found += _claims_in(path, open_spool, owner)
-    return found
+        except (OSError, NewerFormatError) as error:
+            unreadable[path] = error
+    return found, unreadable
 
 
 def _known_of(path: Path, open_spool: OpenSpool, *, is_open: bool) -> Iterable[KnownKey]:
@@ -72,7 +77,6 @@ def _known_of(path: Path, open_spool: OpenSpool, *, is_open: bool) -> Iterable[K
 
 def _claims_in(path: Path, open_spool: OpenSpool, owner: int) -> list[Claim]:
     try:
-        SpoolName.parse(path.name)
         with open_spool(path) as spool:
             if spool.header is not None and spool.header.owner != owner:
                 return []
@@ -82,6 +86,6 @@ def _claims_in(path: Path, open_spool: OpenSpool, owner: int) -> list[Claim]:
                 pass
             return list(spool.claims())
     except (ValueError, DamagedError, FileNotFoundError):
-        # Not ours; or set aside when it is packed, so that nothing of it is delivered; or just now sealed by its
+        # No spool; or set aside when it is packed, so that nothing of it is delivered; or just now sealed by its
         # worker, which then is not dead.
         return []

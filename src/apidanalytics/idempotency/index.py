@@ -224,6 +224,13 @@ class KeyIndex:
             released = self._database.execute("DELETE FROM keys WHERE owner = ?", (owner,)).rowcount
         return stored, released
 
+    def close_old_claims(self, owner: int, found: Iterable[Claim], now: float) -> tuple[int, int]:
+        """Settle open claims of an owner, durably: these are stored, others released once their time is over."""
+        with self._transaction(durable=True):
+            stored = self._mark_stored(found)
+            released = self._window.remove_over(owner, now)
+        return stored, released
+
     def spool_goes(self, number: int, claims: Iterable[Claim]) -> None:
         """Make sure, durably, that the claims found in a spool are stored, and in doubt about it none is left."""
         with self._transaction(durable=True):

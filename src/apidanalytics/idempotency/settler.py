@@ -6,8 +6,9 @@ dead, so that nothing is added any more, and as long as no spool has gone withou
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
@@ -28,6 +29,10 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _LATER: Final = "tried again in a few seconds; until then these keys are answered 503"
+_UNREADABLE: Final = (
+    "keys of dead workers that are in no other spool are answered 503 until it can be read, or their window is over: "
+    "look at its owner, the disk, and which version wrote it"
+)
 _CHUNK: Final = 5000
 """So many claims are looked up in one turn: a few tens of milliseconds."""
 CHECKED_BYTES: Final = 64 << 20
@@ -54,6 +59,7 @@ class Settler:
         self._index: KeyIndex | None = None  # of which it is known what was lost before
         self._told: set[str] = set()
         self._lost: Lost | None = None
+        self._unreadable: set[Path] = set()
 
     def __repr__(self) -> str:
         return f"<Settler: {self._current!r}, {len(self._told)} lost>"
@@ -77,6 +83,8 @@ class Settler:
 
     def settle_the_dead(self) -> None:
         """Settle the claims of workers that are gone, and doubts about spools that are. With none it costs nothing.
+
+        A batch that is in no spool may be in one that cannot be read: then its claim stays open for its window.
 
         To be called after the spools of dead workers were taken over; what fails is tried again next time.
         """
@@ -141,7 +149,17 @@ class Settler:
 
     def _close(self, owner: int) -> None:
         failpoints.hit("keys.before_close")
-        found = claims_of(self._data, self._open_spool, owner) if owner > 0 else []
-        stored, released = self._use(lambda index: index.close_claims(owner, found))
+        found, unreadable = claims_of(self._data, self._open_spool, owner) if owner > 0 else ([], {})
+        if unreadable:
+            self._report(unreadable)
+            stored, released = self._use(lambda index: index.close_old_claims(owner, found, self._clock.now()))
+        else:
+            stored, released = self._use(lambda index: index.close_claims(owner, found))
         failpoints.hit("keys.after_close")
-        log.info("keys.settled", owner=f"{abs(owner):012x}", stored=stored, released=released)
+        if stored or released or not unreadable:
+            log.info("keys.settled", owner=f"{abs(owner):012x}", stored=stored, released=released)
+
+    def _report(self, unreadable: Mapping[Path, Exception]) -> None:
+        for path in unreadable.keys() - self._unreadable:
+            log.warning("keys.spool_unreadable", path=str(path), error=str(unreadable[path]), hint=_UNREADABLE)
+        self._unreadable = set(unreadable)

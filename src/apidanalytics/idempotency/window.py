@@ -1,8 +1,10 @@
 """How long rows of the index of keys stay, and how many there may be.
 
 Rows are numbered as they come, so the oldest are the first ones. The time of an open claim is never over: its batch is
-on its way. The clock may be set back: what was claimed by one that was ahead, the last rows then, counts as claimed
-now. So it is kept its whole window, and does not outstay what comes behind it.
+on its way. Only that of a dead worker's may be, where it cannot be looked up (``remove_over``).
+
+The clock may be set back: what was claimed by one that was ahead, the last rows then, counts as claimed now. So it is
+kept its whole window, and does not outstay what comes behind it.
 """
 
 import sqlite3
@@ -43,6 +45,12 @@ class Window:
                 return wanted  # more than that were removed, and more are to go
         (size,) = self._database.execute("SELECT keys FROM size").fetchone()
         return self._max_keys - int(size)
+
+    def remove_over(self, owner: int, now: float) -> int:
+        """Remove the open claims of an owner whose time is over; return how many."""
+        self.bring_back(now)
+        over = "DELETE FROM keys WHERE owner = ? AND abs(? - claimed_at) >= ?"
+        return self._database.execute(over, (owner, int(now), self._seconds)).rowcount
 
     def _is_oldest_over(self, now: float) -> bool:
         """Tell whether the time of the oldest row that may go is over. Rows in their window cost one look."""

@@ -137,7 +137,7 @@ def claims_of_the_dead_forgotten():
     from apidanalytics.idempotency import settler
 
     assert settler.claims_of
-    settler.claims_of = lambda *_: []
+    settler.claims_of = lambda *_: ([], {})
 
 
 def stored_before_the_commit():
