@@ -26,8 +26,9 @@ from apidanalytics.pack.strangers import Strangers
 from apidanalytics.service.parts import adoption
 from apidanalytics.spool.frame import Share, format_group, format_header
 from apidanalytics.spool.segment import SegmentReader
+from apidanalytics.upload.content import ChangedError
 from apidanalytics.upload.ledger import Ledger
-from apidanalytics.upload.prepare import prepare
+from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.shelves import Shelves
 
 START_AT = 1_700_000_040
@@ -284,7 +285,9 @@ def test_a_staged_file_that_is_known_is_sent_as_it_was_made_or_not_at_all(recove
         path.write_bytes(content)
         recoverer.ledger.stage([file], 1.0)
         (known,) = recoverer.ledger.waiting()
-        assert prepare(recoverer.ledger, recoverer.shelves, known.id, 2.0) is None, at
+        prepared = prepare(recoverer.ledger, recoverer.shelves, known.id, 2.0)
+        assert isinstance(prepared.content, ChangedError), at
+        set_changed_aside(recoverer.ledger, recoverer.shelves, prepared.known, str(prepared.content), 2.0)
         assert recoverer.kept() == [content], at
         assert "upload.file_changed" in said.events(), at
         said.clear()

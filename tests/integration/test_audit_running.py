@@ -1,8 +1,10 @@
 """Audit and tail beside a service at work, and the same directory after it was killed."""
 
 import json
+import select
 import subprocess
 import sys
+from contextlib import contextmanager
 
 from tests.crash.load import Load
 
@@ -15,15 +17,32 @@ SECRETS = {
 }
 
 
+@contextmanager
 def tail(service, *arguments):
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "apidanalytics", "tail", "--json", *arguments],
         env=service.variables(),
         cwd=service.directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as following:
+        try:
+            yield following
+        finally:
+            following.kill()
+
+
+def third(service, following):
+    """Return the line that follows two: of a record that is sent anew until it is seen.
+
+    A spool that lives for a second may come and go while the machine lets nobody look.
+    """
+    for number in range(3, 20):
+        service.post("testid", [{**SECRETS, "n": number}])
+        if select.select([following.stdout], [], [], 5)[0]:
+            break
+    return following.stdout.readline()
 
 
 def assert_the_books_hold(service, *arguments):
@@ -50,21 +69,22 @@ def test_the_books_hold_at_any_moment_of_a_service_at_work_and_after_a_kill(star
 
 
 def test_tail_shows_what_is_accepted_of_a_tenant_without_its_secrets(start_service):
-    service = start_service(apidanalytics_collection_interval=1, apidanalytics_workers=1)
+    service = start_service(apidanalytics_collection_interval=3, apidanalytics_workers=1)
     service.post("testid", [{**SECRETS, "request_uri": "/before"}])
     with tail(service, "--tenant", "testorg~testenv", "--records", "3") as following:
         assert "Following" in following.stderr.readline()
         service.post("testid", [SECRETS, {**SECRETS, "n": 2}])
         first = json.loads(following.stdout.readline())
+        second = json.loads(following.stdout.readline())
         service.wait_delivered(3)  # the spool it read from is gone by now
-        service.post("testid", [{**SECRETS, "n": 3}])
-        rest = [json.loads(following.stdout.readline()) for _ in range(2)]
-        assert following.wait(10) == 0
+        last = json.loads(third(service, following))
+        assert following.wait(30) == 0
     assert first["tenant"] == "testorg~testenv"
     record = first["record"]
     assert record["client_id"] == "a-wh***"
     assert record["request_uri"] == "/v1/cats?…"
     assert record["nested"] == {"Authorization": "***", "plain": "shown"}
     assert record["access_token"] == "***"
-    assert [one["record"].get("n") for one in rest] == [2, 3]
-    assert "hush" not in json.dumps([first, *rest])
+    assert second["record"]["n"] == 2
+    assert last["record"]["n"] >= 3
+    assert "hush" not in json.dumps([first, second, last])
