@@ -1,6 +1,6 @@
 """Which batches go into the next group when more wait than one group holds: tenants take turns, little ones first."""
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, Generic, TypeVar
@@ -22,7 +22,7 @@ class Company:
     """
 
     def __init__(self) -> None:
-        self._last: Counter[str] = Counter()
+        self._last: dict[str, int] = {}
         self._until = -inf
 
     def is_even(self, now: float) -> bool:
@@ -31,13 +31,15 @@ class Company:
 
     def saw(self, batches: Iterable[Batch], now: float) -> None:
         """Take note of whose the batches of a group are, together with the group before it."""
-        shares: Counter[str] = Counter()
+        shares: dict[str, int] = {}
         for batch in batches:
-            shares[batch.tenant] += len(batch.lines)
-        together = (shares + self._last).values()
+            shares[batch.tenant] = shares.get(batch.tenant, 0) + len(batch.lines)
+        last, self._last = self._last, shares
+        if len(shares) == 1 and shares.keys() == last.keys():
+            return
+        together = [shares.get(tenant, 0) + last.get(tenant, 0) for tenant in shares.keys() | last.keys()]
         if max(together) > UNEVEN * min(together):
             self._until = now + COMPANY_SECONDS
-        self._last = shares
 
 
 class FairGroups(Generic[W]):
