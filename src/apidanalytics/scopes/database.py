@@ -87,6 +87,16 @@ class ScopeDatabase:
             return Answer(None)
         return _answer(self._ask(self._select_developer, tenant_id, api_key))
 
+    def developer_alone(self, tenant_id: str, api_key: str) -> Developer | None:
+        """Return the same without what it depends on: for who remembers nothing."""
+        if not tenant_id or not api_key:
+            return None
+        for row in self._ask(self._select_developer, tenant_id, api_key):
+            if row[0]:
+                product, app, email, name = map(_text, row[4:8])
+                return Developer(api_product=product, developer_app=app, developer_email=email, developer=name)
+        return None
+
     def every_developer(self) -> Iterator[tuple[str, str, Answer]]:
         """Return tenant id, API key and answer for every key that is valid text: tens of seconds for a million."""
         try:

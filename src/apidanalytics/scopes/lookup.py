@@ -233,7 +233,7 @@ class _Asked(dict[str | None, bytes]):
         self._tenant_id = tenant_id
 
     def __missing__(self, api_key: str) -> bytes:
-        tail = self[api_key] = tail_of(self._database.developer(self._tenant_id, api_key).developer)
+        tail = self[api_key] = tail_of(self._database.developer_alone(self._tenant_id, api_key))
         return tail
 
 
