@@ -3,19 +3,9 @@
 import asyncio
 import hashlib
 
-import pytest
-
 from apidanalytics.clock import SystemClock
 from apidanalytics.upload.states import State
-from tests.integration.upload_world import TOKEN, World, fine, until
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = World(tmp_path)
-    await world.open()
-    yield world
-    await world.aclose()
+from tests.integration.upload_world import TOKEN, fine, until
 
 
 async def test_every_file_is_delivered_as_it_is_and_nothing_remains(world):

@@ -14,18 +14,9 @@ from apidanalytics.layout import DataDirectory
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import State
-from tests.integration.upload_world import World
 
 ROOT = Path(__file__).parents[2]
 POINTS = [point for point in failpoints.POINTS if point.startswith("upload.")]
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = World(tmp_path)
-    await world.open()
-    yield world
-    await world.aclose()
 
 
 async def run_child(world, armed=""):

@@ -21,17 +21,9 @@ from tests.integration.upload_faults import (
     only,
     other_bytes,
 )
-from tests.integration.upload_world import QUICK, TOKEN, World, broken_off, until
+from tests.integration.upload_world import QUICK, TOKEN, broken_off, until
 
 TENANTS = ["acme~prod", "zeta~test"] * 6
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = World(tmp_path)
-    await world.open()
-    yield world
-    await world.aclose()
 
 
 # Everybody's trouble: no attempts are counted, one probe at a time goes out, the order is kept.

@@ -5,15 +5,7 @@ from structlog.testing import capture_logs
 
 from apidanalytics.upload.content import PIECE_BYTES
 from apidanalytics.upload.states import State
-from tests.integration.upload_world import World, until
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = World(tmp_path)
-    await world.open()
-    yield world
-    await world.aclose()
+from tests.integration.upload_world import until
 
 
 @pytest.mark.parametrize("size", [2_000, 3 * PIECE_BYTES], ids=["small", "large"])

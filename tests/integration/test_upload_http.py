@@ -4,23 +4,14 @@ import asyncio
 import socket
 import subprocess
 
-import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
 from apidanalytics.upload.states import State
 from tests.integration.upload_faults import attempts
-from tests.integration.upload_world import Server, World, until
+from tests.integration.upload_world import Server, until
 
 TENANTS = ["acme~prod", "zeta~test"] * 6
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = World(tmp_path)
-    await world.open()
-    yield world
-    await world.aclose()
 
 
 async def test_a_store_that_does_not_know_100_continue_gets_the_file_after_a_second(world):

@@ -6,17 +6,9 @@ import pytest
 
 from apidanalytics.upload.states import State
 from tests.integration.upload_faults import answer, attempts, only
-from tests.integration.upload_world import World, until
+from tests.integration.upload_world import until
 
 TENANTS = ["acme~prod", "zeta~test"] * 6
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = World(tmp_path)
-    await world.open()
-    yield world
-    await world.aclose()
 
 
 async def test_a_put_that_is_forbidden_asks_for_a_new_url_within_the_same_attempt(world):

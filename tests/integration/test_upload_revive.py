@@ -7,15 +7,7 @@ from aiohttp import web
 
 from apidanalytics.clock import SystemClock
 from apidanalytics.upload.states import State
-from tests.integration.upload_world import World, fine, until
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = World(tmp_path)
-    await world.open()
-    yield world
-    await world.aclose()
+from tests.integration.upload_world import fine, until
 
 
 async def refuse(_request):

@@ -2,23 +2,14 @@
 
 import asyncio
 
-import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
 from apidanalytics.upload.states import State
 from tests.integration.upload_faults import answer, cut_off_the_put
-from tests.integration.upload_world import Server, World, broken_off, until
+from tests.integration.upload_world import Server, broken_off, until
 
 TENANTS = ["acme~prod", "zeta~test"] * 6
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = World(tmp_path)
-    await world.open()
-    yield world
-    await world.aclose()
 
 
 async def test_the_token_goes_to_no_other_host_along_a_redirect(world):

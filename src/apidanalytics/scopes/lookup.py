@@ -110,10 +110,6 @@ class CachedScopes:
         self._developers.forget(news.keys, news.parts)
         self.sequence = news.sequence
 
-    def changed(self) -> bool:
-        """Return whether the file was written to or replaced since it was loaded. A few microseconds."""
-        return self._database.changed()
-
     def tick(self) -> bool:
         """Load anew when the file has changed or the refresh interval is over; return whether that was done."""
         if self._news_of.has_moved(self._database, self.sequence) or self._clock.monotonic() >= self._refresh_at:
@@ -209,10 +205,6 @@ class UncachedScopes:
     def sequence(self) -> str:
         """Return the sequence of the last change list that answers contain; empty: none."""
         return self._database.sequence
-
-    def changed(self) -> bool:
-        """Return whether the file was written to or replaced since it was opened. A few microseconds."""
-        return self._database.changed()
 
     def tick(self) -> bool:
         """Open the file anew when it has changed (it may be another one by now); return whether that was done."""
