@@ -36,6 +36,11 @@ def wait_until(
         time.sleep(pause_seconds)
 
 
+def files_below(directory: Path) -> list[Path]:
+    """Return the files below a directory in which a service may be at work: what vanishes meanwhile may be missing."""
+    return [Path(folder, name) for folder, _, names in os.walk(directory) for name in names]
+
+
 def session_members(session: int) -> list[int]:
     """Return the pids of all living processes of a session, zombies not among them."""
     names = (path.name for path in Path("/proc").iterdir())

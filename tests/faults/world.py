@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.batches import scopes_yaml
-from tests.harness import ROOT, ServiceProcess
+from tests.harness import ROOT, ServiceProcess, files_below
 from tests.integration.faulty_store import TOKEN, FaultyStore
 
 SHIFTED = ROOT / "tests" / "faults" / "shifted"
@@ -177,4 +177,4 @@ class World:
         """Return what of the data directory still waits to be delivered, or was set aside."""
         places = ("tmp", "sealed", "recovered", "staging", "failed", "damaged")
         data = self.service.directory / "ax"
-        return [str(path.relative_to(data)) for place in places for path in (data / place).rglob("*") if path.is_file()]
+        return [str(path.relative_to(data)) for place in places for path in files_below(data / place)]

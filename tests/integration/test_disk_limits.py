@@ -13,7 +13,7 @@ import pytest
 from apidanalytics.layout import format_tenant
 from apidanalytics.quota.decide import RESUME_AT
 from tests.crash.load import SCOPES, TENANTS, amounts, status
-from tests.harness import wait_until
+from tests.harness import files_below, wait_until
 from tests.integration.faulty_store import TOKEN, FaultyStore
 from tests.small_disk import small_disk as a_small_disk
 
@@ -103,7 +103,7 @@ def packed_bytes(service):
     """What the files that wait take of the disk; one that moves while we look may be missed."""
     sizes = {}
     for place in ("staging", "failed"):
-        for path in service.directory.glob(f"ax/{place}/*/*.gz"):
+        for path in files_below(service.directory / "ax" / place):
             with suppress(FileNotFoundError):
                 sizes[path.name] = path.stat().st_blocks * 512
     return sum(sizes.values())

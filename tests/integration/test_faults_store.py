@@ -7,7 +7,7 @@ import pytest
 
 from apidanalytics.layout import format_tenant
 from tests.crash.load import SCOPES, TENANTS, Load, amounts, assert_books_balance, is_settled, wait_settled
-from tests.harness import wait_until
+from tests.harness import files_below, wait_until
 from tests.integration.faulty_store import TOKEN, FaultyStore
 
 FIRST, SECOND = (format_tenant(tenant.org, tenant.env) for tenant in TENANTS)
@@ -92,7 +92,7 @@ def test_one_tenants_trouble_does_not_hold_up_another(store, start_with, data_di
     store.sign_status = {FIRST: 403}
     service = start_with(store)
     with Load(service, seed=3) as load:
-        wait_until(lambda: len(list((data_directory / "objects" / SECOND).rglob("*.gz"))) >= 2, what="objects of it")
+        wait_until(lambda: len(files_below(data_directory / "objects" / SECOND)) >= 2, what="objects of it")
         load.stop()
     assert not (data_directory / "objects" / FIRST).exists()
     store.heal()

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import shutil
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +72,40 @@ def test_what_is_damaged_ends_with_1_and_what_is_no_file_of_ours_too(world, caps
     for spoiled in (path, other):
         assert main(["inspect", "--json", str(spoiled)]) == 1
         assert json.loads(capsys.readouterr().out)["problems"]
+
+
+def test_what_moves_on_while_a_directory_is_looked_at_is_passed_over(tmp_path, monkeypatch):
+    for number in range(3):
+        directory = tmp_path / f"acme~prod~2023111422140{number}"
+        directory.mkdir()
+        (directory / GO_FILE).write_bytes(gzip.compress(b'{"n":1}\n'))
+    is_file = Path.is_file
+
+    def is_file_still(path):
+        was = is_file(path)
+        if path.parent.name.endswith("1"):
+            shutil.rmtree(path.parent)
+        return was
+
+    monkeypatch.setattr(Path, "is_file", is_file_still)
+    assert [found.records for found in inspect(tmp_path)] == [1, 1]
+
+
+def test_a_directory_whose_buckets_come_and_go_can_be_looked_at(tmp_path):
+    is_over = threading.Event()
+
+    def come_and_go():
+        while not is_over.is_set():
+            for number in range(50):
+                directory = tmp_path / f"acme~prod~202311142214{number:02}"
+                directory.mkdir()
+                directory.rmdir()
+
+    service = threading.Thread(target=come_and_go)
+    service.start()
+    try:
+        for _ in range(500):
+            assert list(inspect(tmp_path)) == []
+    finally:
+        is_over.set()
+        service.join()

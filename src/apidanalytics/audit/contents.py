@@ -1,5 +1,6 @@
 """What is inside a spool, a staged file (the Go original's too), or a directory of them."""
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -43,7 +44,7 @@ class Contents:
 
 
 def inspect(path: Path, samples: int = 0) -> Iterator[Contents]:
-    """Yield what is inside a file, or each file below a directory.
+    """Yield what is inside a file, or each file below a directory; one that moves on meanwhile is passed over.
 
     Raises:
         OSError: it cannot be read.
@@ -52,9 +53,12 @@ def inspect(path: Path, samples: int = 0) -> Iterator[Contents]:
     if not path.is_dir():
         yield _inspect_file(path, samples)
         return
-    for file in sorted(path.rglob("*")):
+    for file in sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names):
         if file.is_file() and not file.is_symlink() and (file.suffix == ".spool" or file.name.endswith(".txt.gz")):
-            yield _inspect_file(file, samples)
+            try:
+                yield _inspect_file(file, samples)
+            except FileNotFoundError:
+                continue
 
 
 def _inspect_file(path: Path, samples: int) -> Contents:
