@@ -50,6 +50,16 @@ def test_no_module_has_a_name_that_could_hold_anything(path):
     assert path.stem not in {"utils", "util", "helpers", "helper", "manager", "common", "misc", "tools"}
 
 
+def is_of_asyncio(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "asyncio"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_module_waits_with_wait_for(path):
+    """Before Python 3.12 it forgets a cancellation in the moment of the result; ``asyncio.timeout`` does not."""
+    assert "wait_for" not in {node.attr for node in ast.walk(ast.parse(path.read_text())) if is_of_asyncio(node)}
+
+
 def test_functions_are_short():
     lengths = sorted(function_lengths())
     assert statistics.median(length for length, _ in lengths) < 9

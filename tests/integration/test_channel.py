@@ -73,7 +73,11 @@ async def test_a_worker_takes_ten_thousand_tokens_and_lives(tmp_path):
     try:
         await until(lambda: supervisor.status()[0]["state"] == "running" or deaths)
         port = listeners.get(0)[0].getsockname()[1]
-        assert await asyncio.to_thread(post, port, "unknown") == 401
+        # Running, it may not have read the tokens yet: until then it lets nobody in, and says 500.
+        async with asyncio.timeout(60):
+            while (status := await asyncio.to_thread(post, port, "unknown")) == 500:
+                await asyncio.sleep(0.02)
+        assert status == 401
         assert await asyncio.to_thread(post, port, "9999") == 500, "let in; there is no scope data here"
         assert not deaths
     finally:

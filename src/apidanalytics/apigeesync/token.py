@@ -68,7 +68,8 @@ class TokenKeeper:
             self._wanted.clear()  # who wanted one while it was being fetched has it now
             self._arrived.set()
             try:
-                await asyncio.wait_for(self._wanted.wait(), max(token.renew_at - self._clock.monotonic(), 0.0))
+                async with asyncio.timeout(max(token.renew_at - self._clock.monotonic(), 0.0)):
+                    await self._wanted.wait()
             except TimeoutError:
                 self._refusals = 0
 

@@ -181,7 +181,8 @@ class Service:
             return
         try:
             if not self.agent.hands_over:
-                await asyncio.wait_for(self._uploader.drain_pass(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._uploader.drain_pass()
         except TimeoutError:
             log.info("agent.upload_unfinished", hint="what is left is uploaded after the next start")
         await self._uploader.stop(1.0)

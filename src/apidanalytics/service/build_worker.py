@@ -88,7 +88,8 @@ async def _serve(control: socket.socket, listening: Sequence[socket.socket]) -> 
 
     channel = await Channel.open(control, hear, lost, max_message_bytes=None)
     try:
-        start = await asyncio.wait_for(greeting, GREETING_SECONDS)
+        async with asyncio.timeout(GREETING_SECONDS):
+            start = await greeting
     except asyncio.CancelledError:
         return  # the agent was gone before it said anything
     if is_alone:

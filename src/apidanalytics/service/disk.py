@@ -65,7 +65,8 @@ class DiskKeeper:
             await self.look()
             await asyncio.sleep(LEAST_PAUSE_SECONDS)
             try:
-                await asyncio.wait_for(self._wanted.wait(), TICK_SECONDS - LEAST_PAUSE_SECONDS)
+                async with asyncio.timeout(TICK_SECONDS - LEAST_PAUSE_SECONDS):
+                    await self._wanted.wait()
             except TimeoutError:
                 continue
 

@@ -62,7 +62,8 @@ class Packing:
             self._wanted.clear()
             await self.run_pass()
             try:
-                await asyncio.wait_for(self._wanted.wait(), self._seconds_to_look())
+                async with asyncio.timeout(self._seconds_to_look()):
+                    await self._wanted.wait()
             except TimeoutError:
                 continue
 

@@ -198,7 +198,8 @@ class SyncToken:
         if token is not None:
             self._tokens.refuse(token)
             try:
-                await asyncio.wait_for(self._tokens.current(), timeout=5.0)
+                async with asyncio.timeout(5.0):
+                    await self._tokens.current()
             except TimeoutError:
                 return
 

@@ -1,5 +1,6 @@
-"""The last packing pass of a service that stops."""
+"""The last packing pass of a service that stops, and the end of the passes before it."""
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -39,3 +40,25 @@ async def test_a_stop_with_enough_time_packs_all():
     await packing.drain(60)
     await packing.aclose()
     assert packed == ["0.spool", "1.spool", "2.spool"]
+
+
+async def test_a_spool_that_is_sealed_in_the_moment_of_the_stop_does_not_hold_it_up():
+    passes = []
+    packing = Packing(
+        sweep=lambda: passes.append("pass"),
+        waiting=list,
+        pack=lambda path: None,
+        on_staged=lambda: None,
+        clock=SystemClock(),
+    )
+    running = asyncio.create_task(packing.run())
+    while not passes:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)  # it has gone to rest
+    packing.wake()
+    running.cancel()
+    ended, _ = await asyncio.wait({running}, timeout=5)
+    running.cancel()
+    assert ended
+    assert running.cancelled()
+    await packing.aclose()
