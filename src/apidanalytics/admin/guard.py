@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 
 from apidanalytics.admin.pages import PATHS
+from apidanalytics.resting import Version, version_of
 
 log = structlog.get_logger()
 
@@ -50,7 +51,7 @@ class Token:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._version: tuple[int, int, int] | None = None
+        self._version: Version | None = None
         self._token = b""
 
     def __repr__(self) -> str:
@@ -59,8 +60,7 @@ class Token:
     def matches(self, given: str) -> bool:
         """Tell whether this is it. A file that cannot be read, or is empty, matches nothing."""
         try:
-            status = self._path.stat()
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+            version = version_of(self._path.stat())
             if version != self._version:
                 self._token, self._version = self._path.read_bytes().strip(), version
         except OSError as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -14,11 +13,10 @@ from apidanalytics.config import Settings
 from apidanalytics.control.channel import Message
 from apidanalytics.errors import ConfigurationError
 from apidanalytics.ingest.guard import Guard
+from apidanalytics.resting import Resting, look_at
 
 LOOK_SECONDS: Final = 1.0
 """How often the file is looked at; what changed must rest for as long before it is read."""
-
-Signature = tuple[int, int, int]
 
 log = structlog.get_logger()
 
@@ -48,10 +46,10 @@ class Access:
             ConfigurationError: it cannot be used.
 
         """
-        self._path = settings.api_tokens_file
+        self._paths = [settings.api_tokens_file] if settings.api_tokens_file is not None else []
         self._tell = tell
         self._clock = clock
-        self._seen = _look(self._path)
+        self._resting = Resting(look_at(self._paths))
         self._tokens = check_access(settings)
         self.trouble: str | None = None
         """Why the file as it is now is not in force."""
@@ -66,19 +64,17 @@ class Access:
 
     async def run(self) -> None:
         """Follow the file."""
-        before = self._seen
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            now = await asyncio.to_thread(_look, self._path)
-            if now != self._seen and now == before:
-                self._seen = now
+            now = await asyncio.to_thread(look_at, self._paths)
+            if self._resting.is_due(now):
+                self._resting.has_read(now)
                 await self._renew()
-            before = now
 
     async def _renew(self) -> None:
-        assert self._path is not None
+        (path,) = self._paths
         try:
-            self._tokens = await asyncio.to_thread(load_tokens, self._path)
+            self._tokens = await asyncio.to_thread(load_tokens, path)
         except ConfigurationError as error:
             self.trouble, self.trouble_since = error.problems[0], self._clock.now()
             hint = "the tokens of before stay in force"
@@ -94,11 +90,3 @@ def follow_tokens(message: Message, guard: Guard) -> None:
     """Follow the agent's message in a worker."""
     if message["type"] == "tokens":
         guard.renew(from_plain(message["tokens"]))
-
-
-def _look(path: Path | None) -> Signature:
-    try:
-        seen = path.stat() if path is not None else None
-    except OSError:
-        seen = None
-    return (0, 0, 0) if seen is None else (seen.st_ino, seen.st_mtime_ns, seen.st_size)

@@ -20,6 +20,7 @@ from apidanalytics.collection.server import CollectionServer
 from apidanalytics.collection.settings import CollectionSettings, load
 from apidanalytics.config import parse_listen
 from apidanalytics.errors import ConfigurationError
+from apidanalytics.resting import Resting, look_at
 from apidanalytics.service.agent import Agent, Step
 from apidanalytics.service.collection_parts import Built, build, refresh, rotation
 from apidanalytics.service.notify import notify
@@ -36,7 +37,6 @@ RETRY_SECONDS: Final = 5.0
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _NEEDS_RESTART: Final = ("listen", "base_path")
 
-Signature = tuple[tuple[int, int, int], ...]
 OnReady = Callable[[str], None]
 
 log = structlog.get_logger()
@@ -121,8 +121,7 @@ class CollectionService:
         await self._runner.cleanup()
 
     async def _start_reloading(self) -> None:
-        seen = await asyncio.to_thread(_look, self._settings)
-        self.agent.spawn("reloading", self._watch(seen))
+        self.agent.spawn("reloading", self._watch(Resting(await asyncio.to_thread(look_at, self._settings.files))))
         log.info("collection.ready", url=self._url, stores=sorted(self._built.in_force.stores))
         # What is there now stays: the garbage collector need not look at it with every few hundred URLs.
         gc.collect()
@@ -141,16 +140,14 @@ class CollectionService:
             await asyncio.sleep(REFRESH_SECONDS if has_all else RETRY_SECONDS)
             has_all = await asyncio.to_thread(refresh, self._built.in_force.stores)
 
-    async def _watch(self, seen: Signature) -> None:
+    async def _watch(self, resting: Resting) -> None:
         """Reload when asked to, and when a file has changed and rests."""
-        before = seen
         while True:
             is_asked = await self._asked_within(LOOK_SECONDS)
-            now = await asyncio.to_thread(_look, self._built.settings)
-            if is_asked or (now != seen and now == before):
+            is_due = resting.is_due(await asyncio.to_thread(look_at, self._built.settings.files))
+            if is_asked or is_due:
                 await self._reload()
-                seen = await asyncio.to_thread(_look, self._built.settings)
-            before = now
+                resting.has_read(await asyncio.to_thread(look_at, self._built.settings.files))
 
     async def _asked_within(self, seconds: float) -> bool:
         try:
@@ -205,15 +202,3 @@ class CollectionService:
 def _tls(settings: CollectionSettings) -> ssl.SSLContext | None:
     cert, key = settings.service["tls_cert"], settings.service["tls_key"]
     return tls_context(cert, key) if cert is not None else None
-
-
-def _look(settings: CollectionSettings) -> Signature:
-    return tuple(_stat(path) for path in settings.files)
-
-
-def _stat(path: Path) -> tuple[int, int, int]:
-    try:
-        seen = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (seen.st_ino, seen.st_mtime_ns, seen.st_size)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from apidanalytics.errors import ApidAnalyticsError
+from apidanalytics.resting import Version, version_of
 
 
 class TokenUnavailableError(ApidAnalyticsError):
@@ -49,7 +50,7 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._version: tuple[int, ...] | None = None
+        self._version: Version | None = None
         self._token: str | None = None
 
     def __repr__(self) -> str:
@@ -75,8 +76,7 @@ class TokenFile:
 
     def _read(self) -> str | None:
         with self._path.open(encoding="utf-8") as file:
-            status = os.fstat(file.fileno())
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+            version = version_of(os.fstat(file.fileno()))
             if version != self._version:
                 self._token = file.read(1 << 20).strip()
                 self._version = version
