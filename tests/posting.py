@@ -22,6 +22,8 @@ class Posting:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="posting")
         self._error: BaseException | None = None
+        self.longest_stall_seconds = 0.0
+        """How long these clients did not get the processor, at worst."""
 
     def __enter__(self):
         self._thread.start()
@@ -42,6 +44,7 @@ class Posting:
         try:
             connector = aiohttp.TCPConnector(limit=0)
             async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as clients:
+                clients.create_task(self._note_stalls())
                 for _ in range(self._connections):
                     clients.create_task(self._post_on(session))
         except BaseException as error:
@@ -53,6 +56,12 @@ class Posting:
 
     async def _post_one(self, session: aiohttp.ClientSession) -> None:
         raise NotImplementedError
+
+    async def _note_stalls(self) -> None:
+        while not self._stop.is_set():
+            due = time.monotonic() + 0.05
+            await asyncio.sleep(0.05)
+            self.longest_stall_seconds = max(self.longest_stall_seconds, time.monotonic() - due)
 
     async def _turn(self, records: int) -> None:
         """Wait until so many records may be sent."""

@@ -48,7 +48,8 @@ def http(data: bytes) -> None:
     server.answer_all()
     for _ in range(12):
         server.clock.time += 40
-        server.state.sweep()
+        if server.state.sweep():
+            server.state.expire_overdue()
         server.run()
         server.answer_all()
     _check_answers(client.transport.written, has_heads=b"HEAD" in b"".join(cuts))

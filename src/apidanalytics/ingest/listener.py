@@ -21,6 +21,8 @@ from apidanalytics.ingest.server_state import ServerState
 log = structlog.get_logger()
 
 SWEEP_SECONDS: Final = 0.25
+READ_FIRST_SECONDS: Final = 0.001
+"""Between finding a deadline passed and acting on it: the event loop reads what has come in."""
 ACCEPTS_PER_TURN: Final = 64
 ACCEPTS_PER_TURN_SHARED: Final = 8
 """For a socket that several workers accept from: who wakes up first must not take all."""
@@ -227,7 +229,8 @@ class Listener:
 
     def _sweep(self) -> None:
         self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        self._state.sweep()
+        if self._state.sweep():
+            self._loop.call_later(READ_FIRST_SECONDS, self._state.expire_overdue)
         if not self._has_room and not self._is_stopped:
             self._reclaim()
 

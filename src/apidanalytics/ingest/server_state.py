@@ -124,13 +124,21 @@ class ServerState:
         self._next_failure_log_at = 0.0
         self._tell_time()
 
-    def sweep(self) -> None:
-        """Act on every deadline that has passed. To be called a few times a second."""
+    def sweep(self) -> bool:
+        """Tell the time, and whether a deadline has passed. To be called a few times a second."""
         self._tell_time()
+        self.budget.settle()
+        return any(connection.deadline <= self.now for connection in self.connections)
+
+    def expire_overdue(self) -> None:
+        """Act on every deadline that had passed at the last sweep, and was not moved since.
+
+        To be called after what had come in by then was read: a process that did not get the processor for a while
+        finds its deadlines passed first, and the requests that came in time only then.
+        """
         now = self.now
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.expire()
-        self.budget.settle()
 
     def close_quiet(self, at_most: int) -> int:
         """Close connections from which nothing was heard for a while, and return how many."""

@@ -135,7 +135,8 @@ class Server:
         until = self.clock.time + seconds
         while self.clock.time < until:
             self.clock.time += min(0.25, until - self.clock.time)
-            self.state.sweep()
+            if self.state.sweep():
+                self.state.expire_overdue()
             self.run()
 
     def answer_all(self, response: Response = OK) -> None:

@@ -303,6 +303,19 @@ def test_a_request_on_its_way_while_draining_is_served_and_told_to_close():
     assert client.transport.is_shut
 
 
+def test_a_request_that_came_in_time_is_served_though_the_worker_found_its_deadline_passed_first():
+    server = Server()
+    client = server.connect().send(GET)
+    drained(server)
+    server.clock.time += 5  # without the processor for so long
+    assert server.state.sweep()
+    client.send(GET)
+    server.state.expire_overdue()
+    server.run()
+    assert client.statuses == [200, 200]
+    assert client.transport.is_shut
+
+
 def test_draining_waits_for_what_is_in_flight():
     server = Server(answers=False)
     client = server.connect().send(GET * 2)
