@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack, closing
 
 from apidanalytics import config, failpoints
+from apidanalytics.service.parts import start_message
 from tests.crash.load import Load, amounts, assert_books_balance, children, wait_settled
 from tests.harness import ServiceProcess, wait_until
 
@@ -86,7 +87,7 @@ def test_a_worker_whose_agent_died_right_after_its_greeting_ends(data_directory)
     service = ServiceProcess({"local_storage_path": data_directory, "api_listen": "127.0.0.1:1"})
     settings = config.load(config_file=None, environ=service.variables(), embedded=True)
     settings.data.create()
-    greeting = {"type": "start", "index": 0, "instance_id": "test", "settings": settings.to_json().decode()}
+    greeting = {**start_message(settings, 0, "test", shares_sockets=False), "mask_key": ""}
     assert exit_code_of_a_worker(service, json.dumps(greeting).encode() + b"\n") == 0
 
 
