@@ -204,9 +204,11 @@ def test_the_way_of_a_file_can_be_followed_from_the_tenant_to_its_last_error(adm
     tenant = admin.get("/api/tenants/acme~prod")
     assert "403" in tenant["trouble"]
     assert (tenant["org"], tenant["env"]) == ("acme", "prod")
-    wait_until(lambda: admin.get("/api/failed/acme~prod")["files"], what="the file gave up for now")
-    (file, *_) = admin.get("/api/failed/acme~prod")["files"]
-    known = admin.get(f"/api/files/{file['id']}")
+    # After the success of another tenant it is tried once more, and is not among the failed ones for that moment.
+    found = []
+    wait_until(lambda: found.extend(admin.get("/api/failed/acme~prod")["files"]) or found, what="it gave up for now")
+    the_file = f"/api/files/{found[0]['id']}"
+    known = admin.get(the_file)
     assert "403" in known["reason"]
     assert {attempt["result"] for attempt in known["recent_attempts"]} == {"refused"}
     status = admin.get("/api/status")
@@ -216,9 +218,12 @@ def test_the_way_of_a_file_can_be_followed_from_the_tenant_to_its_last_error(adm
     assert status["verdict"] == "warning"
 
     store.heal()
-    assert admin.post("/api/failed/acme~prod/retry")["files"] >= 1
+    wait_until(
+        lambda: admin.post("/api/failed/acme~prod/retry")["files"] >= 1 or admin.get(the_file)["state"] == "uploaded",
+        what="it is on its way",
+    )
     wait_until(lambda: not admin.get("/api/failed")["files"], what="it is delivered")
-    wait_until(lambda: admin.get(f"/api/files/{file['id']}")["state"] == "uploaded", what="it is uploaded")
+    wait_until(lambda: admin.get(the_file)["state"] == "uploaded", what="it is uploaded")
     wait_until(lambda: admin.get("/api/status")["verdict"] == "well", what="all is well again")
 
 
@@ -242,7 +247,7 @@ def test_all_uploads_can_be_paused_at_once(admin, service):
     admin.post("/api/uploads/pause")
     assert service.post("testid", [RECORD])[0] == 200
     wait_until(lambda: admin.get("/api/files?state=staged")["files"], what="the file is staged")
-    assert "paused by hand" in admin.get("/api/status")["findings"][0]["text"]
+    assert any("paused by hand" in finding["text"] for finding in admin.get("/api/status")["findings"])
     assert admin.metrics()["apidanalytics_uploads_paused"] == 1
     admin.post("/api/uploads/resume")
     wait_until(lambda: not admin.get("/api/files?state=staged")["files"], what="it is sent")
@@ -353,17 +358,18 @@ def test_only_a_client_with_a_certificate_is_let_in_where_that_is_asked_for(
     )
     context = ssl.create_default_context(cafile=str(certificate))
     with pytest.raises((ssl.SSLError, OSError)):
-        urllib.request.urlopen(f"https://{address}/health", context=context, timeout=10)
+        urllib.request.urlopen(f"https://{address}/health", context=context, timeout=60)
     context.load_cert_chain(certificate, key)
-    with urllib.request.urlopen(f"https://{address}/api/status", context=context, timeout=10) as response:
+    with urllib.request.urlopen(f"https://{address}/api/status", context=context, timeout=60) as response:
         assert json.load(response)["state"] == "running"
 
 
 def test_a_port_that_another_program_has_does_not_keep_batches_from_being_taken(start_service, free_port):
+    address = f"127.0.0.1:{free_port()}"
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", int(address.rpartition(":")[2])))
         taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
         service = start_service(apidanalytics_admin_listen=address, apidanalytics_workers=1)
         assert service.post("testid", [RECORD])[0] == 200
         assert "admin.port_taken" in service.log()

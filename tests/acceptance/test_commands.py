@@ -104,7 +104,8 @@ def test_a_flush_that_a_pause_holds_up_says_so_and_does_not_wait(running, servic
     held = running("flush", "--timeout", "10m")
     assert time.monotonic() - began < 120
     assert held.code == 1
-    assert "1 file not uploaded (1 record): paused by hand" in held.err
+    # The file of the other tenant counts where it is being tried once more just now, after a success of this one.
+    assert re.search(r"(1 file not uploaded \(1 record\)|2 files .* \(3 records\)): paused by hand", held.err), held.err
     assert f"Uploads are paused by hand for {GOOD}" in held.err
     assert running("tenants", "--search", "TESTORG", "--json").json["tenants"][0]["paused_since"] is not None
     assert running("resume", "--tenant", GOOD).code == 0
@@ -113,9 +114,15 @@ def test_a_flush_that_a_pause_holds_up_says_so_and_does_not_wait(running, servic
 
 def test_the_tenants_are_searched_sorted_and_cut_and_the_last_error_is_said(running):
     running("flush")
-    sorted_rows = running("tenants", "--sort", "failed", "--limit", "1", "--json").json
-    assert ([row["tenant"] for row in sorted_rows["tenants"]], sorted_rows["found"]) == ([BAD], 2)
-    assert sorted_rows["tenants"][0]["last_error"] == "the object store answered 403"
+
+    def worst():
+        found = running("tenants", "--sort", "failed", "--limit", "1", "--json").json
+        assert (len(found["tenants"]), found["found"]) == (1, 2)
+        return found["tenants"][0]
+
+    seen = []
+    wait_until(lambda: seen.append(worst()) or seen[-1]["tenant"] == BAD, what="its file has failed (again)")
+    assert seen[-1]["last_error"] == "the object store answered 403"
     text = running("tenants", "--only", "trouble").out
     assert BAD in text
     assert "the object store answered 403" in text
