@@ -31,6 +31,8 @@ OPERATIONS = [
 ]
 RECORD = {"client_received_start_timestamp": 1700000000000}
 ACME = "7b1c4b9e-2a51-4a6b-9f0e-3d1f6f0f2c11"
+LONGEST_LINE = 6000
+"""Bytes of a request's first line; some more than these are taken."""
 QUIET = settings(
     max_examples=8,
     deadline=None,
@@ -138,7 +140,10 @@ def test_what_the_description_does_not_allow_is_refused_as_described(admin, path
     @QUIET
     @given(case=operation(admin, path, "get").as_strategy(generation_mode=GenerationMode.NEGATIVE))
     def refused(case):
-        assume(all(map(is_sent_as_it_is, dict(case.query or {}).values())))
+        parameters = dict(case.query or {})
+        assume(all(map(is_sent_as_it_is, parameters.values())))
+        # A longer line is no request of HTTP, and refused before there is an API to do so.
+        assume(len(quote(repr(parameters))) < LONGEST_LINE)
         response = case.call()
         case.validate_response(response)
         assert response.status_code in {400, 404, 405}, response.text
