@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -87,7 +88,8 @@ def test_a_worker_whose_agent_died_right_after_its_greeting_ends(data_directory)
     service = ServiceProcess({"local_storage_path": data_directory, "api_listen": "127.0.0.1:1"})
     settings = config.load(config_file=None, environ=service.variables(), embedded=True)
     settings.data.create()
-    greeting = {**start_message(settings, 0, "test", shares_sockets=False), "mask_key": ""}
+    start = start_message(settings, 0, "test", shares_sockets=False)
+    greeting = {**start, "mask_key": secrets.token_hex(16)}
     assert exit_code_of_a_worker(service, json.dumps(greeting).encode() + b"\n") == 0
 
 
