@@ -17,7 +17,7 @@ from apidanalytics.control.server import ask
 from apidanalytics.errors import NotRunningError
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_SECONDS = 30.0
+START_TIMEOUT_SECONDS = 60.0
 
 
 def wait_until(
@@ -159,7 +159,7 @@ class ServiceProcess:
         self.wait_gone()
         self.start(ready=ready)
 
-    def wait_gone(self, timeout_seconds: float = 20.0) -> None:
+    def wait_gone(self, timeout_seconds: float = 60.0) -> None:
         """Wait until no process of it is left, workers of a killed agent included."""
         wait_until(lambda: not self.pids(), timeout_seconds=timeout_seconds, what="all its processes are gone")
 

@@ -28,7 +28,7 @@ class Administration:
         self, method: str, path: str, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send one request; return (status, headers, body)."""
-        connection = http.client.HTTPConnection(self.address, timeout=20)
+        connection = http.client.HTTPConnection(self.address, timeout=60)
         try:
             connection.request(method, path, headers={**self.headers, **(headers or {})})
             response = connection.getresponse()

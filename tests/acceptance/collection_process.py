@@ -102,7 +102,7 @@ class CollectionProcess:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     @property
     def url(self) -> str:
@@ -128,8 +128,8 @@ class CollectionProcess:
 
 def connection(host: str, port: int, tls: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
     if tls is None:
-        return http.client.HTTPConnection(host, port, timeout=30)
-    return http.client.HTTPSConnection(host, port, timeout=30, context=tls)
+        return http.client.HTTPConnection(host, port, timeout=60)
+    return http.client.HTTPSConnection(host, port, timeout=60, context=tls)
 
 
 def put(document: dict[str, Any], body: bytes) -> int:

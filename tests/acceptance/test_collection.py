@@ -177,7 +177,7 @@ def test_no_secret_is_in_any_log(service, acme, everyone):
     signature = document["url"].partition("signature=")[2]
     place = document["url"].removeprefix(service.url)
     for line in (f"PUT {place}\xff", f"GET / HTTP/1.1\r\nAuthorization: Bearer {acme}\0"):
-        with socket.create_connection(service.url.removeprefix("http://").split(":"), timeout=10) as client:
+        with socket.create_connection(service.url.removeprefix("http://").split(":"), timeout=60) as client:
             client.sendall(f"{line} HTTP/1.1\r\n\r\n".encode("latin-1"))
             assert client.recv(100).startswith(b"HTTP/1.0 400")
     written = service.log() + service.audit_log.read_text()
@@ -196,7 +196,7 @@ def test_anything_else_is_not_there(service):
         ("GET", "/lake/one/x", 405),
     ]:
         host, _, port = service.url.removeprefix("http://").partition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
         connection.request(method, path)
         assert connection.getresponse().status == status, path
         connection.close()
@@ -215,11 +215,15 @@ def test_a_reload_is_checked_first_and_takes_up_all_or_nothing(tokens, tmp_path,
         service.write()
         service.wait_log("collection.reloaded")
         assert service.ask(everyone, tenant="globex~prod")[0] == 200
-        statuses = [service.ask(acme)[0] for _ in range(4)]
-        assert statuses[:2] == [200, 200]
-        assert 429 in statuses
-        _, document, headers = service.ask(acme)
-        assert (document["reason"], headers["Retry-After"]) == ("more URLs than this token may ask for", "1")
+        answers = []
+        wait_until(lambda: answers.append(service.ask(acme)) or answers[-1][0] != 200, pause_seconds=0, what="too many")
+        status, document, headers = answers[-1]
+        assert len(answers) > 2, "two are free"
+        assert (status, document["reason"], headers["Retry-After"]) == (
+            429,
+            "more URLs than this token may ask for",
+            "1",
+        )
 
         service.configuration = copy.deepcopy(service.configuration) | {"tokens": [{"name": "x"}], "rate_limit": 0}
         service.write()
@@ -235,7 +239,7 @@ def test_a_reload_is_checked_first_and_takes_up_all_or_nothing(tokens, tmp_path,
 def test_systemd_is_told_when_it_serves_reloads_and_stops(tokens, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(tmp_path / "notify"))
-        told.settimeout(20)
+        told.settimeout(60)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with CollectionProcess(tmp_path, configuration(tokens), environment) as service:
             assert told.recv(1000).decode().splitlines()[0] == "READY=1"
@@ -287,7 +291,7 @@ def test_a_restart_under_load_cuts_no_answer_and_every_url_stays_good(tokens, tm
                 return
             try:
                 status, document, _ = service.ask(everyone, relative_file_path=path_of(n))
-            except (ConnectionRefusedError, ConnectionResetError, http.client.RemoteDisconnected):
+            except ConnectionError:
                 continue  # not served, and not half an answer
             if status != 200:
                 wrong.append((status, document))
@@ -298,14 +302,16 @@ def test_a_restart_under_load_cuts_no_answer_and_every_url_stays_good(tokens, tm
         threads = [threading.Thread(target=client, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(handed_out) > 50, what="clients are served")
-        assert service.stop() == 0
-        service.start()
-        before = len(handed_out)
-        wait_until(lambda: len(handed_out) > before + 50, what="clients are served")
-        over.set()
-        for thread in threads:
-            thread.join()
+        try:
+            wait_until(lambda: len(handed_out) > 50, what="clients are served")
+            assert service.stop() == 0
+            service.start()
+            before = len(handed_out)
+            wait_until(lambda: len(handed_out) > before + 50, what="clients are served")
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
         assert wrong == []
         for n, document in handed_out[:: max(1, len(handed_out) // 40)]:
             assert put(document, BODY) == 200

@@ -6,12 +6,12 @@ import pty
 import re
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,17 @@ def service(home, store, free_port) -> Iterator[ServiceProcess]:
         service.close()
 
 
+@contextmanager
+def at_work(service, *arguments) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that goes on until it is told to end, and end it however the test does."""
+    command = [sys.executable, "-m", "apidanalytics", *arguments]
+    with subprocess.Popen(command, env=service.variables(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def shell(monkeypatch, capsys) -> Shell:
     return Shell(monkeypatch, capsys)
@@ -104,7 +115,8 @@ def test_a_flush_that_a_pause_holds_up_says_so_and_does_not_wait(running, servic
     held = running("flush", "--timeout", "10m")
     assert time.monotonic() - began < 120
     assert held.code == 1
-    assert "1 file not uploaded (1 record): paused by hand" in held.err
+    # The file of the other tenant counts where it is being tried once more just now, after a success of this one.
+    assert re.search(r"(1 file not uploaded \(1 record\)|2 files .* \(3 records\)): paused by hand", held.err), held.err
     assert f"Uploads are paused by hand for {GOOD}" in held.err
     assert running("tenants", "--search", "TESTORG", "--json").json["tenants"][0]["paused_since"] is not None
     assert running("resume", "--tenant", GOOD).code == 0
@@ -113,9 +125,15 @@ def test_a_flush_that_a_pause_holds_up_says_so_and_does_not_wait(running, servic
 
 def test_the_tenants_are_searched_sorted_and_cut_and_the_last_error_is_said(running):
     running("flush")
-    sorted_rows = running("tenants", "--sort", "failed", "--limit", "1", "--json").json
-    assert ([row["tenant"] for row in sorted_rows["tenants"]], sorted_rows["found"]) == ([BAD], 2)
-    assert sorted_rows["tenants"][0]["last_error"] == "the object store answered 403"
+
+    def worst():
+        found = running("tenants", "--sort", "failed", "--limit", "1", "--json").json
+        assert (len(found["tenants"]), found["found"]) == (1, 2)
+        return found["tenants"][0]
+
+    seen = []
+    wait_until(lambda: seen.append(worst()) or seen[-1]["tenant"] == BAD, what="its file has failed (again)")
+    assert seen[-1]["last_error"] == "the object store answered 403"
     text = running("tenants", "--only", "trouble").out
     assert BAD in text
     assert "the object store answered 403" in text
@@ -160,8 +178,7 @@ def test_events_are_chosen_by_time_level_and_tenant(running):
 
 
 def test_events_are_followed_as_they_come(running, service):
-    command = [sys.executable, "-m", "apidanalytics", "events", "--follow", "--limit", "1", "--json"]
-    with subprocess.Popen(command, env=service.variables(), stdout=subprocess.PIPE, text=True) as following:
+    with at_work(service, "events", "--follow", "--limit", "1", "--json") as following:
         assert json.loads(following.stdout.readline())["event"], "what there is"
         assert running("pause", "--tenant", BAD).code == 0
         assert running("resume", "--tenant", BAD).code == 0
@@ -217,9 +234,8 @@ def test_the_doctor_sees_that_the_service_has_other_settings(running, monkeypatc
 
 
 def test_watching_prints_a_line_each_time_where_nobody_looks(service):
-    command = [sys.executable, "-m", "apidanalytics", "status", "--watch", "--interval", "0.1"]
     looks: list[str] = []
-    with subprocess.Popen(command, env=service.variables(), stdout=subprocess.PIPE, text=True) as watching:
+    with at_work(service, "status", "--watch", "--interval", "0.1") as watching:
         while len(looks) < 3:
             line = watching.stdout.readline()
             assert line, "it ended by itself"
@@ -227,17 +243,31 @@ def test_watching_prints_a_line_each_time_where_nobody_looks(service):
                 looks.append(line)
         watching.terminate()
         watching.stdout.read()
-        assert watching.wait(30) == 0
+        assert watching.wait(60) == 0
     assert all(re.match(r"\d\d:\d\d:\d\dZ \w+ ready accepted=\d+ \(\d+/s\) spooled=", line) for line in looks)
+
+
+ON_THE_TERMINAL = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever started the tests may have it ignored
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 def test_watching_on_a_terminal_shows_the_flow_and_leaves_the_terminal_as_it_was(service):
     screen = {**service.variables(), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "30"}
-    pid, terminal = pty.fork()
-    if pid == 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever started the tests may have it ignored
-        command = ["-m", "apidanalytics", "status", "--watch", "--interval", "0.1"]
-        os.execve(sys.executable, [sys.executable, *command], screen)
+    # Not by a fork of this process: it has threads, and what they hold is held in the child for ever.
+    terminal, theirs = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-c", ON_THE_TERMINAL, "-m", "apidanalytics", "status", "--watch", "--interval", "0.1"],
+        env=screen,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
     seen = b""
 
     def read() -> bytes:
@@ -249,22 +279,18 @@ def test_watching_on_a_terminal_shows_the_flow_and_leaves_the_terminal_as_it_was
                 break
         return seen
 
-    wait_until(lambda: b"workers   0: running" in read(), what="the view is drawn")
-    assert b"\x1b[?1049h" in seen, "it has the other screen"
-    assert b"accepted" in seen
-    os.write(terminal, b"\x03")
-    status = None
-
-    def has_ended() -> bool:
-        nonlocal status
+    try:
+        wait_until(lambda: b"workers   0: running" in read(), what="the view is drawn")
+        assert b"\x1b[?1049h" in seen, "it has the other screen"
+        assert b"accepted" in seen
+        os.write(terminal, b"\x03")
+        wait_until(lambda: (read(), watching.poll() is not None)[1], what="Ctrl-C ends it")
         read()
-        ended, code = os.waitpid(pid, os.WNOHANG)
-        status = os.waitstatus_to_exitcode(code) if ended else None
-        return bool(ended)
-
-    wait_until(has_ended, what="Ctrl-C ends it")
-    os.close(terminal)
-    assert status == 0
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(terminal)
+    assert watching.returncode == 0
     assert seen.rindex(b"\x1b[?1049l") > seen.rindex(b"\x1b[?1049h"), "the screen of before is back"
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l"), "and so is the cursor"
     assert b"Traceback" not in seen

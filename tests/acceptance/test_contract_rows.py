@@ -73,7 +73,7 @@ class Answer:
 def send(service, raw, *, half_close=False):
     """Send bytes as they are; read until the service closes."""
     host, _, port = service.settings["api_listen"].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(raw)
         if half_close:
             connection.shutdown(socket.SHUT_WR)

@@ -89,7 +89,7 @@ def test_an_interrupt_leaves_no_process_behind(start, data_directory, number):
     assert services_below(data_directory.resolve())
     time.sleep(0.3)
     process.send_signal(number)
-    page, _ = process.communicate(timeout=30)
+    page, _ = process.communicate(timeout=60)
     assert process.returncode == 130, page
     assert "interrupted; the service is stopped" in page
     assert services_below(data_directory.resolve()) == []

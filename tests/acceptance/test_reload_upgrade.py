@@ -33,7 +33,7 @@ def wait_next(service, before):
         now = status(service) or {}
         return now.get("generation", 0) > before and now["ready"] and not now["draining"]
 
-    wait_until(is_through, timeout_seconds=40, what=f"generation {before + 1} serves alone")
+    wait_until(is_through, timeout_seconds=60, what=f"generation {before + 1} serves alone")
 
 
 def change(service, number):
@@ -89,6 +89,7 @@ def test_a_reload_says_what_it_changes_and_one_that_cannot_be_done_changes_nothi
     assert "apidanalytics_upload_concurrency: 4 -> 7" in done.stdout
     assert "log_level: info -> debug" in done.stdout
     assert "2 new workers serve" in done.stdout
+    wait_until(lambda: len(children(service.pid)) == 2, what="the former workers are gone")
     before = children(service.pid)
 
     write_settings(service, apidanalytics_upload_concurency=8, log_level="loud")

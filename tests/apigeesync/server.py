@@ -30,11 +30,12 @@ from tests.apigeesync.sending import negotiate, send
 from tests.apigeesync.snapshots import as_json, sha256, write_sqlite
 from tests.apigeesync.tokens import Tokens
 from tests.apigeesync.values import TimestampForm, UnreadableValueError
+from tests.loops import end_other_tasks
 
 JSON = "application/json"
 SQLITE = "application/transicator+sqlite"
 TXID = "Transicator-Snapshot-TXID"
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 _DIRECTORY = web.RequestKey("directory", Path)
 
 Answer: TypeAlias = Callable[[web.Request], Awaitable[Reply]]
@@ -240,14 +241,6 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-async def _end_all() -> None:
-    """End every other task of this event loop: one that is dropped in the middle closes nothing that it had open."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-
-
 async def _recorded(endpoint: str, request: web.Request) -> Request:
     return Request(
         endpoint=endpoint,
@@ -273,11 +266,13 @@ class InThread:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result(_START_SECONDS)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        try:
+            self.stop()
+            asyncio.run_coroutine_threadsafe(end_other_tasks(), self._loop).result(_START_SECONDS)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     def serve(self, port: int = 0) -> None:
         """Serve, again on the same port after ``stop``."""

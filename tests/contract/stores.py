@@ -36,6 +36,7 @@ from apidanalytics.collection.s3 import S3Store
 from apidanalytics.collection.signature import UrlSigner
 from apidanalytics.demo.seaweed import BUCKET, REGION, Seaweed
 from tests.harness import wait_until
+from tests.loops import end_other_tasks
 
 CONTENT_TYPE = "application/x-gzip"
 NAMES = {"s3": "SeaweedFS", "gcs": "fake-gcs-server", "azure": "Azurite", "local": "the folder itself"}
@@ -134,8 +135,7 @@ def service_account() -> tuple[str, rsa.RSAPublicKey]:
 
 
 @contextlib.contextmanager
-def gcs() -> Iterator[Real]:
-    port = free_port()
+def gcs(port: int) -> Iterator[Real]:
     host = f"127.0.0.1:{port}"
     base = f"http://{host}"
     command = [str(fake_gcs._get_binary_path()), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1"]
@@ -160,8 +160,7 @@ def gcs() -> Iterator[Real]:
 
 
 @contextlib.contextmanager
-def azure(program: str) -> Iterator[Real]:
-    port = free_port()
+def azure(program: str, port: int) -> Iterator[Real]:
     base = f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
     options = ["--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
     command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), *options]
@@ -221,7 +220,8 @@ def served(store: LocalStore) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}{PREFIX}"
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(end_other_tasks(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -249,9 +249,3 @@ def listens(port: int, process: subprocess.Popen) -> bool:
     assert process.poll() is None, f"it ended with {process.returncode}"
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

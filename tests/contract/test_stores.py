@@ -4,7 +4,6 @@ docs/object-stores.md has the outcome as a table. What an emulator does not chec
 (tests/unit/collection/test_signed_strings.py).
 """
 
-import contextlib
 import gzip
 import os
 import re
@@ -28,12 +27,13 @@ def kind(request):
 
 
 @pytest.fixture(scope="module")
-def real(kind, require_tool):
-    with contextlib.ExitStack() as stack:
-        if kind == "azure":
-            yield stack.enter_context(stores.azure(str(AZURITE) if AZURITE.exists() else require_tool("azurite-blob")))
-        else:
-            yield stack.enter_context({"s3": stores.seaweed, "gcs": stores.gcs, "local": stores.local}[kind]())
+def real(kind, require_tool, free_port):
+    def azure():
+        return stores.azure(str(AZURITE) if AZURITE.exists() else require_tool("azurite-blob"), free_port())
+
+    started = {"s3": stores.seaweed, "gcs": lambda: stores.gcs(free_port()), "azure": azure, "local": stores.local}
+    with started[kind]() as real:
+        yield real
 
 
 def refused(status: int, real: Real, kind: str, check: str) -> bool:

@@ -113,7 +113,7 @@ class Load(Posting):
         """Batches refused because the disk takes nothing, so far."""
         return self.batches[503, "STORAGE_UNAVAILABLE"]
 
-    def wait_acknowledged(self, records: int, timeout_seconds: float = 30.0) -> None:
+    def wait_acknowledged(self, records: int, timeout_seconds: float = 60.0) -> None:
         """Wait until so many more records were acknowledged."""
         goal = self.acknowledged + records
         wait_until(lambda: self.acknowledged >= goal, timeout_seconds=timeout_seconds, what=f"{goal} acknowledged")
@@ -210,7 +210,7 @@ def is_settled(service: ServiceProcess) -> bool:
     return bool(records) and records["accepted"] == records["uploaded"] and not records["spooled"] + records["failed"]
 
 
-def wait_settled(service: ServiceProcess, timeout_seconds: float = 40.0) -> None:
+def wait_settled(service: ServiceProcess, timeout_seconds: float = 60.0) -> None:
     """Wait until everything that was accepted is in the store, by the service's own books."""
     try:
         wait_until(lambda: is_settled(service), timeout_seconds=timeout_seconds, pause_seconds=0.1, what="settled")

@@ -45,7 +45,7 @@ class Strace:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.communicate(timeout=10)
+            self._process.communicate(timeout=30)
         except subprocess.TimeoutExpired:
             # It waits for a process that died and that nobody has reaped; the kernel lets go of all others.
             self._process.kill()

@@ -108,7 +108,7 @@ def killed_at():
 
 
 async def until(is_so, what):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.005)
 

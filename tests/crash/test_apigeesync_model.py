@@ -163,7 +163,7 @@ def restart(following: Following, chance: random.Random) -> str:
 
 def check(following: Following) -> None:
     """Hold every look-up against the rows upstream."""
-    following.collector.wait_in_step([*SCOPES, "testid", "never"], [*KEYS, "testapikey", "never"], 20)
+    following.collector.wait_in_step([*SCOPES, "testid", "never"], [*KEYS, "testapikey", "never"])
     truth = oracle(following.database)
     for org, env in itertools.product(ORGS, ENVS):
         if org and env:

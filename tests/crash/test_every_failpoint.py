@@ -121,7 +121,8 @@ def kill_workers_until_the_agent_dies(service, load):
     """Kill worker after worker: one that has just sealed its spool leaves nothing to recover."""
     for _ in range(5):
         load.wait_acknowledged(50)
-        os.kill(children(service.pid)[0], signal.SIGKILL)
+        for worker in children(service.pid):  # none, where the agent or the worker has just died
+            os.kill(worker, signal.SIGKILL)
         if first_true(lambda: service.process.poll() is not None, 3):
             return
 

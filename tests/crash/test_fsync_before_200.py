@@ -28,7 +28,7 @@ def traced(require_tool, start_quick, tmp_path):
     def trace(durability, environment=None):
         # Long enough that no spool is sealed meanwhile: that syncs it, and may do so between a write and its answer.
         service = start_quick(
-            apidanalytics_durability=durability, apidanalytics_collection_interval=3600, environment=environment
+            apidanalytics_durability=durability, apidanalytics_collection_interval=86_400, environment=environment
         )
         output = tmp_path / "trace"
         (worker,) = children(service.pid)

@@ -62,7 +62,7 @@ def play(service, seed, victim, keyed_every):
                 service.kill_worker()
                 load.wait_acknowledged(500)
         elif victim == "agent":
-            assert first_true(lambda: service.process.poll() is not None, 20), "the agent does not die there"
+            assert first_true(lambda: service.process.poll() is not None, 60), "the agent does not die there"
             del service.environment[failpoints.VARIABLE]
             service.restart()
             load.wait_acknowledged(500)

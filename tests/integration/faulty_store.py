@@ -8,6 +8,8 @@ from typing import Self
 
 from aiohttp import web
 
+from tests.loops import end_other_tasks
+
 TOKEN = "the-right-token"
 
 
@@ -20,6 +22,7 @@ class FaultyStore:
     def __init__(self, lake: Path, port: int, *, objects_url: str = "") -> None:
         """``objects_url``: the store whose URLs it hands out, if that is another one."""
         self._lake = lake
+        self._part = lake.with_name(f"{lake.name}.part")
         self._port = port
         self._objects_url = objects_url or f"http://127.0.0.1:{port}"
         self._loop = asyncio.new_event_loop()
@@ -49,10 +52,13 @@ class FaultyStore:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        try:
+            self.stop()
+            self._call(end_other_tasks())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     def start(self) -> None:
         self._call(self._start())
@@ -73,7 +79,7 @@ class FaultyStore:
         self.takes_then, self.delay_seconds = "", 0.0
 
     def _call(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=1 << 30)
@@ -108,7 +114,8 @@ class FaultyStore:
         if path.exists() and path.read_bytes() != body:
             self.altered.append(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
+        self._part.write_bytes(body)
+        self._part.rename(path)  # whole, or not there: tests read the lake while it grows
         self.seen["taken"] += 1
 
     async def _answer(self, request: web.Request) -> web.Response:

@@ -18,7 +18,7 @@ from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.listener import Listener
 
 OK = Response(200)
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 60.0
 GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

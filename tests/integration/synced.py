@@ -128,7 +128,7 @@ class Following:
     def look_up(self, account: Account, *more_keys: str) -> dict[str, Known] | None:
         return self.collector.look_up(account.scope, [account.key, *more_keys])
 
-    def wait_in_step(self, *more_keys: str, timeout_seconds: float = 10.0) -> None:
+    def wait_in_step(self, *more_keys: str, timeout_seconds: float = 60.0) -> None:
         """Wait until all look-ups answer what stands upstream, and no snapshot for new scopes is on its way."""
         scopes = ["testid", *(account.scope for account in self.accounts)]
         keys = ["testapikey", *(account.key for account in self.accounts), *more_keys]

@@ -4,6 +4,7 @@ import hashlib
 import math
 import sqlite3
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tests.apigeesync.oracle import selectors
 from tests.apigeesync.server import InThread, StandIn
 from tests.apigeesync.snapshots import write_sqlite
 from tests.apigeesync.tables import SELECTOR, TABLES, Table
-from tests.harness import session_members, wait_until
+from tests.harness import files_below, session_members, wait_until
 from tests.integration.synced import TOO_OLD, Following, collecting
 
 
@@ -158,10 +159,13 @@ def test_a_snapshot_may_take_longer_than_the_timeout_while_it_moves_but_not_stan
     following.faults.add("data", faults.lasting(2.8))
     following.then("changes", TOO_OLD)
     wait_until(lambda: len(following.asked("data")) == snapshots + 2, what="the silent one was given up")
-    started = time.monotonic()
-    polls = len(following.asked("changes"))
-    wait_until(lambda: len(following.asked("changes")) > polls, what="the slow one is there")
-    assert time.monotonic() - started > 2.2
+    slow_one = following.asked("data")[-1]
+
+    def polls_since():
+        return [poll for poll in following.asked("changes") if poll.at > slow_one.at]
+
+    wait_until(polls_since, what="the slow one is there")
+    assert polls_since()[0].at - slow_one.at > 2.2
     assert len(following.asked("data")) == snapshots + 2
     assert following.look_up(account)[account.key].product
 
@@ -184,7 +188,7 @@ def test_a_hostile_name_of_a_snapshot_is_refused_or_harmless(following, collecto
     following.force_snapshot()
     following.new_key(account, "next", product="next")
     following.wait_in_step("next")
-    assert not list(collector.service.directory.parent.rglob("*escaped*"))
+    assert not [path for path in files_below(collector.service.directory.parent) if "escaped" in str(path)]
 
 
 # -- BUG-6, BUG-7: a list that could not be applied was tried for ever
@@ -235,6 +239,7 @@ def test_a_list_that_no_snapshot_mends_is_not_asked_for_in_a_hot_loop(following)
     following.wait_in_step()
     following.wait_polling()
     before, polls = len(following.asked("data")), len(following.asked("changes"))
+    began = time.monotonic()
     following.faults.add("changes", faults.document({"lastSequence": "", "changes": [{}]}), times=math.inf)
     following.wake()
     wait_until(lambda: len(following.asked("changes")) >= polls + 12, what="it has tried some times")
@@ -243,7 +248,7 @@ def test_a_list_that_no_snapshot_mends_is_not_asked_for_in_a_hot_loop(following)
     tries = following.asked("changes")[polls + 2 : polls + 12]
     pauses = [later.at - earlier.at for earlier, later in pairwise(tries)]
     assert min(pauses) >= 0.015, "the back-off has its longest pause by now, 20 ms"
-    assert len(following.asked("data")) - before <= 3
+    assert len(following.asked("data")) - before <= 3 + (time.monotonic() - began)
 
 
 def test_a_snapshot_that_lacks_the_change_that_asked_for_it_is_not_taken_again_at_once(following, tmp_path):
@@ -300,9 +305,9 @@ def test_short_lived_tokens_make_no_storm(following):
     tokens.revoke()
     following.wake()
     try:
-        issued = len(tokens.issued)
+        issued, began = len(tokens.issued), time.monotonic()
         time.sleep(1.5)  # that is what is measured: how many tokens in this time
-        assert len(tokens.issued) - issued <= 6
+        assert len(tokens.issued) - issued <= 3 + 2 * (time.monotonic() - began)
         following.new_key(account, "next", product="next")
         following.wait_in_step("next")
     finally:
@@ -435,8 +440,10 @@ def test_only_the_configured_address_listens_and_it_gives_no_token_and_no_profil
 
 def listening_ports(pids):
     """Every TCP port on which one of these processes listens."""
-    files = (file for pid in pids for file in Path(f"/proc/{pid}/fd").iterdir())
-    sockets = {str(file.readlink()) for file in files if file.is_symlink()}
+    sockets = set()
+    for file in (file for pid in pids for file in Path(f"/proc/{pid}/fd").iterdir()):
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            sockets.add(str(file.readlink()))
     lines = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()]
     listening = "0A"
     return {

@@ -109,6 +109,7 @@ def test_13_refusals_of_the_collection_endpoint_and_the_store_lose_nothing(follo
 
 def test_a_token_that_the_collection_endpoint_no_longer_takes_is_replaced(following, lake):
     (account,) = accounts_in_service(following, 1)
+    following.wait_polling()
     issued = len(following.stand_in.tokens.issued)
     following.stand_in.tokens.revoke()  # nobody asks Apigee Sync itself now: a long poll is under way
     send(following, account, "expired")

@@ -117,7 +117,7 @@ def test_05_a_new_scope_is_served_with_its_data_and_a_removed_one_is_unknown(fol
     account = following.new_account()
     started = time.monotonic()
     following.wait_in_step()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15  # about a second; this machine may be busy
     assert following.look_up(account)[account.key].developer == f"dev{account.scope}"
     following.wait_polling()
     assert account.tenant in following.asked("changes")[-1].values("scope")

@@ -99,9 +99,9 @@ def test_what_looks_like_a_request_within_a_body_is_none(served, name):
 def test_slow_headers_and_slow_bodies_hold_up_nobody_and_are_ended():
     with HttpServer(request_timeout=1.0) as server, ExitStack() as open_:
         slow = [open_.enter_context(server.connect()) for _ in range(200)]
+        wait_until(lambda: server.listener.connections == 200, what="all are connected")
         for number, client in enumerate(slow):
             client.sendall(HEAD if number % 2 else HEAD + b"Content-Length: 1000\r\n\r\n")
-        wait_until(lambda: server.listener.connections == 200, what="all are connected")
         with server.connect() as normal:
             for client in slow:
                 with_trickle(client)

@@ -56,7 +56,7 @@ def supervise():
             greeting=lambda index: [{"type": "start", "mode": mode, "index": index}],
             on_message=heard.append,
             on_death=lambda: deaths.append(True),
-            **{"timeout_seconds": 10.0, **changes},
+            **{"timeout_seconds": 60.0, **changes},
         )
         supervisors.append(supervisor)
         return supervisor, heard, deaths
@@ -68,7 +68,7 @@ def supervise():
         address.close_all()
 
 
-async def until(condition, seconds=20):
+async def until(condition, seconds=60):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -115,7 +115,8 @@ async def test_a_worker_that_keeps_dying_is_not_restarted_in_a_rush(supervise):
     supervisor, _, deaths = supervise("die")
     supervisor.start()
     await asyncio.sleep(2.5)
-    assert 2 <= len(deaths) <= 10
+    assert len(deaths) <= 10
+    await until(lambda: len(deaths) >= 2)
     await supervisor.stop(1)
 
 

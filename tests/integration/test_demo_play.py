@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import socket
 from dataclasses import replace
 
 import aiohttp
@@ -99,9 +100,11 @@ async def test_every_answer_becomes_a_verdict(play, stand_in, post, answer, verd
     assert play.in_flight == 0
 
 
-async def test_what_could_not_leave_is_refused(play, stand_in, unused_tcp_port):
-    play._url = f"http://127.0.0.1:{unused_tcp_port}"
-    await play.send(POST)
+async def test_what_could_not_leave_is_refused(play, stand_in):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nobody listens there
+        play._url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        await play.send(POST)
     assert counts(play) == (0, 2, 0)
 
 
@@ -120,7 +123,7 @@ async def test_a_request_arrives_as_it_was_drawn_up(play, stand_in):
 
 async def test_playing_keeps_connections_and_sends_what_the_traffic_makes(play, stand_in):
     await play.run(seconds=0.5, connections=4)
-    assert len(stand_in.requests) == play.posts > 10
+    assert len(stand_in.requests) == play.posts > 4
     assert len({request.transport for request, _ in stand_in.requests}) <= 4
     assert sum(tally.sent for tally in play.tallies.values()) == play.oracle.records
 

@@ -28,7 +28,7 @@ def patient(tmp_path):
         environ = {f"APID_{key.upper()}": str(value) for key, value in given.items()}
         loaded = config.load(config_file=None, environ=environ, embedded=True)
         return Patient(
-            settings=loaded, embedded=True, status=None, running_settings={}, timeout_seconds=5, tenant="acme~prod"
+            settings=loaded, embedded=True, status=None, running_settings={}, timeout_seconds=60, tenant="acme~prod"
         )
 
     return make
@@ -91,9 +91,9 @@ def test_what_is_stored_from_the_future_is_a_problem(patient):
     assert "the clock was set back" in result.text
 
 
-def test_a_taken_address_is_a_problem_and_a_free_one_is_not(patient):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_taken_address_is_a_problem_and_a_free_one_is_not(patient, free_port):
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         (api, _) = listening.addresses(patient(api_listen=f"127.0.0.1:{port}", apidanalytics_admin_listen="off"))
     assert api.state is State.PROBLEM
     assert "Address already in use" in api.text

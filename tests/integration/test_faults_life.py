@@ -102,7 +102,7 @@ def test_a_worker_that_hangs_is_replaced_in_time_and_what_it_acknowledged_is_del
         load.wait_acknowledged(300)
         hung = children(service.pid)[0]
         os.kill(hung, signal.SIGSTOP)
-        assert seconds_until(lambda: hung not in children(service.pid), "it is ended") < 5
+        assert seconds_until(lambda: hung not in children(service.pid), "it is ended") < 15
         wait_until(lambda: len(service.worker_pids()) == 2, what="another one runs in its place")
         load.wait_acknowledged(300)
         load.stop()
@@ -127,7 +127,7 @@ def test_connections_that_wait_while_a_worker_dies_are_served_by_its_successor(s
     os.kill(worker, signal.SIGSTOP)
     with ExitStack() as open_connections:
         clients = [
-            open_connections.enter_context(closing(socket.create_connection((host, int(port)), 20)))
+            open_connections.enter_context(closing(socket.create_connection((host, int(port)), 60)))
             for _ in range(CLIENTS)
         ]
         for number, client in enumerate(clients):
@@ -154,7 +154,7 @@ def test_a_second_agent_on_the_same_directory_ends_with_exit_code_3_and_says_who
     settings = service.settings | {"api_listen": f"127.0.0.1:{free_port()}"}
     with ServiceProcess(settings) as second:
         second.start(ready=False)
-        assert second.process.wait(20) == 3
+        assert second.process.wait(60) == 3
         assert f"pid {service.pid}," in second.log()
     assert service.request("GET", "/ready")[0] == 200
 
@@ -197,7 +197,7 @@ def test_a_service_told_to_stop_while_its_workers_start_stops_at_once(start_serv
     wait_until(lambda: len(children(service.pid)) == QUICK["apidanalytics_workers"], what="the workers are started")
     began = time.monotonic()
     assert service.terminate() == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     assert not service.pids()
 
 
@@ -209,7 +209,7 @@ def test_a_second_signal_ends_everything_at_once_and_loses_nothing(start_service
         wait_until(lambda: "agent.draining" in service.log(), what="it drains")
         assert service.process.poll() is None, "half a request keeps it"
         service.process.send_signal(signal.SIGTERM)
-        assert seconds_until(lambda: not service.pids(), "all processes are gone") < 10
+        assert seconds_until(lambda: not service.pids(), "all processes are gone") < 20
         assert service.process.wait() == 1
         service.restart()
         load.wait_acknowledged(100)

@@ -72,7 +72,7 @@ def echo(exchange: Exchange) -> None:
 
 
 def test_a_client_of_the_standard_library_is_served_on_one_connection():
-    with HttpServer(echo) as server, closing(http.client.HTTPConnection(*server.address, timeout=10)) as client:
+    with HttpServer(echo) as server, closing(http.client.HTTPConnection(*server.address, timeout=60)) as client:
         for size in (0, 1, 1000, 100_000, 5_000_000):
             client.request("POST", "/a", b"x" * size)
             answer = client.getresponse()
@@ -94,7 +94,7 @@ def test_a_unix_socket_serves_too(data_directory):
 
 def test_tls_serves_too(server_tls, client_tls):
     with HttpServer(echo, tls=server_tls) as server:
-        client = http.client.HTTPSConnection(*server.address, timeout=10, context=client_tls)
+        client = http.client.HTTPSConnection(*server.address, timeout=60, context=client_tls)
         with closing(client):
             for body in (b"abc", b"x" * 1_000_000):
                 client.request("POST", "/a", body)
@@ -114,7 +114,7 @@ def test_a_refusal_over_tls_is_read_and_the_connection_ends(server_tls, client_t
 
 
 def test_clients_that_do_not_speak_tls_are_dropped_and_others_served(server_tls, client_tls):
-    with HttpServer(tls=server_tls, handshake_timeout=0.5) as server, ExitStack() as open_:
+    with HttpServer(tls=server_tls, handshake_timeout=1.5) as server, ExitStack() as open_:
         silent, plain, gone = (open_.enter_context(server.connect()) for _ in range(3))
         plain.sendall(GET * 100)
         gone.close()
@@ -232,7 +232,7 @@ def test_above_the_limit_connections_wait_until_there_is_room():
             third.settimeout(0.3)
             with pytest.raises(TimeoutError):
                 third.recv(1)
-            third.settimeout(10)
+            third.settimeout(60)
             first.close()
             assert read_answer(third)[0] == 200
             assert server.listener.connections == 2
@@ -240,20 +240,20 @@ def test_above_the_limit_connections_wait_until_there_is_room():
 
 
 def test_when_all_are_taken_quiet_connections_give_way_to_those_that_wait(kept: Kept):
-    with capture_logs() as logs, HttpServer(kept, max_connections=3, reclaim_after=0.3) as server:
-        waits, silent, slow, newcomer, last = (server.connect() for _ in range(5))
-        with waits, silent, slow, newcomer, last:
-            waits.sendall(GET)
-            kept.wait_for(1)
-            slow.sendall(GET[:-2])
-            assert silent.recv(1) == b""
-            newcomer.sendall(GET)
-            kept.wait_for(2)  # it came in, and now waits for us, as the first one does
-            assert slow.recv(1) == b""
-            last.sendall(GET)
-            kept.wait_for(3)
-            server.call(kept.answer)
-            assert [read_answer(client)[0] for client in (waits, newcomer, last)] == [200] * 3
+    with capture_logs() as logs, HttpServer(kept, max_connections=3, reclaim_after=1.0) as server, ExitStack() as open_:
+        waits, silent, slow = (open_.enter_context(server.connect()) for _ in range(3))
+        waits.sendall(GET)
+        slow.sendall(GET[:-2])
+        kept.wait_for(1)
+        newcomer, last = (open_.enter_context(server.connect()) for _ in range(2))
+        assert silent.recv(1) == b""
+        newcomer.sendall(GET)
+        kept.wait_for(2)  # it came in, and now waits for us, as the first one does
+        assert slow.recv(1) == b""
+        last.sendall(GET)
+        kept.wait_for(3)
+        server.call(kept.answer)
+        assert [read_answer(client)[0] for client in (waits, newcomer, last)] == [200] * 3
     assert "ingest.connections_reclaimed" in [entry["event"] for entry in logs]
 
 
@@ -286,7 +286,7 @@ def test_without_descriptors_nothing_is_accepted_for_a_while_and_one_line_says_s
     with capture_logs() as logs, HttpServer() as server, socket.socket() as late, server.connect() as early:
         early.sendall(GET)
         assert read_answer(early)[0] == 200
-        late.settimeout(10)
+        late.settimeout(60)
         with no_descriptors_left():
             late.connect(server.address)
             late.sendall(GET)
@@ -300,11 +300,20 @@ def test_without_descriptors_nothing_is_accepted_for_a_while_and_one_line_says_s
     assert [(entry["event"], entry["error"]) for entry in logs] == [("ingest.accept_failed", "EMFILE")]
 
 
-def test_ten_thousand_idle_connections_do_not_hurt_others():
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+@contextmanager
+def as_many_descriptors_as_may_be() -> Iterator[int]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    number = min(10_000, (hard - 500) // 2)  # both ends are in this process
-    with HttpServer(max_connections=number + 10) as server, ExitStack() as open_:
+    try:
+        yield hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_ten_thousand_idle_connections_do_not_hurt_others():
+    with as_many_descriptors_as_may_be() as most, ExitStack() as open_:
+        number = min(10_000, (most - 500) // 2)  # both ends are in this process
+        server = open_.enter_context(HttpServer(max_connections=number + 10))
         for _ in range(number):
             open_.enter_context(server.connect())
         wait_until(lambda: server.listener.connections == number, what="all are accepted")
@@ -313,7 +322,7 @@ def test_ten_thousand_idle_connections_do_not_hurt_others():
             for _ in range(200):
                 client.sendall(post(b"x" * 850))
                 assert read_answer(client)[0] == 200
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 20
             assert f"listening: {number + 1} connections, 200 requests" in repr(server.listener)
 
 
@@ -329,7 +338,7 @@ def test_draining_serves_what_is_in_flight_and_on_its_way_and_closes_the_rest():
         kept.wait_for(1)
         wait_until(lambda: server.listener.connections == 4, what="all are accepted")
         started = time.monotonic()
-        draining = server.begin(server.listener.drain(10.0))
+        draining = server.begin(server.listener.drain(60.0))
         wait_until(lambda: "stopped" in repr(server.listener), what="draining has begun")
         half.sendall(b"2")
         slow_to_ask.sendall(GET)
@@ -341,8 +350,8 @@ def test_draining_serves_what_is_in_flight_and_on_its_way_and_closes_the_rest():
             assert client.recv(1) == b""
             client.close()
         assert idle.recv(1) == b""
-        assert draining.result(10) is None
-        assert time.monotonic() - started < 4
+        assert draining.result(60) is None
+        assert time.monotonic() - started < 30
         assert server.listener.connections == 0
 
 

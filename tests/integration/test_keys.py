@@ -55,7 +55,7 @@ def wish(key="k", body=b"b" * 16, ticket=0):
 async def ask(desk, one):
     answer = asyncio.get_running_loop().create_future()
     desk.claim(one, lambda verdict, claim: answer.set_result((verdict, claim)))
-    return await asyncio.wait_for(answer, 20)
+    return await asyncio.wait_for(answer, 60)
 
 
 async def verdict_of(desk, one):
@@ -63,7 +63,7 @@ async def verdict_of(desk, one):
 
 
 async def eventually(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.005)
 
@@ -98,7 +98,7 @@ def die_with_claims(data, owner, *keys):
         [sys.executable, "-c", code, str(data.root), str(owner), *keys],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert result.returncode == -9, result.stderr.decode()

@@ -86,14 +86,15 @@ def test_a_key_counts_once_through_workers_a_kill_delivery_and_a_restart_and_dam
 
     spoil(index_of(service))  # while it runs
     assert client.insist("new", 1) == (200, "")
-    assert client.post("new", 1) == (200, "replayed")
+    # The other worker may be the one that finds the damage: then the key is in use until its spool is sealed.
+    assert client.insist("new", 1) == (200, "replayed")
     assert client.post(None) == (200, "")
 
     assert service.terminate() == 0
     os.truncate(index_of(service), 5000)  # while it does not
     service.restart()
     assert client.insist("newer", 1) == (200, "")
-    assert client.post("newer", 1) == (200, "replayed")
+    assert client.insist("newer", 1) == (200, "replayed")
 
     wait_until(lambda: amounts(service)["uploaded"] == client.stored, what="all of it is delivered")
     assert sum(map(len, service.lake().values())) == client.stored

@@ -14,7 +14,7 @@ from tests.harness import wait_until
 
 FLOOD, CALM = TENANTS
 WAITERS = 160
-"""Of small batches: more than the disk takes in ``apidanalytics_overload_wait``, two in 30 ms."""
+"""Of small batches: more than the disk takes in ``apidanalytics_overload_wait``, two in 60 ms."""
 LARGE = 40
 """Of large ones: as many bytes as the worker must not hold at once."""
 LARGE_BYTES = 900_000
@@ -56,7 +56,7 @@ def test_overload_waits_then_503_memory_is_bounded_another_tenant_is_served_and_
         apidanalytics_buffer_channel_size=2,
         apidanalytics_overload_wait="1s",
         apidanalytics_max_inflight_bytes=MAX_INFLIGHT_BYTES,
-        environment={failpoints.VARIABLE: "spool.before_sync=sleep:0.03"},
+        environment={failpoints.VARIABLE: "spool.before_sync=sleep:0.06"},
     )
     (worker,) = children(service.pid)
     before = peak_bytes(worker)

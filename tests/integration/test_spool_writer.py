@@ -57,7 +57,7 @@ class Acks:
         self.outcomes = []
 
     async def all(self, count):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.outcomes) < count:
                 await asyncio.sleep(0.002)
         return Counter(self.outcomes)
@@ -91,7 +91,7 @@ async def test_everything_acknowledged_is_in_the_sealed_spools_once(data, durabi
 async def test_batches_that_wait_together_share_one_sync(data, monkeypatch):
     syncs = []
     monkeypatch.setitem(committer_module.SYNC, "disk", lambda fd: (syncs.append(fd), os.fdatasync(fd)))
-    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=0.05), SystemClock())
+    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=0.3), SystemClock())
     writer.start()
     for n in range(50):
         writer.append(batch(n), acks.outcomes.append)
@@ -124,7 +124,7 @@ async def test_no_ack_leaves_before_the_sync_has_returned(data, monkeypatch):
     writer.start()
     done = asyncio.Event()
     writer.append(batch(1), lambda _: (order.append("acked"), done.set()))
-    await asyncio.wait_for(done.wait(), 10)
+    await asyncio.wait_for(done.wait(), 60)
     assert order == ["synced", "acked"]
     await writer.stop()
 
@@ -144,7 +144,7 @@ async def test_a_refused_batch_leaves_nothing_and_service_resumes_with_the_disk(
     assert await acks.all(1) == {Outcome.UNAVAILABLE: 1}
     assert not writer.is_writable
     broken = False
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not writer.is_writable:
             await asyncio.sleep(0.05)
     writer.append(batch(2), acks.outcomes.append)
@@ -183,8 +183,11 @@ async def test_an_ack_before_the_write_is_only_given_with_durability_memory(data
 
 async def test_clients_who_post_again_share_a_commit_without_waiting_for_the_linger(data):
     acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=600.0), SystemClock())
+    for n in range(8):  # before it starts: or else it might take some, and have the others wait
+        writer.append(batch(n), acks.outcomes.append)
     writer.start()
-    for count in range(8, 88, 8):
+    await acks.all(8)
+    for count in range(16, 88, 8):
         for n in range(8):
             writer.append(batch(count + n), acks.outcomes.append)
         await acks.all(count)  # which gives up long before the linger is over
@@ -193,7 +196,7 @@ async def test_clients_who_post_again_share_a_commit_without_waiting_for_the_lin
 
 
 async def wait_for_sealed(data, count=1):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(list(data.sealed.iterdir())) < count:
             await asyncio.sleep(0.01)
 

@@ -88,14 +88,14 @@ async def test_new_files_are_taken_up_at_once_when_told(world):
         await uploader.drain_pass()
         world.stage("acme~prod")
         uploader.notify()
-        await world.delivered(seconds=5)
+        await world.delivered(seconds=30)  # before the next look
 
 
 async def test_new_files_are_noticed_by_looking_when_nobody_tells(world):
     async with world.uploading() as uploader:
         await uploader.drain_pass()
         world.stage("acme~prod")
-        await world.delivered(seconds=5)
+        await world.delivered()
 
 
 async def test_the_oldest_start_goes_first_and_tenants_take_turns(world):
@@ -114,6 +114,7 @@ async def test_no_more_uploads_run_at_a_time_than_allowed(world):
         nonlocal running, most
         running += 1
         most = max(most, running)
+        await until(lambda: most >= 3, "as many as may run")
         await asyncio.sleep(0.01)
         running -= 1
 
@@ -150,8 +151,8 @@ async def test_stopping_lets_what_is_on_its_way_finish(world):
     world.stage("acme~prod", "acme~prod", "acme~prod", "acme~prod")
     async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
         await begun.wait()
-        await uploader.stop(5.0)
-        await uploader.stop(5.0)
+        await uploader.stop(60.0)
+        await uploader.stop(60.0)
         assert world.total(State.UPLOADED) == 1
         assert len(world.left()) == 3
 
@@ -186,9 +187,9 @@ async def test_a_drain_pass_with_a_dead_endpoint_ends_after_one_probe(world):
     world.stage(*["acme~prod"] * 5)
     await world.endpoint.aclose()
     async with world.uploading() as uploader:
-        await asyncio.wait_for(uploader.drain_pass(), 5)
+        await asyncio.wait_for(uploader.drain_pass(), 60)
         await until(lambda: uploader.state().paused_since, "open")
-        await asyncio.wait_for(uploader.drain_pass(), 5)
+        await asyncio.wait_for(uploader.drain_pass(), 60)
     assert len(world.left()) == 5
 
 
@@ -205,7 +206,7 @@ async def test_a_drain_pass_does_not_wait_for_files_that_wait_for_their_time(wor
     world.endpoint.behave = refuse
     patient = Policy(file_pauses=Pauses(first_seconds=600, factor=1, longest_seconds=600))
     async with world.uploading(settings=world.settings(policy=patient)) as uploader:
-        await asyncio.wait_for(uploader.drain_pass(), 5)
+        await asyncio.wait_for(uploader.drain_pass(), 60)
     assert world.total(State.UPLOADED) == 1
 
 

@@ -43,7 +43,7 @@ async def weathered(tmp_path, seed, *, files, storm_seconds):
         await until(lambda: set(Weather) - set(proxy.met) <= {Weather.FINE}, "every bad weather was met")
         proxy.stormy = False
         await proxy.break_all()
-        out, errors = await asyncio.wait_for(said, 20 + files * 0.1)
+        out, errors = await asyncio.wait_for(said, 60 + files * 0.1)
         assert child.returncode == 0, errors.decode()
         assert world.store.objects == world.expected, "each is there, as it was"
         assert world.is_delivered()

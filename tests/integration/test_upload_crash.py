@@ -32,7 +32,7 @@ async def run_child(world, armed=""):
         cwd=ROOT,
         stdout=asyncio.subprocess.DEVNULL,
     )
-    return await asyncio.wait_for(child.wait(), 60)
+    return await asyncio.wait_for(child.wait(), 100)
 
 
 @pytest.mark.parametrize("hit", [1, 7])

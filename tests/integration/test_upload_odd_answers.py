@@ -1,12 +1,14 @@
 """Answers of a store that are not what they seem, and files that come back from ``failed/``."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from apidanalytics.upload.decide import Pauses
 from apidanalytics.upload.states import State
 from tests.integration.upload_faults import answer, attempts, only
-from tests.integration.upload_world import until
+from tests.integration.upload_world import QUICK, until
 
 TENANTS = ["acme~prod", "zeta~test"] * 6
 
@@ -89,9 +91,9 @@ async def test_a_file_from_failed_has_one_attempt_so_that_a_hopeless_one_costs_l
 async def test_attempts_survive_a_restart(world):
     world.endpoint.behave = answer(404)
     world.stage("acme~prod")
-    asked = []
+    asked, pauses = [], Pauses(first_seconds=0.4, factor=1, longest_seconds=0.4)
     for _ in range(3):
-        async with world.uploading():
+        async with world.uploading(settings=world.settings(policy=replace(QUICK, file_pauses=pauses))):
             await until(lambda: sum(attempts(world)) > sum(asked), "one more attempt")
         asked.append(sum(attempts(world)) - sum(asked))
     assert world.total(State.FAILED) == 1

@@ -25,7 +25,7 @@ from tests.integration.upload_world import QUICK, TOKEN
 async def upload(root: Path, base: str, *, until_empty: bool) -> None:
     """Upload until nothing is left to try; say at the end how much memory it took."""
     data, clock = DataDirectory(root), SystemClock()
-    exchanger = Exchanger(timeout_seconds=1 if until_empty else 5)
+    exchanger = Exchanger(timeout_seconds=1 if until_empty else 30)
     await exchanger.open()
     with Ledger.open(data.ledger, data.damaged, clock.now()) as ledger:
         uploader = Uploader(

@@ -35,7 +35,7 @@ QUICK = Policy(
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
-async def until(is_so: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+async def until(is_so: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     deadline = asyncio.get_running_loop().time() + seconds
     while not is_so():
         if asyncio.get_running_loop().time() > deadline:
@@ -226,7 +226,7 @@ class World:
         try:
             yield uploader
         finally:
-            await uploader.stop(2.0)
+            await uploader.stop(10.0)
             await exchanger.aclose()
             await task
 
@@ -243,7 +243,7 @@ class World:
         left = any(any(root.iterdir()) for root in (self.data.staging, self.data.failed))
         return self.total(State.UPLOADED) == len(self.expected) and not left
 
-    async def delivered(self, seconds: float = 20.0) -> None:
+    async def delivered(self, seconds: float = 60.0) -> None:
         """Wait until every file is uploaded, and see that the store has each as it was."""
         await until(self.is_delivered, f"{len(self.expected)} files uploaded", seconds)
         assert self.store.objects == self.expected

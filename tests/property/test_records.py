@@ -342,7 +342,7 @@ async def answer_in_steps(body: bytes, *, path: str, options: PayloadOptions) ->
     api = Api(AcceptOptions(payload=options))
     exchange = request(body, path=path)
     api.send(exchange)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while exchange.answer is None:
             await asyncio.sleep(0)
     return outcome(api, exchange.answer)

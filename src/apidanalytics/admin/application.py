@@ -66,6 +66,8 @@ async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _command(ask: Ask, route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         parameters: dict[str, Any] = dict(request.query)
+        if len(parameters) < len(request.query):
+            return _problem(400, "a parameter is there twice")
         if "command" in parameters or parameters.keys() & request.match_info.keys():
             return _problem(400, "no such parameter")
         if route.command == "status":

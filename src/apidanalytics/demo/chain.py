@@ -18,7 +18,7 @@ import apidanalytics
 from apidanalytics.demo.child import ServiceError, free_address
 from apidanalytics.demo.seaweed import BUCKET, REGION, Seaweed
 
-READY_SECONDS: Final = 20.0
+READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 
 _COMMAND: Final = (sys.executable, "-m", "apidanalytics", "collection")

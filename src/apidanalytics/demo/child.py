@@ -18,7 +18,7 @@ from apidanalytics.control.server import ask
 from apidanalytics.errors import NotRunningError
 from apidanalytics.layout import DataDirectory
 
-READY_SECONDS: Final = 20.0
+READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 45.0
 
 

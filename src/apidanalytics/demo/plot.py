@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from apidanalytics.demo.chain import S3Chain  # at run time it needs an extra
 
 DELIVERY_SECONDS: Final = 40.0
-REPLACED_SECONDS: Final = 15.0
+REPLACED_SECONDS: Final = 30.0
 FLIGHT_SECONDS: Final = (0.004, 0.001)
 """Pauses after two volleys, then the kill: the first is about to be answered, the second has just left."""
 

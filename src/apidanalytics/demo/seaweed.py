@@ -25,6 +25,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from apidanalytics.demo.child import ServiceError
 
 READY_SECONDS: Final = 60.0
+STARTS: Final = 3
+"""How often it is started, with other ports each time, when it ends by itself."""
 BUCKET: Final = "analytics"
 REGION: Final = "us-east-1"
 
@@ -38,6 +40,10 @@ _PORTS: Final = (
     "s3.port",
     "s3.port.grpc",
 )
+
+
+class _EndedError(ServiceError):
+    """It ended by itself."""
 
 
 class Seaweed:
@@ -69,14 +75,22 @@ class Seaweed:
 
         """
         program = _program()
-        data = self._directory / "data"
-        data.mkdir(mode=0o700, parents=True)
+        (self._directory / "data").mkdir(mode=0o700, parents=True)
         self._configure()
+        for _ in range(STARTS - 1):
+            try:
+                self._start(program)
+            except _EndedError:
+                continue  # another program may have taken one of its ports in the moment in which they were free
+            return
+        self._start(program)
+
+    def _start(self, program: str) -> None:
         ports = _free_ports(len(_PORTS))
         self.endpoint = f"http://127.0.0.1:{ports[_PORTS.index('s3.port')]}"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the program that the package brings # nosec B603
-                [program, "-logtostderr=true", "server", *_options(self._directory, data, ports)],
+                [program, "-logtostderr=true", "server", *_options(self._directory, ports)],
                 cwd=self._directory,  # where it looks for security.toml
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -125,7 +139,9 @@ class Seaweed:
                     return
             except (BotoCoreError, ClientError):
                 pass  # it answers, but cannot do everything yet
-            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process is None or self._process.poll() is not None:
+                raise _EndedError("SeaweedFS ended before it was ready", self.log)
+            if time.monotonic() > deadline:
                 raise ServiceError("SeaweedFS did not get ready", self.log)
             time.sleep(0.1)
 
@@ -139,9 +155,9 @@ class Seaweed:
                 return False
 
 
-def _options(directory: Path, data: Path, ports: list[int]) -> list[str]:
+def _options(directory: Path, ports: list[int]) -> list[str]:
     return [
-        f"-dir={data}",
+        f"-dir={directory / 'data'}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-master.telemetry=false",

@@ -65,35 +65,34 @@ def _made_by(control: socket.socket) -> int:
 
 
 async def _serve(control: socket.socket, listening: Sequence[socket.socket]) -> None:
-    greeting: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
     inbox: list[Message] = []
+    news = asyncio.Event()
     worker: Worker | None = None
     is_alone = False
 
     def hear(message: Message) -> None:
-        if not greeting.done():
-            greeting.set_result(message)
-        elif worker is None:
+        if worker is None:
             inbox.append(message)
+            news.set()
         else:
             worker.hear(message)
 
     def lost() -> None:
         nonlocal is_alone
         is_alone = True
+        news.set()
         if worker is not None:
             worker.abandoned()
-        elif not greeting.done():
-            greeting.cancel()
 
     channel = await Channel.open(control, hear, lost, max_message_bytes=None)
-    try:
-        async with asyncio.timeout(GREETING_SECONDS):
-            start = await greeting
-    except asyncio.CancelledError:
-        return  # the agent was gone before it said anything
+    async with asyncio.timeout(GREETING_SECONDS):
+        # All of it: connections that wait for this worker are not to be refused because half of it is still on its way.
+        while not is_alone and not (inbox and len(inbox) > inbox[0].get("follows", 0)):
+            news.clear()
+            await news.wait()
     if is_alone:
-        return  # the agent was gone right after
+        return  # the agent was gone before it had said all, or right after
+    start = inbox.pop(0)
     worker = _build(start, listening, channel)
     _settle_down()
     for message in inbox:

@@ -12,7 +12,7 @@ import msgspec
 
 from apidanalytics.service import answers, flush, orders
 from apidanalytics.service.insight import Insight
-from apidanalytics.service.queries import Query
+from apidanalytics.service.queries import Query, read_query
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -68,7 +68,7 @@ class Commands:
         if command is None:
             return {"error": f"unknown command: {name}", "kind": "not_found"}
         try:
-            query = msgspec.convert(parameters, command.query, strict=False)
+            query = read_query(parameters, command.query)
         except msgspec.ValidationError as error:
             return {"error": str(error), "kind": "bad_request"}
         return await command.run(self.insight, query)

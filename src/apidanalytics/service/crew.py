@@ -47,7 +47,7 @@ class Crew:
         self._instance_id = ""
         self._mask_key = b""
         self.greeting: Callable[[], list[Message]] = list
-        """What a new worker is told after its settings."""
+        """What a new worker is told after its settings, before it takes connections."""
 
     def __repr__(self) -> str:
         return f"<Crew {self._supervisor!r}, {self._former!r}>"
@@ -74,7 +74,7 @@ class Crew:
             count=count,
             timeout_seconds=self._settings.worker_timeout,
             clock=self._clock,
-            greeting=lambda index: [self._first_message(index, listeners), *self.greeting()],
+            greeting=lambda index: self._greeting(index, listeners),
             on_message=on_message,
             on_death=wake,
             on_event=self._on_event,
@@ -159,9 +159,10 @@ class Crew:
         listeners.open_all()
         return listeners
 
-    def _first_message(self, index: int, listeners: Listeners) -> Message:
-        message = start_message(self._settings, index, self._instance_id, shares_sockets=listeners.is_shared)
-        return {**message, "mask_key": self._mask_key.hex()}
+    def _greeting(self, index: int, listeners: Listeners) -> list[Message]:
+        first = start_message(self._settings, index, self._instance_id, shares_sockets=listeners.is_shared)
+        more = self.greeting()
+        return [{**first, "mask_key": self._mask_key.hex(), "follows": len(more)}, *more]
 
     async def _succeed(self, supervisor: Supervisor) -> None:
         await self._former.hand_over(lambda: supervisor.all_serve, self._settings.shutdown_timeout)

@@ -11,7 +11,7 @@ from apidanalytics.config import Settings
 from apidanalytics.control.server import Answer, Request
 from apidanalytics.service import answers, overview, tenant_rows
 from apidanalytics.service.census import Census
-from apidanalytics.service.queries import Query
+from apidanalytics.service.queries import Query, read_query
 from apidanalytics.upload.view import LedgerView
 
 
@@ -35,7 +35,7 @@ class StoppedService:
             return {"error": "only a running service can answer this", "kind": "unavailable"}
         query_type, answer = known
         try:
-            return answer(self, msgspec.convert(parameters, query_type, strict=False))
+            return answer(self, read_query(parameters, query_type))
         except msgspec.ValidationError as error:
             return {"error": str(error), "kind": "bad_request"}
 

@@ -57,7 +57,7 @@ async def test_a_spool_that_is_sealed_in_the_moment_of_the_stop_does_not_hold_it
     await asyncio.sleep(0.1)  # it has gone to rest
     packing.wake()
     running.cancel()
-    ended, _ = await asyncio.wait({running}, timeout=5)
+    ended, _ = await asyncio.wait({running}, timeout=30)
     running.cancel()
     assert ended
     assert running.cancelled()

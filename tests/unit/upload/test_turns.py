@@ -24,12 +24,12 @@ async def test_one_that_gives_its_turn_up_lets_the_next_go_and_returns_it_once()
     async with first:
         first.give_up()
         first.give_up()
-        async with second, asyncio.timeout(1):
+        async with second, asyncio.timeout(60):
             waiting = asyncio.create_task(third.__aenter__())
             await asyncio.sleep(0)
             assert third.is_waiting
         await waiting
-    async with asyncio.timeout(1), first:
+    async with asyncio.timeout(60), first:
         pass  # for another try it needs none
 
 
@@ -40,7 +40,7 @@ async def test_one_that_is_cancelled_while_it_waits_takes_nothing_along():
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait({waiting})
-    async with asyncio.timeout(1), turns.turn():
+    async with asyncio.timeout(60), turns.turn():
         pass
 
 
@@ -49,5 +49,5 @@ async def test_one_that_may_not_go_any_more_when_its_turn_comes_is_postponed_and
     with pytest.raises(PostponedError):
         async with turns.turn(lambda: False):
             raise AssertionError("entered")
-    async with asyncio.timeout(1), turns.turn():
+    async with asyncio.timeout(60), turns.turn():
         pass
