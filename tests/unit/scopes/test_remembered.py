@@ -83,6 +83,13 @@ def test_a_tail_goes_with_whatever_it_depends_on(changed: set[int], is_kept: boo
     assert ("k" in tails) is is_kept
 
 
+@pytest.mark.parametrize("number", [0, 1, 1023, 1024, 1025, 2047, 2048, 2499])
+def test_every_place_is_looked_at(number: int) -> None:
+    tails = Tails("t", never)
+    full(tails, 2500).forget_dependent({"t": {number + 1}})
+    assert [n for n in range(2500) if f"k{n}" not in tails] == [number]
+
+
 def test_a_tail_that_depends_on_more_than_fits_goes_with_any_change_of_its_tenant() -> None:
     tails, other = Tails("t", never), Tails("u", never)
     places = Places(10)
