@@ -31,7 +31,7 @@ class _Switchable(Protocol):
 
 
 class CachedScopes:
-    """Answers from memory: all scopes, and the developer data asked for most recently.
+    """Answers from memory: all scopes, and the developer data that are asked for often.
 
     An unknown scope never reaches the database, nor does an unknown API key when the file has its ``known_keys``.
     """
