@@ -26,7 +26,7 @@ class Tenant:
             object.__setattr__(self, "name", layout.format_tenant(self.org, self.env))
 
 
-class Developer(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+class Developer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who stands behind an API key. A value that is not known is an empty string."""
 
     api_product: str = ""

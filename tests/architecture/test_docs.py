@@ -19,6 +19,12 @@ def test_every_link_and_path_on_a_page_leads_somewhere(page):
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_part_of_a_page_stands_on_it_twice(page):
+    long_lines = [line for line in page.read_text().splitlines() if len(line) > 100 and not line.startswith("|")]
+    assert sorted(long_lines) == sorted(set(long_lines))
+
+
 def test_the_readme_leads_to_every_page_of_the_documentation():
     readme = (ROOT / "README.md").read_text()
     architecture = (ROOT / "docs" / "architecture.md").read_text()

@@ -4,7 +4,8 @@ Plain records, nearly all of them, take the quick way: decoded in one call, chec
 text between their braces. Whatever it cannot do for sure goes the exact way, record by record, which alone refuses.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar, cast
 
 from msgspec import Raw
@@ -32,6 +33,9 @@ _LINE_FEED: Final = ord("\n")
 _CARRIAGE_RETURN: Final = ord("\r")
 _OPENED: Final = ord("{")
 _CLOSED: Final = ord("}")
+
+
+_CLIENT_ID: Final = attrgetter("client_id")
 
 
 class Lines(NamedTuple):
@@ -124,11 +128,18 @@ def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) ->
         return None
     of_tenant, tails = additions
     pieces: list[bytes] = []
-    for record in records:
-        pieces += text[start:end], of_tenant, tails[record.client_id]
+    for tail in _tails_of(records, tails):
+        pieces += text[start:end], of_tenant, tail
         start = text.find(_OPENED, end)
         end = text.find(_CLOSED, end + 1)
     return b"".join(pieces) if end == (text.rfind(_CLOSED) if is_body else -1) else None
+
+
+def _tails_of(records: Sequence[PlainRecord], tails: Mapping[str | None, bytes]) -> Iterable[bytes]:
+    """Look up all tails in one go: so the processor has several on their way from the memory at once."""
+    if len(records) == 1:
+        return (tails[records[0].client_id],)
+    return list(map(tails.__getitem__, map(_CLIENT_ID, records)))
 
 
 def splice_elements(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes:

@@ -93,8 +93,7 @@ class ScopeDatabase:
             return None
         for row in self._ask(self._select_developer, tenant_id, api_key):
             if row[0]:
-                product, app, email, name = map(_text, row[4:8])
-                return Developer(api_product=product, developer_app=app, developer_email=email, developer=name)
+                return _developer(*row[4:8])
         return None
 
     def every_developer(self) -> Iterator[tuple[str, str, Answer]]:
@@ -234,13 +233,11 @@ def _select_scopes(tables: Tables) -> str:
 def _answer(rows: Iterable[Row]) -> Answer:
     parts: list[int] = []
     for row in rows:
-        there, *values = row[:8]
-        product_id, app_id, developer_id, product, app, email, name = map(_text, values)
+        product_id, app_id, developer_id = map(_text, row[1:4])
         parts += part_hash(Kind.PRODUCT, product_id), part_hash(Kind.APP, app_id)
-        if there:
+        if row[0]:
             parts.append(part_hash(Kind.DEVELOPER, developer_id))
-            found = Developer(api_product=product, developer_app=app, developer_email=email, developer=name)
-            return Answer(found, tuple(parts))
+            return Answer(_developer(*row[4:8]), tuple(parts))
     return Answer(None, tuple(parts))
 
 
@@ -263,5 +260,11 @@ def _select_developers(tables: Tables, condition: str, order: str) -> str:
     """  # noqa: S608 - the names are ours # nosec B608
 
 
+def _developer(product: bytes | None, app: bytes | None, email: bytes | None, name: bytes | None) -> Developer:
+    return Developer(
+        api_product=_text(product), developer_app=_text(app), developer_email=_text(email), developer=_text(name)
+    )
+
+
 def _text(value: bytes | None) -> str:
-    return (value or b"").decode(errors="replace")
+    return str(value, "utf-8", "replace") if value else ""

@@ -31,7 +31,7 @@ class _Switchable(Protocol):
 
 
 class CachedScopes:
-    """Answers from memory: all scopes, and the developer data asked for most recently.
+    """Answers from memory: all scopes, and the developer data that are asked for often.
 
     An unknown scope never reaches the database, nor does an unknown API key when the file has its ``known_keys``.
     """
@@ -219,8 +219,10 @@ class UncachedScopes:
 class _Asked(dict[str | None, bytes]):
     """Tails that are asked of the database, here each once."""
 
+    __slots__ = ("_database", "_tenant_id")
+
     def __init__(self, database: ScopeDatabase, tenant_id: str) -> None:
-        super().__init__({None: WITHOUT_KEY, "": WITHOUT_KEY})
+        self[None] = self[""] = WITHOUT_KEY
         self._database = database
         self._tenant_id = tenant_id
 

@@ -71,15 +71,15 @@ class ReadyFile:
             OSError, ValueError, struct.error: it cannot be read.
 
         """
-        crc, slots, last = crc32(name), self._slots, self._last
-        for place in range(crc, crc + MAX_PROBES):
-            slot = slots[place & last]
-            if not slot:
-                return None
+        slots, last = self._slots, self._last
+        place = crc = crc32(name)
+        end = crc + MAX_PROBES
+        while (slot := slots[place & last]) and place < end:
             if slot >> 32 == crc:
                 piece = pread(self._descriptor, READ_BYTES, (slot & _LOW) * UNIT)
                 if piece.startswith(name, ENTRY.size) and (found := self._split(piece, slot, len(name))):
                     return found
+            place += 1
         return None
 
     def close(self) -> None:

@@ -47,7 +47,10 @@ def test_that_nobody_is_known_is_remembered_too() -> None:
 @pytest.mark.parametrize("api_key", [None, ""])
 def test_nothing_is_said_where_there_is_no_key(api_key: str | None) -> None:
     asked = Asked()
-    assert make(asked, 10).tails("t")[api_key] == WITHOUT_KEY
+    cache = make(asked, 10)
+    for _ in range(2):
+        assert cache.tails("t")[api_key] == WITHOUT_KEY
+        cache.forget([("t", "")], [])
     assert asked.keys == []
 
 
@@ -66,8 +69,21 @@ def test_a_key_that_is_in_use_is_asked_for_once_whatever_else_comes() -> None:
         get(cache, "t", "in use")
         get(cache, "t", f"once {number}")
     assert asked.keys.count(("t", "in use")) == 1
-    get(cache, "t", "once 0")
-    assert asked.keys.count(("t", "once 0")) == 2, "what is not in use is forgotten"
+
+
+def test_a_key_that_is_in_use_is_asked_for_a_few_times_when_all_others_come_twice() -> None:
+    asked = Asked()
+    cache = make(asked, 10)
+    for number in range(100):
+        for _ in range(2):
+            get(cache, "t", "in use")
+            get(cache, "t", f"twice {number}")
+    assert asked.keys.count(("t", "in use")) <= 1 + 100 / 10
+    before = len(asked.keys)
+    get(cache, "t", "twice 99")
+    assert len(asked.keys) == before
+    get(cache, "t", "twice 50")
+    assert len(asked.keys) == before + 1, "what is not in use is forgotten"
 
 
 def test_memory_stays_bounded_whatever_is_asked() -> None:

@@ -1,0 +1,125 @@
+"""The tails that a worker remembers, in bounded memory.
+
+They have so many places. While there are free ones, everybody gets one; after that, who comes for the second time in a
+while gets the place of who has had one for longest. Of a million API keys most come once in a long time: remembering
+each would cost more than looking it up, and drive out one that comes often. Who has lost a place gets another the next
+time, so whoever comes often is remembered nearly always.
+"""
+
+from array import array
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from apidanalytics.scopes.tails import WITHOUT_KEY
+
+STRANGERS: Final = 100_000
+"""Keys without a place that came; then all of them count as never seen."""
+_SEEN_BYTES: Final = 1 << 20
+"""One for each hash of a key, modulo this: whoever shares one is let in a little early."""
+_WIDTH: Final = 4
+"""Hashes in a place."""
+_ANYTHING: Final = -1
+"""In the place of a tail that depends on more than fits: on whatever changes."""
+_WHATEVER_CHANGES: Final = array("q", [_ANYTHING] * _WIDTH).tobytes()
+_PLACE_BYTES: Final = len(_WHATEVER_CHANGES)
+_AT_ONCE: Final = 1024
+"""Places that are looked through at once: one by one it takes four times as long."""
+_WITHOUT_KEYS: Final = {None: WITHOUT_KEY, "": WITHOUT_KEY}
+
+
+class Tails(dict[str | None, bytes]):
+    """The tails of one tenant id, by API key: remembered, or learned when they are asked for.
+
+    What is raised when one cannot be learned is passed on, and nothing is remembered.
+    """
+
+    __slots__ = ("_learn", "tenant_id")
+
+    def __init__(self, tenant_id: str, learn: "Callable[[Tails, str], bytes]") -> None:
+        super().__init__(_WITHOUT_KEYS)
+        self.tenant_id = tenant_id
+        self._learn = learn
+
+    def __missing__(self, api_key: str) -> bytes:
+        return self._learn(self, api_key)
+
+    def remembered(self) -> int:
+        """Return how many are remembered."""
+        return len(self) - len(_WITHOUT_KEYS)
+
+
+class Places:
+    """Where the remembered tails of all tenant ids stand, and what each of them depends on."""
+
+    def __init__(self, max_keys: int) -> None:
+        self._max_keys = max_keys
+        self._tails: list[Tails] = []
+        self._keys: list[str] = []
+        self._parts = bytearray()
+        self._oldest = 0
+        self._seen = bytearray()
+        self._strangers = STRANGERS
+
+    def __repr__(self) -> str:
+        return f"<Places {len(self._keys)} of {self._max_keys} taken>"
+
+    def remember(self, tails: Tails, api_key: str, tail: bytes, parts: bytes) -> None:
+        """Give a tail a place if one is due to it. ``parts`` are hashes of what it depends on (``developers.Learned``).
+
+        It has none, or what it had was forgotten.
+        """
+        if len(self._keys) < self._max_keys:
+            self._tails.append(tails)
+            self._keys.append(api_key)
+            self._parts += _filled(parts)
+        elif self._has_come_before(api_key):
+            place = self._free_oldest()
+            self._tails[place], self._keys[place] = tails, api_key
+            self._parts[place * _PLACE_BYTES : (place + 1) * _PLACE_BYTES] = _filled(parts)
+        else:
+            return
+        tails[api_key] = tail
+
+    def forget_dependent(self, changed: Mapping[str, set[int]]) -> None:
+        """Forget the tails that depend on one of these parts, by tenant id. It looks at all places."""
+        changed = {tenant_id: {_ANYTHING, *parts} for tenant_id, parts in changed.items()}
+        anywhere = {_ANYTHING}.union(*changed.values())
+        with memoryview(self._parts).cast("q") as hashes:
+            for start in range(0, len(self._keys), _AT_ONCE):
+                if not anywhere.isdisjoint(hashes[start * _WIDTH : (start + _AT_ONCE) * _WIDTH]):
+                    self._forget_some(start, hashes, changed)
+
+    def _forget_some(self, start: int, hashes: memoryview, changed: Mapping[str, set[int]]) -> None:
+        for place in range(start, min(start + _AT_ONCE, len(self._keys))):
+            tails = self._tails[place]
+            parts = changed.get(tails.tenant_id)
+            if parts and not parts.isdisjoint(hashes[place * _WIDTH : (place + 1) * _WIDTH]):
+                tails.pop(self._keys[place], None)
+
+    def _has_come_before(self, api_key: str) -> bool:
+        if self._strangers >= STRANGERS:
+            self._seen = bytearray(_SEEN_BYTES)
+            self._strangers = 0
+        at = hash(api_key) % _SEEN_BYTES
+        if self._seen[at]:
+            return True
+        self._seen[at] = 1
+        self._strangers += 1
+        return False
+
+    def _free_oldest(self) -> int:
+        """Return the place of who has had one for longest; it is free then.
+
+        A key that was forgotten, and has got a second place since, goes with its first one: a little early.
+        """
+        place = self._oldest
+        self._oldest = (place + 1) % self._max_keys
+        api_key = self._keys[place]
+        self._tails[place].pop(api_key, None)
+        self._seen[hash(api_key) % _SEEN_BYTES] = 1
+        return place
+
+
+def _filled(parts: bytes) -> bytes:
+    """Return these hashes as they stand in a place."""
+    return parts.ljust(_PLACE_BYTES, b"\0") if len(parts) <= _PLACE_BYTES else _WHATEVER_CHANGES
