@@ -1,16 +1,21 @@
 """Calls to Apigee Sync through a forward proxy, and over TLS with a certificate of a CA of one's own."""
 
+import asyncio
 import base64
 import socket
 import ssl
+import threading
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from apidanalytics import durable
 from apidanalytics.apigeesync.errors import SyncError
 from apidanalytics.apigeesync.http import Http
 from apidanalytics.outgoing.proxy import Proxy
+from tests.harness import wait_until
 from tests.integration.http_server import make_certificate
 
 
@@ -68,6 +73,32 @@ async def test_a_proxy_that_is_away_is_said_to_be_the_trouble_and_its_password_i
                 await http.fetch("GET", "http://sync.invalid/changes", {})
     assert str(port) in str(caught.value)
     assert "p4ssw0rd" not in str(caught.value)
+
+
+async def test_a_download_that_is_given_up_while_its_file_is_opened_leaves_nothing_open(tmp_path, monkeypatch):
+    made, go, create = [], threading.Event(), durable.create
+
+    def create_slowly(path):
+        made.append(create(path))
+        go.wait(60)
+        return made[0]
+
+    def is_open():
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return str(tmp_path / "snapshot") in [str(link.resolve()) for link in links]
+
+    async def answer(_request):
+        return web.Response(body=b"content")
+
+    monkeypatch.setattr(durable, "create", create_slowly)
+    async with serving(answer) as port, opened() as http:
+        saving = asyncio.create_task(http.save(f"http://127.0.0.1:{port}/snapshots", {}, tmp_path / "snapshot"))
+        await asyncio.to_thread(wait_until, lambda: made, what="the file is opened")
+        saving.cancel()
+        await asyncio.gather(saving, return_exceptions=True)
+        assert is_open()
+        go.set()
+        await asyncio.to_thread(wait_until, lambda: not is_open(), what="it is closed")
 
 
 async def test_a_certificate_counts_only_if_the_ca_bundle_vouches_for_it(tmp_path, require_tool):

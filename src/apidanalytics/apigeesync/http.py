@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import os
 import ssl
+import threading
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -98,7 +99,8 @@ class Http:
                 body = await response.content.read(MAX_ERROR_BYTES)
                 return Answer(status=response.status, headers=_lower(response), body=body)
             digest = hashlib.sha256()
-            with await asyncio.to_thread(_private, target) as file:
+            with closing(_PrivateFile(target)) as private:
+                file = await asyncio.to_thread(private.open)
                 written = 0
                 async for piece in response.content.iter_chunked(PIECE_BYTES):
                     digest.update(piece)
@@ -134,8 +136,28 @@ class Http:
             raise SyncError(describe(error)) from error
 
 
-def _private(path: Path) -> BinaryIO:
-    return os.fdopen(durable.create(path), "wb")
+class _PrivateFile:
+    """A file that a thread opens, and that is closed also when whoever asked for it went away meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._is_over = False
+
+    def open(self) -> BinaryIO:
+        file = os.fdopen(durable.create(self._path), "wb")
+        with self._lock:
+            self._file = file
+            if self._is_over:
+                file.close()
+        return file
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_over = True
+            if self._file is not None:
+                self._file.close()
 
 
 def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:
