@@ -117,6 +117,8 @@ def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) ->
     nested in it, or a string holds a brace, there are more, and the answer is None; else every brace is the one it is
     taken for. The same goes for the braces opened before the first record ends.
     """
+    if len(records) == 1 and text[0] == _OPENED:
+        return _splice_single(text, records[0], additions)
     is_body = not text.startswith(b"[")
     start = text.find(_OPENED, text.find(_OPENED) + 1) if is_body else text.find(_OPENED)
     end = text.find(_CLOSED)
@@ -129,6 +131,16 @@ def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) ->
         start = text.find(_OPENED, end)
         end = text.find(_CLOSED, end + 1)
     return b"".join(pieces) if end == (text.rfind(_CLOSED) if is_body else -1) else None
+
+
+def _splice_single(text: bytes, record: PlainRecord, additions: Additions) -> bytes | None:
+    """Do the same for one record: of a body that opens and closes two braces, the inner ones are the record's."""
+    start = text.find(_OPENED, 1)
+    end = text.find(_CLOSED)
+    if text.find(_OPENED, start + 1) >= 0 or text.find(_CLOSED, end + 1) != text.rfind(_CLOSED):
+        return None
+    of_tenant, tails = additions
+    return b"".join((text[start:end], of_tenant, tails[record.client_id]))
 
 
 def splice_elements(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes:
