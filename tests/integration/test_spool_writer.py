@@ -112,6 +112,18 @@ async def test_a_full_buffer_takes_nothing_and_tells_when_there_is_room(data):
     assert len(lines_in(data.sealed)) == 2
 
 
+async def test_batches_for_which_the_writer_was_woken_take_no_places_in_the_buffer(data, monkeypatch):
+    acks, writer = Acks(), SpoolWriter(data, limits(capacity=2, linger_seconds=0), SystemClock())
+    monkeypatch.setattr(writer._thread, "start", lambda: None)  # it has not had its turn yet
+    writer.start()
+    assert [writer.append(batch(n), acks.outcomes.append) for n in range(4)] == [True, True, True, False]
+    group = writer._take()
+    assert len(group) == 3
+    assert [writer.append(batch(n), acks.outcomes.append) for n in range(3)] == [True, True, False]
+    writer._ack(group, Outcome.COMMITTED)
+    assert [writer.append(batch(n), acks.outcomes.append) for n in range(3)] == [True, True, False]
+
+
 async def test_no_ack_leaves_before_the_sync_has_returned(data, monkeypatch):
     order = []
 

@@ -2,11 +2,13 @@
 
 import json
 from itertools import pairwise
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apidanalytics.errors import ErrorCode
+from apidanalytics.ingest import protocol
 from tests.unit.ingest.http_wire import Client, Server, post
 
 DOCUMENTED = {
@@ -165,3 +167,22 @@ def test_under_a_tight_bound_every_body_gets_its_answer(sizes_of_clients, random
 
 def test_every_documented_code_exists():
     assert set(DOCUMENTED.values()) <= {code.value for code in ErrorCode}
+
+
+alike = st.sampled_from([b"", b"{}", b"abc", b"x" * 1000]).map(post)
+begun = alike.map(lambda request: post(b"x" * 300 + request)[: -len(request)])
+nearly_alike = st.builds(lambda before, request, after: before + request + after, tokens, alike, tokens)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(alike, alike, alike, begun, nearly_alike, tokens), max_size=8), st.booleans())
+def test_that_a_header_is_remembered_makes_no_difference(pieces, answers_at_once):
+    def outcome() -> tuple[object, ...]:
+        server = Server(answers=answers_at_once, **LIMITS)
+        client = server.connect().send(*pieces)
+        seen = [(e.method, e.path, e.body, e.ending, e.header(b"host")) for e in server.exchanges]
+        return seen, client.transport.written, client.is_over, server.state.budget.used
+
+    remembering = outcome()
+    with mock.patch.object(protocol, "TRIES", 0):
+        assert outcome() == remembering

@@ -8,7 +8,7 @@ follows, from the comma to the line feed, which the scope data hold ready for ea
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -34,11 +34,8 @@ _DEVELOPER_BITS: Final = sum(_BITS[name] for name in DEVELOPER_MEMBERS)
 _BLANKS: Final = (b"null", b'""')
 
 
-class Additions(NamedTuple):
-    """What is added to the records of one tenant that have the same of our members."""
-
-    tenant: bytes
-    tails: Mapping[str | None, bytes]
+Additions = tuple[bytes, Mapping[str | None, bytes]]
+"""What is added to the records of one tenant that have the same of our members: what is said of it, and the tails."""
 
 
 class _NothingSaid(dict[str | None, bytes]):
@@ -75,7 +72,7 @@ class Enrichment:
         of_tenant = self._of_tenant.get(key)
         if of_tenant is None:
             of_tenant = self._learn(*key, tenant)
-        return Additions(of_tenant, self._scopes.tails(tenant) if self._nothing is None else self._nothing)
+        return of_tenant, self._scopes.tails(tenant) if self._nothing is None else self._nothing
 
     def pieces(self, record: Raw, members: Members, tenant: Tenant) -> tuple[bytes | memoryview, bytes, bytes]:
         """Return a record's text without its last brace, and what is added. It must have passed the checks.

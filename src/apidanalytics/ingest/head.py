@@ -10,7 +10,8 @@ from apidanalytics.ingest.http import CLOSE, KEEP, KEEP_SAID
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.spellings import Names
 
-_LENGTH: Final = re.compile(rb"\r\n(?i:content-length):[ \t]*([0-9]{1,18})[ \t]*\r\n").search
+find_length: Final = re.compile(rb"\r\n(?i:content-length):[ \t]*([0-9]{1,18})[ \t]*\r\n").search
+"""Finds the line of a header that tells the length of the body; the digits are its group 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def is_one_request(data: bytes, max_head_bytes: int, limits: HttpLimits) -> bool
     That is foresight: what the length of the body really is, the parser says.
     """
     end = data.find(b"\r\n\r\n", 0, max_head_bytes)
-    length = None if end < 0 else _LENGTH(data, 0, end + 2)
+    length = None if end < 0 else find_length(data, 0, end + 2)
     return length is not None and len(data) <= min(end + 4 + int(length[1]), limits.max_body_bytes)
 
 

@@ -95,7 +95,7 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     path: bytes
     """The target without its query; not percent-decoded."""
     headers: Mapping[bytes, bytes]
-    """Read them with ``header``."""
+    """Read them with ``header``. Content-Length may be missing: the body is all there."""
     body: bytes
     """As received: still compressed if the client did so, but no longer chunked. A handler that has read it may put
     ``b""`` here, so that its memory need not wait for the answer."""

@@ -7,7 +7,7 @@ again at row 6 and keeps the contract's order; it alone refuses.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -55,7 +55,7 @@ class PayloadOptions:
     """``apidanalytics_mask``."""
 
 
-class Payload(NamedTuple):
+class Payload(msgspec.Struct, frozen=True, gc=False):
     """What an accepted body holds."""
 
     tenant: Tenant

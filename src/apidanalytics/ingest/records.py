@@ -121,6 +121,8 @@ def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) ->
     nested in it, or a string holds a brace, there are more, and the answer is None; else every brace is the one it is
     taken for. The same goes for the braces opened before the first record ends.
     """
+    if len(records) == 1 and text[0] == _OPENED:
+        return _splice_single(text, records[0], additions)
     is_body = not text.startswith(b"[")
     start = text.find(_OPENED, text.find(_OPENED) + 1) if is_body else text.find(_OPENED)
     end = text.find(_CLOSED)
@@ -140,6 +142,16 @@ def _tails_of(records: Sequence[PlainRecord], tails: Mapping[str | None, bytes])
     if len(records) == 1:
         return (tails[records[0].client_id],)
     return list(map(tails.__getitem__, map(_CLIENT_ID, records)))
+
+
+def _splice_single(text: bytes, record: PlainRecord, additions: Additions) -> bytes | None:
+    """Do the same for one record: of a body that opens and closes two braces, the inner ones are the record's."""
+    start = text.find(_OPENED, 1)
+    end = text.find(_CLOSED)
+    if text.find(_OPENED, start + 1) >= 0 or text.find(_CLOSED, end + 1) != text.rfind(_CLOSED):
+        return None
+    of_tenant, tails = additions
+    return b"".join((text[start:end], of_tenant, tails[record.client_id]))
 
 
 def splice_elements(text: bytes, records: Sequence[PlainRecord], additions: Additions) -> bytes:

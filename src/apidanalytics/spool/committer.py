@@ -77,14 +77,15 @@ class Committer:
             return self._report_refusal(batches)
         began = self._clock.monotonic()
         try:
-            spool.append(_join(batches), _claims(batches, spool.header.number))
+            shares = _join(batches)
+            spool.append(shares, _claims(batches, spool.header.number))
         except OSError as error:
             self._refused(error, "write")
             return self._undo(spool, batches)
         self.seconds.observe(self._clock.monotonic() - began)
         self.group_batches.observe(len(batches))
         self.groups += 1
-        self.records += sum(batch.records for batch in batches)
+        self.records += sum(share.records for share in shares)
         self._accepting()
         return Outcome.COMMITTED
 
@@ -202,12 +203,16 @@ def _join(batches: Sequence[Batch]) -> list[Share]:
     """Return one share per tenant and start, its lines in the order of arrival."""
     joined: dict[tuple[str, int], list[Batch]] = {}
     for batch in batches:
-        joined.setdefault((batch.tenant, batch.start_at), []).append(batch)
+        key = batch.tenant, batch.start_at
+        if (same := joined.get(key)) is None:
+            joined[key] = [batch]
+        else:
+            same.append(batch)
     return [
         Share(
             tenant=tenant,
             start_at=start_at,
-            records=sum(batch.records for batch in same),
+            records=sum([batch.records for batch in same]),
             lines=same[0].lines if len(same) == 1 else b"".join([batch.lines for batch in same]),
         )
         for (tenant, start_at), same in joined.items()

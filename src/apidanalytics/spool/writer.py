@@ -64,6 +64,7 @@ class SpoolWriter:
         self._company = Company()
         self._clock = clock
         self._cut = 0  # batches that are out of the queue for a moment, to be cut into a group and the rest
+        self._leaving = 0  # batches in the queue that the writer thread was woken for, and has not taken yet
         self._has_left_some = False  # of what waited, when it took a group; belongs to the writer thread
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,7 +131,7 @@ class SpoolWriter:
         batch that may use places ``beyond`` it.
         """
         queue = self._queue
-        if len(queue) + self._cut >= self._limits.capacity + beyond:
+        if len(queue) + self._cut - self._leaving >= self._limits.capacity + beyond:
             return False
         if self._limits.durability == "memory" and self._loop is not None:
             self._loop.call_soon(done, Outcome.COMMITTED)
@@ -157,8 +158,9 @@ class SpoolWriter:
             self._kick()
 
     def _kick(self) -> None:
-        """Wake the writer thread."""
+        """Wake the writer thread: what is in the queue does not wait for the disk any more."""
         self._gathering = None
+        self._leaving = 0 if self._has_left_some else len(self._queue)
         if self._wake.locked():
             self._wake.release()
 
@@ -191,6 +193,7 @@ class SpoolWriter:
         limit = MAX_GROUP_BYTES_EVEN if company.is_even(now) else MAX_GROUP_BYTES
         group: list[_Waiting] = []
         size = 0
+        self._leaving = 0
         while queue and size < limit:
             waiting = queue.popleft()
             size += len(waiting[0].lines)

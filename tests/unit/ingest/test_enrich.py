@@ -57,9 +57,9 @@ def test_wrongapikey_adds_four_empty_values(scopes: FakeScopes):
 
 def test_wrongid_with_a_known_api_key_adds_four_empty_values(scopes: FakeScopes):
     enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-    additions = enrichment.additions(OTHER_TENANT)
+    of_tenant, tails = enrichment.additions(OTHER_TENANT)
     assert (
-        json.loads(b'{"a":1' + additions.tenant + additions.tails["testapikey"])
+        json.loads(b'{"a":1' + of_tenant + tails["testapikey"])
         == {"a": 1, "organization": "otherorg", "environment": "otherenv"} | EMPTY_DEVELOPER
     )
 
@@ -140,16 +140,16 @@ def test_what_is_added_is_that_of_each_tenant_though_their_developer_data_is_the
     enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
     sister = type(TENANT)(org=TENANT.org, env="other", tenant_id=TENANT.tenant_id)
     for tenant in (TENANT, sister, TENANT):
-        additions = enrichment.additions(tenant)
-        assert b"testapp" in additions.tails["testapikey"]
-        assert b'"environment":"%b"' % tenant.env.encode() in additions.tenant
+        of_tenant, tails = enrichment.additions(tenant)
+        assert b"testapp" in tails["testapikey"]
+        assert b'"environment":"%b"' % tenant.env.encode() in of_tenant
 
 
 def test_two_scopes_of_one_org_and_env_keep_their_own_developers(scopes: FakeScopes):
     twin = type(TENANT)(org=TENANT.org, env=TENANT.env, tenant_id="twin")
     enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
-    assert b'"developer":"testdeveloper"' in enrichment.additions(TENANT).tails["testapikey"]
-    assert b'"developer":""' in enrichment.additions(twin).tails["testapikey"]
+    assert b'"developer":"testdeveloper"' in enrichment.additions(TENANT)[1]["testapikey"]
+    assert b'"developer":""' in enrichment.additions(twin)[1]["testapikey"]
 
 
 def test_what_is_kept_of_tenants_is_bounded(scopes: FakeScopes, monkeypatch: pytest.MonkeyPatch):
@@ -157,5 +157,5 @@ def test_what_is_kept_of_tenants_is_bounded(scopes: FakeScopes, monkeypatch: pyt
     enrichment = Enrichment(scopes, overwrites=False, adds_developer=True)
     for number in range(100):
         tenant = type(TENANT)(org=f"org{number}", env="e", tenant_id="t")
-        assert tenant.org.encode() in enrichment.additions(tenant).tenant
+        assert tenant.org.encode() in enrichment.additions(tenant)[0]
         assert int(repr(enrichment).split()[2]) <= 10

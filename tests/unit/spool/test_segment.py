@@ -14,7 +14,7 @@ from apidanalytics.spool.segment import SegmentReader, count_records
 HEADER = SpoolHeader(number=77, interval_seconds=120, max_file_bytes=1000, instance_id="i-1", created_at=12.5, owner=9)
 SMALL = Share(tenant="acme~prod", start_at=120, records=2, lines=b'{"a":1}\n{"a":2}\n')
 OTHER = Share(tenant="globex~prod", start_at=240, records=1, lines=b'{"b":1}\n')
-LARGE = Share(tenant="acme~prod", start_at=120, records=900, lines=b'{"a":"0123456789"}\n' * 900)
+LARGE = Share(tenant="acme~prod", start_at=120, records=1800, lines=b'{"a":"0123456789"}\n' * 1800)
 GROUPS = ([SMALL, OTHER], [LARGE], [OTHER])
 CLAIMS = (
     (Claim(tenant="acme~prod", key="k-1", ticket=1 << 62), Claim(tenant="globex~prod", key="!", ticket=7)),
@@ -207,7 +207,7 @@ def test_a_newer_format_is_left_alone(write, monkeypatch):
 def test_counting_agrees_with_reading(write):
     path = write(spool_bytes() + b"APSF torn")
     assert count_records(path) == {
-        "acme~prod": (902, len(SMALL.lines) + len(LARGE.lines)),
+        "acme~prod": (1802, len(SMALL.lines) + len(LARGE.lines)),
         "globex~prod": (2, 2 * len(OTHER.lines)),
     }
 
