@@ -88,6 +88,11 @@ class FairQueue:
         return self._running
 
     @property
+    def wants_more(self) -> bool:
+        """Tell whether half of what is got ready ahead is used up, so that it is time to take several at once."""
+        return 2 * self._running <= self._slots + self._most_running
+
+    @property
     def tenants(self) -> int:
         """Tenants with anything waiting or running, without those that are paused."""
         return len(self._lanes) - sum(tenant in self._lanes for tenant in self._paused)

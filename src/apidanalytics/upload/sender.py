@@ -211,7 +211,8 @@ class Sender:
 
     def _forget(self, task: "asyncio.Task[None]") -> None:
         del self._tasks[task]
-        self._on_finished()
+        if self._dispatcher.wants_more:
+            self._on_finished()
 
 
 def _close(prepared: Prepared | None) -> None:

@@ -46,6 +46,7 @@ class Settler:
         self._waiting: list[Result] = []
         self._settling: list[Result] = []
         self._wake = asyncio.Event()
+        self._is_lingering = False
         self._closing = False
 
     def __repr__(self) -> str:
@@ -69,6 +70,11 @@ class Settler:
     def submit(self, result: Result) -> None:
         """Hand over a result."""
         self._waiting.append(result)
+        if not self._is_lingering or len(self._waiting) >= _MOST // 4:
+            self._wake.set()
+
+    def hurry(self) -> None:
+        """Tell that no more results are on their way for now."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -86,14 +92,17 @@ class Settler:
 
     async def _linger(self) -> None:
         """Wait for more results, as long as there may be some and nobody waits for these."""
-        until = asyncio.get_running_loop().time() + _LINGER_SECONDS
-        while self._is_busy() and not self._closing and len(self._waiting) < _MOST // 4:
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._wake.wait()
-            except TimeoutError:
-                return
-            self._wake.clear()
+        if not self._is_busy() or self._closing or len(self._waiting) >= _MOST // 4:
+            return
+        self._is_lingering = True
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # that is long enough
+        finally:
+            self._is_lingering = False
+        self._wake.clear()
 
     def close(self) -> None:
         """Let ``run`` end."""

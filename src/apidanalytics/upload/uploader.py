@@ -73,7 +73,7 @@ class Uploader:
         self.files = self._settler.files
         """Held by whoever moves or removes files."""
         self._dispatcher = Dispatcher(
-            slots=settings.concurrency, ahead=settings.concurrency, policy=settings.policy, random=random
+            slots=settings.concurrency, ahead=settings.ahead, policy=settings.policy, random=random
         )
         self._wake = asyncio.Event()
         self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
@@ -88,7 +88,7 @@ class Uploader:
             clock=clock,
             disk=self._disk,
             crawl_seconds=settings.policy.crawl_seconds,
-            on_finished=self._wake.set,
+            on_finished=self._finished,
             on_skipped=lambda number: self._revival.settled(number, delivered=False),
         )
         interval, slow = settings.interval_seconds, settings.failed_retry_seconds
@@ -275,6 +275,11 @@ class Uploader:
                 await self._wake.wait()
         except TimeoutError:
             pass  # it is time to look
+
+    def _finished(self) -> None:
+        if not self._sender.is_busy:
+            self._settler.hurry()
+        self._wake.set()
 
     def _settled(self, results: Sequence[Result]) -> None:
         failed: dict[str, list[str]] = {}
