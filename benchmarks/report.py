@@ -126,10 +126,12 @@ def _notes(results: Results) -> list[str]:
             f"{sync.uncached_microseconds:.0f} asked, {sync.unknown_microseconds:.1f} for an unknown key."
         )
     notes += [
-        f"Uploads of {uploads.files:,} files of {uploads.bytes:,} bytes to SeaweedFS, {CONCURRENCY} at a time: "
-        f"{uploads.seconds:.1f} s, curl {uploads.curl_seconds:.1f} s; CPU per file: "
-        f"{uploads.cpu_seconds / uploads.files * 1e3:.2f} ms of the uploader, "
-        f"{uploads.signing_cpu_seconds / uploads.files * 1e3:.2f} ms of the collection service."
+        f"Uploads of {uploads.files:,} files of {uploads.bytes:,} bytes to SeaweedFS, {CONCURRENCY} at a time, "
+        f"by turns with curl: "
+        f"{', '.join(f'{pair.speed:.2f} ({pair.seconds:.1f} s, curl {pair.curl_seconds:.1f} s)' for pair in uploads.pairs)}"
+        f" times as fast; CPU per file in the median pair: "
+        f"{uploads.median.cpu_seconds / uploads.files * 1e3:.2f} ms of the uploader, "
+        f"{uploads.median.signing_cpu_seconds / uploads.files * 1e3:.2f} ms of the collection service."
         for uploads in results.uploads
     ]
     notes += [

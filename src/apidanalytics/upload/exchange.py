@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -59,9 +59,17 @@ class Exchanger:
             return Unreachable(party=party, reason=f"{party}: {self._describe(error)}")
 
     async def put(
-        self, party: Party, url: str, headers: Mapping[str, str], content: Content
+        self,
+        party: Party,
+        url: str,
+        headers: Mapping[str, str],
+        content: Content,
+        *,
+        on_answer: Callable[[], None] = lambda: None,
     ) -> tuple[Answer, bool] | Unreachable | Unreadable:
         """Send a file, with ``Expect: 100-continue``; return the answer, and whether the whole file had been sent.
+
+        ``on_answer`` is called at once when there is a whole answer.
 
         Raises:
             ChangedError: the file has other bytes than when it was made, and was not sent to its end.
@@ -70,7 +78,7 @@ class Exchanger:
         body: _Body | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds) as guard:
-                body = _Body(content, guard, self._timeout_seconds)
+                body = _Body(content, guard, self._timeout_seconds, on_answer)
                 answer = await self._send("PUT", url, {**headers, "Expect": "100-continue"}, body)
                 return answer, body.sent == content.size_bytes
         except (NotConnectedError, ConnectionEndedError, OSError, ValueError) as error:
@@ -111,10 +119,14 @@ class Exchanger:
         patience_seconds = CONTINUE_SECONDS if patient else 0.0
         try:
             if whole is not None:
-                answer = await connection.exchange(head, whole=whole)
+                answer = await connection.exchange(head, whole=whole, on_answer=body.on_answer)
             else:
                 answer = await connection.exchange(
-                    head, body.pieces(), patience_seconds=patience_seconds, on_progress=body.progress
+                    head,
+                    body.pieces(),
+                    patience_seconds=patience_seconds,
+                    on_progress=body.progress,
+                    on_answer=body.on_answer,
                 )
         except (ConnectionEndedError, OSError):
             self._learn(origin, patient=True)  # it may have refused, and not have listened to the rest
@@ -138,10 +150,11 @@ class Exchanger:
         if self._proxy is not None and origin.scheme == "http":
             target = f"http://{origin.authority}{target}"
             named |= self._proxy.authorization()
-        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
-        if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+        head = "\r\n".join((f"{method} {target} HTTP/1.1", *map(": ".join, named.items()), "", ""))
+        lines = len(named) + 2
+        if head.count("\r") != lines or head.count("\n") != lines or "\0" in head:
             raise ValueError("a line break in a header")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+        return head.encode()
 
     def _describe(self, error: Exception) -> str:
         # Never str(error) of what others raise: there may be a URL in it, and a signed URL is a secret.
@@ -159,7 +172,10 @@ class Exchanger:
 class _Body:
     """A file as the body of a request; progress postpones the guard."""
 
-    def __init__(self, content: Content, guard: asyncio.Timeout, timeout_seconds: float) -> None:
+    def __init__(
+        self, content: Content, guard: asyncio.Timeout, timeout_seconds: float, on_answer: Callable[[], None]
+    ) -> None:
+        self.on_answer = on_answer
         self._content = content
         self._guard = guard
         self._timeout_seconds = timeout_seconds
@@ -169,7 +185,7 @@ class _Body:
         self.sent = 0
         self.error: OSError | None = None
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncIterator[bytes | memoryview]:
         """Yield the whole file, from its beginning."""
         try:
             async for piece in self._content.pieces():

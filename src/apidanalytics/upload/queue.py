@@ -170,7 +170,8 @@ class FairQueue:
 
     def yields(self, tenant: str) -> bool:
         """Free the slot of one file that is still being sent; False when no other tenant waits, or too many did so."""
-        waiting = sum(len(ring) - (tenant in ring) for ring in self._rings)
+        # More are taken than there are slots: others' files that were got ready ahead wait for their turn.
+        waiting = self._running > self._slots or any(len(ring) > (tenant in ring) for ring in self._rings)
         if not waiting or self._crawling >= self._slots:
             return False
         lane = self._lanes[tenant]

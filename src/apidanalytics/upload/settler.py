@@ -14,11 +14,14 @@ from apidanalytics.upload.shelves import Shelves
 _PAUSE_SECONDS: Final = 2.0
 """Between tries while the disk refuses."""
 
-_LINGER_SECONDS: Final = 0.1
+_LINGER_SECONDS: Final = 0.25
 """How long results wait for others while uploads are on their way: a commit costs as much as an upload of a small file,
 and one for many as much as one for one. A crash meanwhile repeats some uploads, which changes nothing."""
 
-_MOST: Final = 256
+_MANY: Final = 256
+"""Results that do not wait for others."""
+
+_MOST: Final = 1024
 """Results that may wait."""
 
 
@@ -70,7 +73,7 @@ class Settler:
     def submit(self, result: Result) -> None:
         """Hand over a result."""
         self._waiting.append(result)
-        if not self._is_lingering or len(self._waiting) >= _MOST // 4:
+        if not self._is_lingering or len(self._waiting) >= _MANY:
             self._wake.set()
 
     def hurry(self) -> None:
@@ -92,7 +95,7 @@ class Settler:
 
     async def _linger(self) -> None:
         """Wait for more results, as long as there may be some and nobody waits for these."""
-        if not self._is_busy() or self._closing or len(self._waiting) >= _MOST // 4:
+        if not self._is_busy() or self._closing or len(self._waiting) >= _MANY:
             return
         self._is_lingering = True
         try:

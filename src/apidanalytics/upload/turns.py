@@ -38,6 +38,10 @@ class Turn:
         self.is_waiting = False
         """Everything is ready, and others are being sent."""
 
+    def end(self) -> None:
+        """Give it back before it is left: the answer is there, and the next file need not wait for who reads it."""
+        self._release()
+
     def give_up(self) -> None:
         """Let others have it; this file goes on beside them. Twice is fine."""
         self._needs_it = False
