@@ -1,7 +1,7 @@
 """A thread for things that block, one after the other: a lighter ``asyncio.to_thread`` for what is asked often.
 
-What is asked in one turn of the event loop, or while the thread is at work, is carried out in one go, and is answered
-in one go: many askers at once cost one change of threads, and not one each.
+What is asked while the thread is at work waits, is carried out in one go, and is answered in one go: many askers at
+once cost one change of threads, and not one each.
 """
 
 import asyncio
@@ -34,8 +34,7 @@ class Errands(Generic[Errand, Result]):
         self._name = name
         self._carry_out = carry_out
         self._left_over = left_over
-        self._gathered: list[tuple[Errand, asyncio.Future[Result]]] = []  # in this turn of the loop
-        self._asked: SimpleQueue[Sequence[tuple[Errand, asyncio.Future[Result]]] | None] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[Errand, asyncio.Future[Result]] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -48,15 +47,12 @@ class Errands(Generic[Errand, Result]):
             threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True).start()
             self._loop = loop  # only now: a thread that cannot be started is tried again
         answered: asyncio.Future[Result] = self._loop.create_future()
-        if not self._gathered:
-            self._loop.call_soon(self._hand_over)
-        self._gathered.append((errand, answered))
+        self._asked.put((errand, answered))
         return await answered
 
     def close(self) -> None:
         """Let the thread end once it has done what it was asked; another errand starts one anew. Twice is fine."""
         if self._loop is not None:
-            self._hand_over()
             self._loop = None
             self._asked.put(None)
 
@@ -65,7 +61,7 @@ class Errands(Generic[Errand, Result]):
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         goes_on = True
         while goes_on and (first := self._asked.get()) is not None:
-            errands = [*first]
+            errands = [first]
             goes_on = self._gather(errands)
             answers = self._answers([errand for errand, _ in errands])
             try:
@@ -77,12 +73,12 @@ class Errands(Generic[Errand, Result]):
         """Add what waits; tell whether more may come."""
         while len(errands) < _MOST:
             try:
-                more = self._asked.get_nowait()
+                errand = self._asked.get_nowait()
             except Empty:
                 break
-            if more is None:
+            if errand is None:
                 return False
-            errands += more
+            errands.append(errand)
         return True
 
     def _answers(self, errands: Sequence[Errand]) -> Sequence[Result | Exception]:
@@ -92,12 +88,6 @@ class Errands(Generic[Errand, Result]):
             return [error] * len(errands)
 
     # In the loop.
-
-    def _hand_over(self) -> None:
-        """Give the thread what was asked, at most so much at a time."""
-        gathered, self._gathered = self._gathered, []
-        for first in range(0, len(gathered), _MOST):
-            self._asked.put(gathered[first : first + _MOST])
 
     def _tell(self, futures: Sequence["asyncio.Future[Result]"], answers: Sequence[Result | Exception]) -> None:
         for answered, answer in zip(futures, answers, strict=True):

@@ -26,7 +26,7 @@ from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher
 from apidanalytics.upload.housekeeping import keep_house
 from apidanalytics.upload.ledger import Ledger
-from apidanalytics.upload.overview import UploadState
+from apidanalytics.upload.overview import UploadState, state_of
 from apidanalytics.upload.pausing import Pausing
 from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
@@ -178,18 +178,7 @@ class Uploader:
 
     def state(self) -> UploadState:
         """Return what is going on."""
-        opened = self._dispatcher.open
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        since = None if opened is None else now - (monotonic - opened.since)
-        throttled = self._dispatcher.throttled(monotonic)
-        return UploadState(
-            waiting=len(self._dispatcher),
-            uploading=self._sender.uploading,
-            paused_since=since,
-            paused_reason=opened.reason if opened else None,
-            throttled_until=now + throttled[0] if throttled else None,
-            throttled_reason=throttled[1] if throttled else None,
-        )
+        return state_of(self._dispatcher, self._sender.uploading, self._clock)
 
     # The loop: look, bring back, send, wait.
 
