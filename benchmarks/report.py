@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.results import Cost
 from benchmarks.run import Results
 from benchmarks.targets import judge
-from benchmarks.uploads import CONCURRENCY
+from benchmarks.uploads import CONCURRENCY, Pair
 
 BEGIN = "<!-- measured: begin -->"
 END = "<!-- measured: end -->"
@@ -127,9 +127,7 @@ def _notes(results: Results) -> list[str]:
         )
     notes += [
         f"Uploads of {uploads.files:,} files of {uploads.bytes:,} bytes to SeaweedFS, {CONCURRENCY} at a time, "
-        f"by turns with curl: "
-        f"{', '.join(f'{pair.speed:.2f} ({pair.seconds:.1f} s, curl {pair.curl_seconds:.1f} s)' for pair in uploads.pairs)}"
-        f" times as fast; CPU per file in the median pair: "
+        f"by turns with curl: {', '.join(map(_pair, uploads.pairs))} times as fast; CPU per file in the median pair: "
         f"{uploads.median.cpu_seconds / uploads.files * 1e3:.2f} ms of the uploader, "
         f"{uploads.median.signing_cpu_seconds / uploads.files * 1e3:.2f} ms of the collection service."
         for uploads in results.uploads
@@ -142,6 +140,10 @@ def _notes(results: Results) -> list[str]:
         for one in results.neighbour
     ]
     return notes
+
+
+def _pair(pair: Pair) -> str:
+    return f"{pair.speed:.2f} ({pair.seconds:.1f} s, curl {pair.curl_seconds:.1f} s)"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,7 @@ Files move one by one, and a move is durable before this module says that it hap
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -60,10 +61,8 @@ class Shelves:
         Not made durable: what comes back after a power cut is known to the ledger, and removed at the next start.
         """
         directory = f"{self._texts[state]}/{key[0]}"
-        try:
-            os.unlink(f"{directory}/{key[1]}")
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError):
+            os.unlink(f"{directory}/{key[1]}")  # noqa: PTH108 - without a ``Path``, as above
         _remove_if_empty(directory)
 
     def remove_if_empty(self, directory: str) -> None:
@@ -116,6 +115,6 @@ def _rename(source: Path, target: Path) -> None:
 
 def _remove_if_empty(directory: Path | str) -> None:
     try:
-        os.rmdir(directory)
+        os.rmdir(directory)  # noqa: PTH106 - without a ``Path``, as above
     except OSError:
         pass  # not empty, or gone already

@@ -78,7 +78,7 @@ class Uploader:
         self._wake = asyncio.Event()
         self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
         self._sender = Sender(
-            prepare=lambda number: prepare(ledger, self._shelves, number, clock.now()),
+            prepare=lambda numbers: prepare(ledger, self._shelves, numbers, clock.now()),
             set_aside=lambda known, change: self._settler.alone(
                 partial(set_changed_aside, ledger, self._shelves, known, change, clock.now())
             ),
