@@ -17,8 +17,14 @@ from apidanalytics.upload.pool import NotConnectedError, Origin, Pool, reason_of
 CONTINUE_SECONDS: Final = 1.0
 """How long ``100 Continue`` is waited for: a server need not know it (RFC 9110, section 10.1.1)."""
 
-EAGER_BYTES: Final = 64 << 10
-"""A body of up to this length does not wait for it: what a refusal would save is less than what waiting costs."""
+EAGER_BYTES: Final = 1 << 20
+"""A body of up to this length does not wait for it: what a refusal would save is less than what waiting costs.
+
+It stops at a refusal anyway; curl draws the line here, too.
+"""
+
+_TOGETHER_BYTES: Final = 64 << 10
+"""One of up to this length goes together with its head."""
 
 _MOST_ORIGINS: Final = 1000
 """Of which is remembered how they take ``Expect``."""
@@ -180,7 +186,7 @@ class _Body:
         self._guard = guard
         self._timeout_seconds = timeout_seconds
         self.size_bytes = content.size_bytes
-        self.small = content.whole if content.size_bytes <= EAGER_BYTES else None
+        self.small = content.whole if content.size_bytes <= _TOGETHER_BYTES else None
         """The whole of it, when it is so short that it may go together with the head."""
         self.sent = 0
         self.error: OSError | None = None

@@ -14,14 +14,15 @@ from apidanalytics.upload.shelves import Shelves
 _PAUSE_SECONDS: Final = 2.0
 """Between tries while the disk refuses."""
 
-_LINGER_SECONDS: Final = 0.25
+_LINGER_SECONDS: Final = 1.0
 """How long results wait for others while uploads are on their way: a commit costs as much as an upload of a small file,
-and one for many as much as one for one. A crash meanwhile repeats some uploads, which changes nothing."""
+one for many as much as one for one, and a store on the same disk waits for each. A crash meanwhile repeats some uploads,
+which changes nothing."""
 
-_MANY: Final = 256
+_MANY: Final = 1024
 """Results that do not wait for others."""
 
-_MOST: Final = 1024
+_MOST: Final = 2048
 """Results that may wait."""
 
 
