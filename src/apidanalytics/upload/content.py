@@ -1,8 +1,8 @@
 """A staged file, open for sending: small ones are held whole, large ones are read piece by piece in a thread.
 
 Every file is read once. What is read is held against the SHA-256 of when the file was made: of a small one before
-anything is sent, of a large one while it is sent, and its last piece is kept back until the whole is known to be right.
-So a store that never got the last piece never has an object of other bytes.
+anything is sent, of a large one while it is sent, and its end is kept back until the whole is known to be right.
+So a store that never got the end never has an object of other bytes.
 """
 
 import asyncio
