@@ -156,6 +156,16 @@ async def test_a_large_body_waits_for_100_and_is_not_sent_when_it_is_refused():
         assert (answer.status, sent_all, scripted.connections) == (200, True, 2)
 
 
+@pytest.mark.parametrize(("status", "is_taken"), [(b"201 Created", True), (b"503 Slow", False), (b"307 There", False)])
+async def test_only_an_answer_that_says_so_tells_at_once_that_the_store_has_it(status, is_taken):
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(CONTINUE, b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n", False)]
+        told = []
+        length = {"Content-Length": str(SMALL.size_bytes)}
+        await exchanger.put(Party.STORE, url, length, SMALL, on_taken=lambda: told.append(status))
+        assert bool(told) is is_taken
+
+
 async def test_a_server_that_does_not_know_expect_is_waited_for_once():
     loop = asyncio.get_running_loop()
     async with exchanging() as (_, exchanger, url):

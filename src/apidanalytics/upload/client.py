@@ -118,7 +118,7 @@ class CollectionClient:
             own["x-amz-server-side-encryption"] = "AES256"
         checksum = checksum_header(signed.url, signed.headers, delivery.md5)
         headers = {**signed.headers, **checksum, **own}
-        put = await self._exchanger.put(Party.STORE, signed.url, headers, content, on_answer=delivery.turn.end)
+        put = await self._exchanger.put(Party.STORE, signed.url, headers, content, on_taken=delivery.turn.end)
         if not isinstance(put, tuple):
             return put, None
         answer, sent_all = put

@@ -6,6 +6,7 @@ they cost four times as much as here.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Final, cast
 
 import httptools
@@ -39,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._continue: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._broken: Exception | None = None
-        self._on_answer = _nothing
+        self._on_taken = _nothing
         self._is_tunnel = False
         self.sent = 0
         """Bytes of the last request's body that were handed to the system."""
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
         whole: bytes = b"",
         patience_seconds: float = 0.0,
         on_progress: Callable[[], None] = _nothing,
-        on_answer: Callable[[], None] = _nothing,
+        on_taken: Callable[[], None] = _nothing,
     ) -> Answer:
         """Send a request; return the whole answer, which may come before all of the body was sent.
 
@@ -95,7 +96,7 @@ class Connection(asyncio.Protocol):
 
         """
         answer = self._begin(head + whole)
-        self._on_answer = on_answer
+        self._on_taken = on_taken
         self.sent = len(whole)
         if body is not None:
             if patience_seconds:
@@ -231,4 +232,5 @@ class Connection(asyncio.Protocol):
         elif self._answer is not None and not self._answer.done():
             self.is_reusable = self._parser.should_keep_alive() and not self._reads_to_the_end
             self._answer.set_result(Answer(status=status, headers=self._headers, body=bytes(self._body)))
-            self._on_answer()
+            if status < HTTPStatus.MULTIPLE_CHOICES:
+                self._on_taken()

@@ -71,11 +71,12 @@ class Exchanger:
         headers: Mapping[str, str],
         content: Content,
         *,
-        on_answer: Callable[[], None] = lambda: None,
+        on_taken: Callable[[], None] = lambda: None,
     ) -> tuple[Answer, bool] | Unreachable | Unreadable:
         """Send a file, with ``Expect: 100-continue``; return the answer, and whether the whole file had been sent.
 
-        ``on_answer`` is called at once when there is a whole answer.
+        ``on_taken`` is called at once when there is a whole answer that says so (2xx). What follows from another one,
+        the caller decides before anything else is sent.
 
         Raises:
             ChangedError: the file has other bytes than when it was made, and was not sent to its end.
@@ -84,7 +85,7 @@ class Exchanger:
         body: _Body | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds) as guard:
-                body = _Body(content, guard, self._timeout_seconds, on_answer)
+                body = _Body(content, guard, self._timeout_seconds, on_taken)
                 answer = await self._send("PUT", url, {**headers, "Expect": "100-continue"}, body)
                 return answer, body.sent == content.size_bytes
         except (NotConnectedError, ConnectionEndedError, OSError, ValueError) as error:
@@ -125,14 +126,14 @@ class Exchanger:
         patience_seconds = CONTINUE_SECONDS if patient else 0.0
         try:
             if whole is not None:
-                answer = await connection.exchange(head, whole=whole, on_answer=body.on_answer)
+                answer = await connection.exchange(head, whole=whole, on_taken=body.on_taken)
             else:
                 answer = await connection.exchange(
                     head,
                     body.pieces(),
                     patience_seconds=patience_seconds,
                     on_progress=body.progress,
-                    on_answer=body.on_answer,
+                    on_taken=body.on_taken,
                 )
         except (ConnectionEndedError, OSError):
             self._learn(origin, patient=True)  # it may have refused, and not have listened to the rest
@@ -179,9 +180,9 @@ class _Body:
     """A file as the body of a request; progress postpones the guard."""
 
     def __init__(
-        self, content: Content, guard: asyncio.Timeout, timeout_seconds: float, on_answer: Callable[[], None]
+        self, content: Content, guard: asyncio.Timeout, timeout_seconds: float, on_taken: Callable[[], None]
     ) -> None:
-        self.on_answer = on_answer
+        self.on_taken = on_taken
         self._content = content
         self._guard = guard
         self._timeout_seconds = timeout_seconds

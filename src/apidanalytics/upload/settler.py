@@ -16,8 +16,8 @@ _PAUSE_SECONDS: Final = 2.0
 
 _LINGER_SECONDS: Final = 1.0
 """How long results wait for others while uploads are on their way: a commit costs as much as an upload of a small file,
-one for many as much as one for one, and a store on the same disk waits for each. A crash meanwhile repeats some uploads,
-which changes nothing."""
+one for many as much as one for one, and a store on the same disk waits for each. A crash meanwhile repeats some
+uploads, which changes nothing."""
 
 _MANY: Final = 1024
 """Results that do not wait for others."""

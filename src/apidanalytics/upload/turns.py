@@ -39,7 +39,7 @@ class Turn:
         """Everything is ready, and others are being sent."""
 
     def end(self) -> None:
-        """Give it back before it is left: the answer is there, and the next file need not wait for who reads it."""
+        """Give it back before it is left: the store has the file, and the next one need not wait for who reads that."""
         self._release()
 
     def give_up(self) -> None:
