@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.results import Cost
 from benchmarks.run import Results
 from benchmarks.targets import judge
-from benchmarks.uploads import CONCURRENCY
+from benchmarks.uploads import CONCURRENCY, Pair
 
 BEGIN = "<!-- measured: begin -->"
 END = "<!-- measured: end -->"
@@ -126,10 +126,10 @@ def _notes(results: Results) -> list[str]:
             f"{sync.uncached_microseconds:.0f} asked, {sync.unknown_microseconds:.1f} for an unknown key."
         )
     notes += [
-        f"Uploads of {uploads.files:,} files of {uploads.bytes:,} bytes to SeaweedFS, {CONCURRENCY} at a time: "
-        f"{uploads.seconds:.1f} s, curl {uploads.curl_seconds:.1f} s; CPU per file: "
-        f"{uploads.cpu_seconds / uploads.files * 1e3:.2f} ms of the uploader, "
-        f"{uploads.signing_cpu_seconds / uploads.files * 1e3:.2f} ms of the collection service."
+        f"Uploads of {uploads.files:,} files of {uploads.bytes:,} bytes to SeaweedFS, {CONCURRENCY} at a time, "
+        f"by turns with curl: {', '.join(map(_pair, uploads.pairs))} times as fast; CPU per file in the median pair: "
+        f"{uploads.median.cpu_seconds / uploads.files * 1e3:.2f} ms of the uploader, "
+        f"{uploads.median.signing_cpu_seconds / uploads.files * 1e3:.2f} ms of the collection service."
         for uploads in results.uploads
     ]
     notes += [
@@ -140,6 +140,10 @@ def _notes(results: Results) -> list[str]:
         for one in results.neighbour
     ]
     return notes
+
+
+def _pair(pair: Pair) -> str:
+    return f"{pair.speed:.2f} ({pair.seconds:.1f} s, curl {pair.curl_seconds:.1f} s)"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

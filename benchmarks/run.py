@@ -73,6 +73,8 @@ class Plan:
     """Uploaded by curl and by the uploader, 1 MB each."""
     small_files: int = 10_000
     """The same, 2 KB each."""
+    upload_pairs: int = 3
+    """Of turns, one of curl and one of the uploader; the median counts."""
     backlog_files: int = 100_000
     neighbour_seconds: float = 12.0
     parts: frozenset[str] = PARTS
@@ -91,6 +93,7 @@ QUICK: Final = Plan(
     synced=sync_data.Size(scopes=10_000, api_keys=100_000),
     large_files=100,
     small_files=2_000,
+    upload_pairs=1,
     backlog_files=20_000,
     neighbour_seconds=5.0,
 )
@@ -154,7 +157,7 @@ class Run:
             results.syncing = syncing.measure(self._below, self._plan.synced, self._plan.seconds)
         if "uploads" in self._plan.parts:
             sizes = ((self._plan.large_files, LARGE_BYTES), (self._plan.small_files, SMALL_BYTES))
-            results.uploads = [uploads.measure(self._below, *size, rounds=1) for size in sizes]
+            results.uploads = [uploads.measure(self._below, *size, pairs=self._plan.upload_pairs) for size in sizes]
         if "backlog" in self._plan.parts:
             results.backlog = backlog.measure(self._below, self._plan.backlog_files)
         if "neighbour" in self._plan.parts:

@@ -149,7 +149,7 @@ def _scenarios(results: Results) -> Iterator[Verdict]:
     for uploads in results.uploads:
         what = f"speed of uploading {uploads.files:,} files of {uploads.bytes:,} bytes, signed URLs included"
         limit = UPLOAD_SPEED[uploads.bytes]
-        yield Verdict(what=what, measured=uploads.speed, limit=limit, unit="times curl", is_lower_limit=True)
+        yield Verdict(what=what, measured=uploads.median.speed, limit=limit, unit="times curl", is_lower_limit=True)
     if results.backlog:
         few, many = results.backlog
         backlog = f"{many.files:,} files in {many.directories:,} directories"

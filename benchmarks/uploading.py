@@ -4,6 +4,7 @@ ENDPOINT may be ``nowhere``. The token comes on standard input. It prints second
 """
 
 import asyncio
+import gc
 import json
 import os
 import random
@@ -36,6 +37,8 @@ class Nowhere:
 
 async def main(endpoint: str, token: str, folder: Path, concurrency: int) -> None:
     """Deliver everything, and say what it took."""
+    gc.collect()
+    gc.freeze()  # as the agent does
     data, clock = DataDirectory(folder), SystemClock()
     with Ledger.open(data.ledger, data.damaged, clock.now()) as ledger:
         exchanger = Exchanger(timeout_seconds=60)

@@ -5,6 +5,7 @@ The uploader asks the collection service for every URL; curl has them from befor
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -31,12 +32,9 @@ _START: Final = 1_767_323_040
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uploads:
-    """One size of file, by both."""
+class Pair:
+    """The same files by curl, and then by the uploader."""
 
-    files: int
-    bytes: int
-    """Of each."""
     seconds: float
     curl_seconds: float
     cpu_seconds: float
@@ -51,29 +49,56 @@ class Uploads:
         return self.curl_seconds / self.seconds
 
 
-def measure(below: Path, files: int, size: int, rounds: int) -> Uploads:
-    """Upload so many files of this size by curl and by the uploader in turn; return the sums of all rounds."""
-    curl, signing = 0.0, 0.0
-    ours: list[dict[str, float]] = []
+@dataclass(frozen=True, kw_only=True)
+class Uploads:
+    """One size of file, by both in turn; curl's own time may be twice as long from one minute to the next."""
+
+    files: int
+    """In each turn."""
+    bytes: int
+    """Of each."""
+    pairs: list[Pair]
+    """Slowest beside curl first."""
+
+    @property
+    def median(self) -> Pair:
+        """The pair that counts."""
+        return self.pairs[len(self.pairs) // 2]
+
+    @property
+    def peak_megabytes(self) -> float:
+        """Largest memory of an uploader."""
+        return max(pair.peak_megabytes for pair in self.pairs)
+
+
+def measure(below: Path, files: int, size: int, *, pairs: int) -> Uploads:
+    """Upload so many files of this size by curl and by the uploader in turn, to one store."""
     with directory(below) as folder, Seaweed(folder / "weed") as store, _collection(folder, store) as (service, token):
-        assert service.process is not None
-        for number in range(rounds):
-            data = DataDirectory(folder / f"ax{number}")
-            data.root.mkdir()
-            staged = stage(data, files, size, salt=number)
-            curl += _curl(folder, data, staged, store)
-            before = cpu_seconds([service.process.pid])
-            ours.append(_upload(service.url, token, data.root, files))
-            signing += cpu_seconds([service.process.pid]) - before
-            shutil.rmtree(data.root)
-    return Uploads(
-        files=files * rounds,
-        bytes=size,
-        seconds=sum(run["seconds"] for run in ours),
-        curl_seconds=curl,
-        cpu_seconds=sum(run["cpu_seconds"] for run in ours),
+        made = [_measure(folder, store, service, token, (files, size), number) for number in range(pairs)]
+    return Uploads(files=files, bytes=size, pairs=sorted(made, key=lambda pair: pair.speed))
+
+
+def _measure(
+    folder: Path, store: Seaweed, service: CollectionProcess, token: str, files_of: tuple[int, int], number: int
+) -> Pair:
+    assert service.process is not None
+    files, size = files_of
+    data = DataDirectory(folder / f"ax{number}")
+    data.root.mkdir()
+    staged = stage(data, files, size, salt=number)
+    os.sync()  # what the disk owes from before is nobody's
+    curl_seconds = _curl(folder, data, staged, store)
+    os.sync()
+    before = cpu_seconds([service.process.pid])
+    took = _upload(service.url, token, data.root, files)
+    signing = cpu_seconds([service.process.pid]) - before
+    shutil.rmtree(data.root)
+    return Pair(
+        seconds=took["seconds"],
+        curl_seconds=curl_seconds,
+        cpu_seconds=took["cpu_seconds"],
         signing_cpu_seconds=signing,
-        peak_megabytes=max(run["peak_megabytes"] for run in ours),
+        peak_megabytes=took["peak_megabytes"],
     )
 
 
@@ -135,7 +160,8 @@ def _curl(folder: Path, data: DataDirectory, staged: list[StagedFile], store: Se
     client = store.client()
     lines = []
     for file in staged:
-        key = f"curl/{layout.format_object_path(file.name, file.start_at)}"
+        # The same depth and number of folders as the keys of the service.
+        key = f"curl/{file.tenant}/{layout.format_object_path(file.name, file.start_at)}"
         asked = {"Bucket": BUCKET, "Key": key, "ContentType": GZIP}
         url = client.generate_presigned_url("put_object", Params=asked)
         path = data.staging / file.directory / file.name

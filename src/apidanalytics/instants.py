@@ -1,6 +1,7 @@
 """Instants as they stand in names: ``yyyyMMddHHmmss`` and ``yyyyMMddHHmmss.SSS``, always UTC."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 _TIME: Final = "%Y%m%d%H%M%S"
@@ -12,6 +13,7 @@ def format_instant(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime(_TIME)
 
 
+@lru_cache(maxsize=1024)
 def parse_instant(text: str) -> int:
     """Return the Unix seconds of ``yyyyMMddHHmmss``, UTC.
 
@@ -21,7 +23,7 @@ def parse_instant(text: str) -> int:
     """
     if len(text) != _TIME_LENGTH or not (text.isascii() and text.isdigit()):
         raise ValueError("not an instant")
-    # strptime takes ten times as long, and this runs for every file and every signed URL.
+    # strptime takes ten times as long. All files of an interval have the same two.
     month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(4, _TIME_LENGTH, 2))
     return int(datetime(int(text[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
 

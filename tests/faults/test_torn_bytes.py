@@ -285,7 +285,7 @@ def test_a_staged_file_that_is_known_is_sent_as_it_was_made_or_not_at_all(recove
         path.write_bytes(content)
         recoverer.ledger.stage([file], 1.0)
         (known,) = recoverer.ledger.waiting()
-        prepared = prepare(recoverer.ledger, recoverer.shelves, known.id, 2.0)
+        (prepared,) = prepare(recoverer.ledger, recoverer.shelves, [known.id], 2.0)
         assert isinstance(prepared.content, ChangedError), at
         set_changed_aside(recoverer.ledger, recoverer.shelves, prepared.known, str(prepared.content), 2.0)
         assert recoverer.kept() == [content], at

@@ -14,6 +14,7 @@ from apidanalytics.upload.outcome import Party, Unreachable
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+MIDDLE = Content.of(b"m" * EAGER_BYTES)
 SMALL, LARGE = Content.of(b"s" * 100), Content.of(b"l" * (EAGER_BYTES + 1))
 
 
@@ -133,12 +134,13 @@ async def test_an_endless_answer_is_cut_and_an_endless_head_refused():
         assert isinstance(await get(exchanger, url), Unreachable)
 
 
-async def test_a_small_body_follows_at_once_and_still_says_expect(monkeypatch):
+@pytest.mark.parametrize("content", [SMALL, MIDDLE], ids=["small", "middle"])
+async def test_a_body_of_up_to_a_megabyte_follows_at_once_and_still_says_expect(monkeypatch, content):
     monkeypatch.setattr(exchange, "CONTINUE_SECONDS", 60.0)
     loop = asyncio.get_running_loop()
     async with exchanging() as (scripted, exchanger, url):
         begun = loop.time()
-        answer, sent_all = await put(exchanger, url, SMALL)
+        answer, sent_all = await put(exchanger, url, content)
         assert (answer.status, sent_all) == (200, True)
         assert loop.time() - begun < 30
         assert b"Expect: 100-continue" in scripted.heads[0]
@@ -152,6 +154,16 @@ async def test_a_large_body_waits_for_100_and_is_not_sent_when_it_is_refused():
         assert (answer.status, sent_all, scripted.bodies) == (403, False, [])
         answer, sent_all = await put(exchanger, url, LARGE)
         assert (answer.status, sent_all, scripted.connections) == (200, True, 2)
+
+
+@pytest.mark.parametrize(("status", "is_taken"), [(b"201 Created", True), (b"503 Slow", False), (b"307 There", False)])
+async def test_only_an_answer_that_says_so_tells_at_once_that_the_store_has_it(status, is_taken):
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(CONTINUE, b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n", False)]
+        told = []
+        length = {"Content-Length": str(SMALL.size_bytes)}
+        await exchanger.put(Party.STORE, url, length, SMALL, on_taken=lambda: told.append(status))
+        assert bool(told) is is_taken
 
 
 async def test_a_server_that_does_not_know_expect_is_waited_for_once(monkeypatch):

@@ -3,12 +3,12 @@
 import pytest
 from structlog.testing import capture_logs
 
-from apidanalytics.upload.content import PIECE_BYTES
+from apidanalytics.upload.content import READ_BYTES
 from apidanalytics.upload.states import State
 from tests.integration.upload_world import until
 
 
-@pytest.mark.parametrize("size", [2_000, 3 * PIECE_BYTES], ids=["small", "large"])
+@pytest.mark.parametrize("size", [2_000, 2 * READ_BYTES], ids=["small", "large"])
 @pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
 async def test_a_file_whose_bit_flipped_on_the_disk_never_becomes_an_object_and_delays_nobody(world, size, place):
     world.stage("acme~prod", "globex~prod", size=size)

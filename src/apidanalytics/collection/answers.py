@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from apidanalytics.collection.ports import SignedPut
 
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+
 
 def signed(put: SignedPut) -> web.Response:
     """Return the answer that hands out a URL."""
-    return web.json_response({"url": put.url, "headers": dict(put.headers)}, headers={"Cache-Control": "no-store"})
+    body = msgspec.json.encode({"url": put.url, "headers": put.headers})
+    return web.Response(body=body, content_type="application/json", charset="utf-8", headers=_NO_STORE)
 
 
 def problem(status: HTTPStatus, reason: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -2,9 +2,11 @@
 
 Of two PUTs to one bucket on one day, with the same headers and expiry, only key and time differ, in what is signed as
 in the URL. So botocore's signer says once what it would sign, and what the URL would be; from then on key and time are
-filled in, and it makes the signature alone: a quarter of the work.
+filled in, and the signature is one HMAC with the key of the day: a tenth of the work.
 """
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, Final
@@ -14,6 +16,8 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 
 _KEY: Final = "apidanalytics-stands-here-for-the-key"
+
+_UNKNOWN: Final = "botocore signs in a form that is not known here"
 
 _Parts = tuple[str, str, str]
 
@@ -28,6 +32,18 @@ class _Signer(S3SigV4QueryAuth):  # type: ignore[misc]  # botocore has no types
         self._inject_signature_to_request(request, "")
         return str(request.url), canonical
 
+    def head(self, at: str) -> str:
+        """Return what stands before the digest of a request in what is signed."""
+        moment = SimpleNamespace(context={"timestamp": at})
+        return str(self.string_to_sign(moment, "")).removesuffix(hashlib.sha256().hexdigest())
+
+    def key(self, at: str) -> bytes:
+        """Return the key that signs on this day."""
+        key = f"AWS4{self.credentials.secret_key}".encode()
+        for part in (at[:8], self._region_name, self._service_name, "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        return key
+
 
 class SignedForm:
     """A signed PUT with gaps for key and time; instants are ``yyyyMMddTHHmmssZ``, UTC."""
@@ -41,25 +57,29 @@ class SignedForm:
             ValueError: something that cannot be filled in.
 
         """
-        self._signer = _Signer(credentials, "s3", region, expires_seconds)
-        url, canonical = self._signer.unsigned(base + _KEY, headers, at)
+        signer = _Signer(credentials, "s3", region, expires_seconds)
+        url, canonical = signer.unsigned(base + _KEY, headers, at)
         self._url, self._canonical = _parts(url, at), _parts(canonical, at)
+        self._before, time, self._after = signer.head(at).partition(at)
+        if not time or at in self._after:
+            raise ValueError(_UNKNOWN)
+        self._signing_key = signer.key(at)
         self.day = at[:8]
         """Of this day it is."""
 
     def url(self, key: str, at: str) -> str:
         """Return the URL for a key, signed at a time of this day."""
         path = quote(key, safe="/~")
-        moment = SimpleNamespace(context={"timestamp": at})
-        to_sign = self._signer.string_to_sign(moment, _filled(self._canonical, path, at))
-        return _filled(self._url, path, at) + str(self._signer.signature(to_sign, moment))
+        digest = hashlib.sha256(_filled(self._canonical, path, at).encode()).hexdigest()
+        to_sign = f"{self._before}{at}{self._after}{digest}"
+        return _filled(self._url, path, at) + hmac.digest(self._signing_key, to_sign.encode(), "sha256").hex()
 
 
 def _parts(text: str, at: str) -> _Parts:
     before, key, rest = text.partition(_KEY)
     between, time, after = rest.partition(at)
     if not (key and time) or _KEY in rest or at in after:
-        raise ValueError("botocore signs in a form that is not known here")
+        raise ValueError(_UNKNOWN)
     return before, between, after
 
 

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from apidanalytics.access.patterns import Pattern
 from apidanalytics.layout import format_tenant
+
+_encoded = lru_cache(maxsize=1024)(format_tenant)
+"""The same tenants come again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ class Rules:
 
         A tenant the token is not for is denied before anyone looks whether it is there.
         """
-        tenants = (format_tenant(org, env) for org, env in readings)
+        tenants = (_encoded(org, env) for org, env in readings)
         allowed = [tenant for tenant in tenants if allows(tenant)]
         if not allowed:
             return Denial.NOT_ALLOWED

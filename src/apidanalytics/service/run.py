@@ -5,6 +5,7 @@ refused and nothing is lost. A reload is the next agent with other settings; an 
 program, which replaces this one and keeps its process.
 """
 
+import gc
 import os
 import sys
 from functools import partial
@@ -34,6 +35,9 @@ def run_agent(launch: Launch, handover: Handover, on_ready: OnReady | None = Non
 
     """
     use_one_heap()
+    # The modules stay: the garbage collector need not look at them with every few hundred files that are uploaded.
+    gc.collect()
+    gc.freeze()
     return uvloop.run(_Lives(launch, handover, on_ready).run())
 
 

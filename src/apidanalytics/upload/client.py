@@ -17,6 +17,9 @@ from apidanalytics.upload.verify import checksum_header, contradiction
 
 CONTENT_TYPE: Final = "application/x-gzip"
 
+_FRESH_SECONDS: Final = 60.0
+"""A URL that waited for longer is asked for anew before it is used: how long it is valid, only its endpoint knows."""
+
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
 _FORBIDDEN: Final = 403
@@ -73,7 +76,13 @@ class CollectionClient:
         if not isinstance(signed, SignedUrl):
             return signed, None
         failpoints.hit("upload.before_put")
+        asked_at = self._clock.monotonic()
         async with delivery.turn:
+            if self._clock.monotonic() - asked_at > _FRESH_SECONDS:
+                # Others took their time, and the URL's may be over by now.
+                signed = await self.sign(delivery)
+                if not isinstance(signed, SignedUrl):
+                    return signed, None
             outcome, status = await self._put(signed, delivery)
         failpoints.hit("upload.after_put")
         return outcome, status
@@ -108,7 +117,8 @@ class CollectionClient:
         if self._encrypt and not any(name.lower() == "x-amz-server-side-encryption" for name in signed.headers):
             own["x-amz-server-side-encryption"] = "AES256"
         checksum = checksum_header(signed.url, signed.headers, delivery.md5)
-        put = await self._exchanger.put(Party.STORE, signed.url, {**signed.headers, **checksum, **own}, content)
+        headers = {**signed.headers, **checksum, **own}
+        put = await self._exchanger.put(Party.STORE, signed.url, headers, content, on_taken=delivery.turn.end)
         if not isinstance(put, tuple):
             return put, None
         answer, sent_all = put

@@ -6,6 +6,7 @@ they cost four times as much as here.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Final, cast
 
 import httptools
@@ -24,6 +25,10 @@ class ConnectionEndedError(Exception):
     """The connection ended before the answer was complete."""
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Connection(asyncio.Protocol):
     """Open once it is connected; after ``exchange`` it may be used again if ``is_reusable``."""
 
@@ -35,6 +40,7 @@ class Connection(asyncio.Protocol):
         self._continue: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._broken: Exception | None = None
+        self._on_taken = _nothing
         self._is_tunnel = False
         self.sent = 0
         """Bytes of the last request's body that were handed to the system."""
@@ -72,11 +78,12 @@ class Connection(asyncio.Protocol):
     async def exchange(
         self,
         head: bytes,
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[bytes | memoryview] | None = None,
         *,
         whole: bytes = b"",
         patience_seconds: float = 0.0,
-        on_progress: Callable[[], None] = lambda: None,
+        on_progress: Callable[[], None] = _nothing,
+        on_taken: Callable[[], None] = _nothing,
     ) -> Answer:
         """Send a request; return the whole answer, which may come before all of the body was sent.
 
@@ -89,6 +96,7 @@ class Connection(asyncio.Protocol):
 
         """
         answer = self._begin(head + whole)
+        self._on_taken = on_taken
         self.sent = len(whole)
         if body is not None:
             if patience_seconds:
@@ -115,7 +123,7 @@ class Connection(asyncio.Protocol):
         await asyncio.wait((answer, self._continue), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def _send(
-        self, body: AsyncIterator[bytes], answer: "asyncio.Future[Answer]", on_progress: Callable[[], None]
+        self, body: AsyncIterator[bytes | memoryview], answer: "asyncio.Future[Answer]", on_progress: Callable[[], None]
     ) -> None:
         if answer.done():
             return
@@ -224,3 +232,5 @@ class Connection(asyncio.Protocol):
         elif self._answer is not None and not self._answer.done():
             self.is_reusable = self._parser.should_keep_alive() and not self._reads_to_the_end
             self._answer.set_result(Answer(status=status, headers=self._headers, body=bytes(self._body)))
+            if status < HTTPStatus.MULTIPLE_CHOICES:
+                self._on_taken()

@@ -1,8 +1,8 @@
 """A staged file, open for sending: small ones are held whole, large ones are read piece by piece in a thread.
 
 Every file is read once. What is read is held against the SHA-256 of when the file was made: of a small one before
-anything is sent, of a large one while it is sent, and its last piece is kept back until the whole is known to be right.
-So a store that never got the last piece never has an object of other bytes.
+anything is sent, of a large one while it is sent, and its end is kept back until the whole is known to be right.
+So a store that never got the end never has an object of other bytes.
 """
 
 import asyncio
@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Final, Self
 
 PIECE_BYTES: Final = 256 << 10
-"""Read at once; an uploader holds at most this much of each file that it is sending."""
+"""Sent at once; a file of up to this length is held whole."""
+
+READ_BYTES: Final = 1 << 20
+"""Read at once, in one change of threads; an uploader holds at most this much of each file that it is sending."""
 
 
 class ChangedError(Exception):
@@ -60,28 +63,29 @@ class Content:
         """Return these bytes as if they were a file's."""
         return cls(-1, len(content), content)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncIterator[bytes | memoryview]:
         """Yield the whole content from its beginning.
 
         Raises:
             OSError: it cannot be read, or became shorter.
-            ChangedError: it has other bytes than when it was made; the last piece is not yielded then.
+            ChangedError: it has other bytes than when it was made; its end is not yielded then.
 
         """
         if self.whole is not None:
             yield self.whole
             return
         digest = hashlib.sha256()
-        for offset in range(0, self.size_bytes, PIECE_BYTES):
-            piece = await asyncio.to_thread(self._next, offset, digest.update)
-            if offset + len(piece) == self.size_bytes:
+        for offset in range(0, self.size_bytes, READ_BYTES):
+            read = await asyncio.to_thread(self._next, offset, digest.update)
+            if offset + len(read) == self.size_bytes:
                 _compare(digest.hexdigest(), self._sha256)
-            yield piece
+            for at in range(0, len(read), PIECE_BYTES):
+                yield memoryview(read)[at : at + PIECE_BYTES]
 
     def _next(self, offset: int, note: Callable[[bytes], None]) -> bytes:
-        piece = _read(self._descriptor, min(PIECE_BYTES, self.size_bytes - offset), offset)
-        note(piece)
-        return piece
+        read = _read(self._descriptor, min(READ_BYTES, self.size_bytes - offset), offset)
+        note(read)
+        return read
 
     def md5(self) -> str:
         """Return the MD5 of the content, in lower-case hex. It blocks.
@@ -92,7 +96,7 @@ class Content:
         """
         digest = hashlib.md5(self.whole or b"", usedforsecurity=False)
         if self.whole is None:
-            for offset in range(0, self.size_bytes, PIECE_BYTES):
+            for offset in range(0, self.size_bytes, READ_BYTES):
                 self._next(offset, digest.update)
         return digest.hexdigest()
 

@@ -52,6 +52,11 @@ class Dispatcher:
         return len(self._queue) + len(self._aside)
 
     @property
+    def wants_more(self) -> bool:
+        """Tell whether it is time to take more: all slots are busy meanwhile, and several at once cost less."""
+        return self._queue.wants_more
+
+    @property
     def open(self) -> Open | None:
         """Why nothing but probes is sent; None while everything is."""
         return self._breaker.open

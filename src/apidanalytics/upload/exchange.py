@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +17,14 @@ from apidanalytics.upload.pool import NotConnectedError, Origin, Pool, reason_of
 CONTINUE_SECONDS: Final = 1.0
 """How long ``100 Continue`` is waited for: a server need not know it (RFC 9110, section 10.1.1)."""
 
-EAGER_BYTES: Final = 64 << 10
-"""A body of up to this length does not wait for it: what a refusal would save is less than what waiting costs."""
+EAGER_BYTES: Final = 1 << 20
+"""A body of up to this length does not wait for it: what a refusal would save is less than what waiting costs.
+
+It stops at a refusal anyway; curl draws the line here, too.
+"""
+
+_TOGETHER_BYTES: Final = 64 << 10
+"""One of up to this length goes together with its head."""
 
 _MOST_ORIGINS: Final = 1000
 """Of which is remembered how they take ``Expect``."""
@@ -59,9 +65,18 @@ class Exchanger:
             return Unreachable(party=party, reason=f"{party}: {self._describe(error)}")
 
     async def put(
-        self, party: Party, url: str, headers: Mapping[str, str], content: Content
+        self,
+        party: Party,
+        url: str,
+        headers: Mapping[str, str],
+        content: Content,
+        *,
+        on_taken: Callable[[], None] = lambda: None,
     ) -> tuple[Answer, bool] | Unreachable | Unreadable:
         """Send a file, with ``Expect: 100-continue``; return the answer, and whether the whole file had been sent.
+
+        ``on_taken`` is called at once when there is a whole answer that says so (2xx). What follows from another one,
+        the caller decides before anything else is sent.
 
         Raises:
             ChangedError: the file has other bytes than when it was made, and was not sent to its end.
@@ -70,7 +85,7 @@ class Exchanger:
         body: _Body | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds) as guard:
-                body = _Body(content, guard, self._timeout_seconds)
+                body = _Body(content, guard, self._timeout_seconds, on_taken)
                 answer = await self._send("PUT", url, {**headers, "Expect": "100-continue"}, body)
                 return answer, body.sent == content.size_bytes
         except (NotConnectedError, ConnectionEndedError, OSError, ValueError) as error:
@@ -111,10 +126,14 @@ class Exchanger:
         patience_seconds = CONTINUE_SECONDS if patient else 0.0
         try:
             if whole is not None:
-                answer = await connection.exchange(head, whole=whole)
+                answer = await connection.exchange(head, whole=whole, on_taken=body.on_taken)
             else:
                 answer = await connection.exchange(
-                    head, body.pieces(), patience_seconds=patience_seconds, on_progress=body.progress
+                    head,
+                    body.pieces(),
+                    patience_seconds=patience_seconds,
+                    on_progress=body.progress,
+                    on_taken=body.on_taken,
                 )
         except (ConnectionEndedError, OSError):
             self._learn(origin, patient=True)  # it may have refused, and not have listened to the rest
@@ -138,10 +157,11 @@ class Exchanger:
         if self._proxy is not None and origin.scheme == "http":
             target = f"http://{origin.authority}{target}"
             named |= self._proxy.authorization()
-        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
-        if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+        head = "\r\n".join((f"{method} {target} HTTP/1.1", *map(": ".join, named.items()), "", ""))
+        lines = len(named) + 2
+        if head.count("\r") != lines or head.count("\n") != lines or "\0" in head:
             raise ValueError("a line break in a header")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+        return head.encode()
 
     def _describe(self, error: Exception) -> str:
         # Never str(error) of what others raise: there may be a URL in it, and a signed URL is a secret.
@@ -159,17 +179,20 @@ class Exchanger:
 class _Body:
     """A file as the body of a request; progress postpones the guard."""
 
-    def __init__(self, content: Content, guard: asyncio.Timeout, timeout_seconds: float) -> None:
+    def __init__(
+        self, content: Content, guard: asyncio.Timeout, timeout_seconds: float, on_taken: Callable[[], None]
+    ) -> None:
+        self.on_taken = on_taken
         self._content = content
         self._guard = guard
         self._timeout_seconds = timeout_seconds
         self.size_bytes = content.size_bytes
-        self.small = content.whole if content.size_bytes <= EAGER_BYTES else None
+        self.small = content.whole if content.size_bytes <= _TOGETHER_BYTES else None
         """The whole of it, when it is so short that it may go together with the head."""
         self.sent = 0
         self.error: OSError | None = None
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncIterator[bytes | memoryview]:
         """Yield the whole file, from its beginning."""
         try:
             async for piece in self._content.pieces():

@@ -130,15 +130,18 @@ class Ledger:
         with self._read() as database:
             # "+start_at": by number, which costs what is new, and not what there is.
             query = "SELECT id, tenant, start_at, next_attempt_at FROM files WHERE state = 'staged' AND id > ?"
-            found = database.execute(query, (after,))
-            waiting = [Waiting(id=i, tenant=t, start_at=s, next_attempt_at=n) for i, t, s, n in found]
+            new = database.execute(query, (after,)).fetchall()
+        waiting = (Waiting(id=i, tenant=t, start_at=s, next_attempt_at=n) for i, t, s, n in new)
         return sorted(waiting, key=lambda file: (file.start_at, file.id))
 
     def file(self, number: int) -> LedgerFile | None:
         """Return a file by its number."""
+        return self.numbered((number,)).get(number)
+
+    def numbered(self, numbers: Sequence[int]) -> dict[int, LedgerFile]:
+        """Return those of a few files that are known, by their numbers."""
         with self._read() as database:
-            found = rows.select(database, "id = ?", (number,))
-        return found[0] if found else None
+            return rows.by_numbers(database, numbers)
 
     def files_in(self, directory: str) -> dict[str, LedgerFile]:
         """Return all known files of a bucket directory, by name."""

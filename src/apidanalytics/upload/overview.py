@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from apidanalytics.clock import Clock
+from apidanalytics.upload.dispatch import Dispatcher
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploading:
@@ -30,3 +33,18 @@ class UploadState:
     throttled_until: float | None = None
     """Unix time before which nothing is sent, because several tenants were throttled."""
     throttled_reason: str | None = None
+
+
+def state_of(dispatcher: Dispatcher, uploading: tuple[Uploading, ...], clock: Clock) -> UploadState:
+    """Return what is going on now."""
+    opened = dispatcher.open
+    now, monotonic = clock.now(), clock.monotonic()
+    throttled = dispatcher.throttled(monotonic)
+    return UploadState(
+        waiting=len(dispatcher),
+        uploading=uploading,
+        paused_since=None if opened is None else now - (monotonic - opened.since),
+        paused_reason=opened.reason if opened else None,
+        throttled_until=now + throttled[0] if throttled else None,
+        throttled_reason=throttled[1] if throttled else None,
+    )

@@ -4,6 +4,7 @@ A bit that flipped on the disk, no reader would notice, nor a store that says no
 held against the checksum of when the file was made (see ``content``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -29,14 +30,26 @@ class Prepared:
     """Of the content, as it was made; empty when it cannot be read."""
 
 
-def prepare(ledger: Ledger, shelves: Shelves, number: int, now: float) -> Prepared | None:
-    """Open a staged file; None when there is nothing to send under this number (any more). It blocks.
+def prepare(ledger: Ledger, shelves: Shelves, numbers: Sequence[int], now: float) -> list[Prepared | Exception | None]:
+    """Open staged files; None when there is nothing to send under a number (any more). It blocks.
+
+    Each one's own error, when the disk is failing, stands in its place.
 
     Raises:
-        sqlite3.Error, OSError: the ledger or the disk is failing.
+        sqlite3.Error: the ledger is failing.
 
     """
-    known = ledger.file(number)
+    known = ledger.numbered(numbers)
+    prepared: list[Prepared | Exception | None] = []
+    for number in numbers:
+        try:
+            prepared.append(_prepare(ledger, shelves, known.get(number), now))
+        except Exception as error:  # noqa: BLE001 - raised by whoever waits for this file
+            prepared.append(error)
+    return prepared
+
+
+def _prepare(ledger: Ledger, shelves: Shelves, known: LedgerFile | None, now: float) -> Prepared | None:
     if known is None or known.state is not State.STAGED:
         return None
     made = known.file

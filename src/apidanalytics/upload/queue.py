@@ -88,6 +88,11 @@ class FairQueue:
         return self._running
 
     @property
+    def wants_more(self) -> bool:
+        """Tell whether half of what is got ready ahead is used up, so that it is time to take several at once."""
+        return 2 * self._running <= self._slots + self._most_running
+
+    @property
     def tenants(self) -> int:
         """Tenants with anything waiting or running, without those that are paused."""
         return len(self._lanes) - sum(tenant in self._lanes for tenant in self._paused)
@@ -165,7 +170,8 @@ class FairQueue:
 
     def yields(self, tenant: str) -> bool:
         """Free the slot of one file that is still being sent; False when no other tenant waits, or too many did so."""
-        waiting = sum(len(ring) - (tenant in ring) for ring in self._rings)
+        # More are taken than there are slots: others' files that were got ready ahead wait for their turn.
+        waiting = self._running > self._slots or any(len(ring) > (tenant in ring) for ring in self._rings)
         if not waiting or self._crawling >= self._slots:
             return False
         lane = self._lanes[tenant]

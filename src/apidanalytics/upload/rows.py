@@ -30,6 +30,11 @@ def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFi
     return found[0] if found else None
 
 
+def by_numbers(database: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, LedgerFile]:
+    """Return the files of these numbers that are known; there are few enough numbers for one statement."""
+    return {known.id: known for known in select(database, f"id IN ({', '.join('?' * len(numbers))})", numbers)}
+
+
 def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float) -> Iterator[str]:
     """Yield the directory of each failed file that is chosen, those that failed longest ago first.
 

@@ -41,7 +41,7 @@ class Sender:
     def __init__(
         self,
         *,
-        prepare: Callable[[int], Prepared | None],
+        prepare: Callable[[Sequence[int]], list[Prepared | Exception | None]],
         set_aside: Callable[[LedgerFile, str], Awaitable[None]],
         collection: Collection,
         dispatcher: Dispatcher,
@@ -52,9 +52,8 @@ class Sender:
         on_finished: Callable[[], None],
         on_skipped: Callable[[int], None],
     ) -> None:
-        self._prepare = prepare
         self._set_aside = set_aside
-        self._opening: Errands[int, Prepared | None] = Errands("upload-open", self._prepare_all, left_over=_close)
+        self._opening: Errands[int, Prepared | None] = Errands("upload-open", prepare, left_over=_close)
         self._collection = collection
         self._dispatcher = dispatcher
         self._submit = submit
@@ -148,16 +147,6 @@ class Sender:
             self._skip(sending)
         return prepared
 
-    def _prepare_all(self, numbers: Sequence[int]) -> list[Prepared | Exception | None]:
-        """Open files; each one's own error is its result. It blocks."""
-        prepared: list[Prepared | Exception | None] = []
-        for number in numbers:
-            try:
-                prepared.append(self._prepare(number))
-            except Exception as error:  # noqa: BLE001 - raised by whoever waits for this file
-                prepared.append(error)
-        return prepared
-
     async def _changed(self, sending: Sending, known: LedgerFile, change: str) -> None:
         """Set a file aside that turned out to be another one while it was sent."""
         try:
@@ -211,7 +200,8 @@ class Sender:
 
     def _forget(self, task: "asyncio.Task[None]") -> None:
         del self._tasks[task]
-        self._on_finished()
+        if self._dispatcher.wants_more:
+            self._on_finished()
 
 
 def _close(prepared: Prepared | None) -> None:

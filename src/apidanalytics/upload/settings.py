@@ -18,3 +18,8 @@ class UploadSettings:
     retention_seconds: float = 7 * 86400.0
     """``apidanalytics_ledger_retention``"""
     policy: Policy = field(default_factory=Policy)
+
+    @property
+    def ahead(self) -> int:
+        """Return how many files are got ready while others are sent: so many that several are at a time."""
+        return 2 * self.concurrency

@@ -17,7 +17,7 @@ from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.shelves import FileKey, Shelves
 from apidanalytics.upload.states import LedgerFile
 
-_REMOVERS: Final = 8
+_REMOVERS: Final = 4
 """Files removed at a time. Each removal waits for the file system's journal, a millisecond or two on a busy disk, and
 one after the other they would be the slowest step of a small file."""
 

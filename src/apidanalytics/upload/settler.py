@@ -14,11 +14,15 @@ from apidanalytics.upload.shelves import Shelves
 _PAUSE_SECONDS: Final = 2.0
 """Between tries while the disk refuses."""
 
-_LINGER_SECONDS: Final = 0.1
+_LINGER_SECONDS: Final = 1.0
 """How long results wait for others while uploads are on their way: a commit costs as much as an upload of a small file,
-and one for many as much as one for one. A crash meanwhile repeats some uploads, which changes nothing."""
+one for many as much as one for one, and a store on the same disk waits for each. A crash meanwhile repeats some
+uploads, which changes nothing."""
 
-_MOST: Final = 256
+_MANY: Final = 1024
+"""Results that do not wait for others."""
+
+_MOST: Final = 2048
 """Results that may wait."""
 
 
@@ -46,6 +50,7 @@ class Settler:
         self._waiting: list[Result] = []
         self._settling: list[Result] = []
         self._wake = asyncio.Event()
+        self._is_lingering = False
         self._closing = False
 
     def __repr__(self) -> str:
@@ -69,6 +74,11 @@ class Settler:
     def submit(self, result: Result) -> None:
         """Hand over a result."""
         self._waiting.append(result)
+        if not self._is_lingering or len(self._waiting) >= _MANY:
+            self._wake.set()
+
+    def hurry(self) -> None:
+        """Tell that no more results are on their way for now."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -86,14 +96,17 @@ class Settler:
 
     async def _linger(self) -> None:
         """Wait for more results, as long as there may be some and nobody waits for these."""
-        until = asyncio.get_running_loop().time() + _LINGER_SECONDS
-        while self._is_busy() and not self._closing and len(self._waiting) < _MOST // 4:
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._wake.wait()
-            except TimeoutError:
-                return
-            self._wake.clear()
+        if not self._is_busy() or self._closing or len(self._waiting) >= _MANY:
+            return
+        self._is_lingering = True
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # that is long enough
+        finally:
+            self._is_lingering = False
+        self._wake.clear()
 
     def close(self) -> None:
         """Let ``run`` end."""

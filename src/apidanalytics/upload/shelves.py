@@ -11,6 +11,7 @@ Files move one by one, and a move is durable before this module says that it hap
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -28,7 +29,7 @@ class Shelves:
 
     def __init__(self, data: DataDirectory) -> None:
         self._roots = {State.STAGED: data.staging, State.FAILED: data.failed}
-        self._staging = str(data.staging)
+        self._texts = {state: str(root) for state, root in self._roots.items()}
         self._damaged = data.damaged
 
     def path(self, key: FileKey, state: State = State.STAGED) -> Path:
@@ -37,7 +38,7 @@ class Shelves:
 
     def path_of(self, key: FileKey) -> str:
         """Return where a staged file stands, as text: it is asked for every file, and a ``Path`` costs more to make."""
-        return f"{self._staging}/{key[0]}/{key[1]}"
+        return f"{self._texts[State.STAGED]}/{key[0]}/{key[1]}"
 
     def directories(self) -> set[str]:
         """Return the names of all bucket directories."""
@@ -59,9 +60,10 @@ class Shelves:
 
         Not made durable: what comes back after a power cut is known to the ledger, and removed at the next start.
         """
-        path = self.path(key, state)
-        path.unlink(missing_ok=True)
-        _remove_if_empty(path.parent)
+        directory = f"{self._texts[state]}/{key[0]}"
+        with suppress(FileNotFoundError):
+            os.unlink(f"{directory}/{key[1]}")  # noqa: PTH108 - without a ``Path``, as above
+        _remove_if_empty(directory)
 
     def remove_if_empty(self, directory: str) -> None:
         """Remove a bucket directory where nothing is in it."""
@@ -111,8 +113,8 @@ def _rename(source: Path, target: Path) -> None:
         pass  # an earlier try moved it: the caller repeats what a crash or an error interrupted
 
 
-def _remove_if_empty(directory: Path) -> None:
+def _remove_if_empty(directory: Path | str) -> None:
     try:
-        directory.rmdir()
+        os.rmdir(directory)  # noqa: PTH106 - without a ``Path``, as above
     except OSError:
         pass  # not empty, or gone already

@@ -1,6 +1,6 @@
 """Whose turn it is to send: files are opened and their URLs asked for while the bodies of others are on their way.
 
-So that the line is never idle, as many files as may be sent at a time are got ready ahead of them.
+So that the line is never idle, files are got ready ahead: twice as many as may be sent at a time.
 """
 
 import asyncio
@@ -37,6 +37,10 @@ class Turn:
         self._needs_it = True
         self.is_waiting = False
         """Everything is ready, and others are being sent."""
+
+    def end(self) -> None:
+        """Give it back before it is left: the store has the file, and the next one need not wait for who reads that."""
+        self._release()
 
     def give_up(self) -> None:
         """Let others have it; this file goes on beside them. Twice is fine."""

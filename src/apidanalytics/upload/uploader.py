@@ -26,7 +26,7 @@ from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher
 from apidanalytics.upload.housekeeping import keep_house
 from apidanalytics.upload.ledger import Ledger
-from apidanalytics.upload.overview import UploadState
+from apidanalytics.upload.overview import UploadState, state_of
 from apidanalytics.upload.pausing import Pausing
 from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
@@ -73,12 +73,12 @@ class Uploader:
         self.files = self._settler.files
         """Held by whoever moves or removes files."""
         self._dispatcher = Dispatcher(
-            slots=settings.concurrency, ahead=settings.concurrency, policy=settings.policy, random=random
+            slots=settings.concurrency, ahead=settings.ahead, policy=settings.policy, random=random
         )
         self._wake = asyncio.Event()
         self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
         self._sender = Sender(
-            prepare=lambda number: prepare(ledger, self._shelves, number, clock.now()),
+            prepare=lambda numbers: prepare(ledger, self._shelves, numbers, clock.now()),
             set_aside=lambda known, change: self._settler.alone(
                 partial(set_changed_aside, ledger, self._shelves, known, change, clock.now())
             ),
@@ -88,7 +88,7 @@ class Uploader:
             clock=clock,
             disk=self._disk,
             crawl_seconds=settings.policy.crawl_seconds,
-            on_finished=self._wake.set,
+            on_finished=self._finished,
             on_skipped=lambda number: self._revival.settled(number, delivered=False),
         )
         interval, slow = settings.interval_seconds, settings.failed_retry_seconds
@@ -178,18 +178,7 @@ class Uploader:
 
     def state(self) -> UploadState:
         """Return what is going on."""
-        opened = self._dispatcher.open
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        since = None if opened is None else now - (monotonic - opened.since)
-        throttled = self._dispatcher.throttled(monotonic)
-        return UploadState(
-            waiting=len(self._dispatcher),
-            uploading=self._sender.uploading,
-            paused_since=since,
-            paused_reason=opened.reason if opened else None,
-            throttled_until=now + throttled[0] if throttled else None,
-            throttled_reason=throttled[1] if throttled else None,
-        )
+        return state_of(self._dispatcher, self._sender.uploading, self._clock)
 
     # The loop: look, bring back, send, wait.
 
@@ -275,6 +264,11 @@ class Uploader:
                 await self._wake.wait()
         except TimeoutError:
             pass  # it is time to look
+
+    def _finished(self) -> None:
+        if not self._sender.is_busy:
+            self._settler.hurry()
+        self._wake.set()
 
     def _settled(self, results: Sequence[Result]) -> None:
         failed: dict[str, list[str]] = {}

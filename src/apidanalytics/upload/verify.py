@@ -26,9 +26,8 @@ def checksum_header(url: str, headers: Mapping[str, str], md5: str) -> dict[str,
     named = {name.lower() for name in headers}
     if any(name == "content-md5" or name.startswith("x-amz-checksum-") for name in named):
         return {}  # the endpoint has its own
-    query = url.partition("?")[2].partition("#")[0]
-    parameters = {parameter.partition("=")[0] for parameter in query.split("&")}
-    if not any(needed <= parameters for needed in _BINDS_NAMED_HEADERS_ONLY):
+    query = f"&{url.partition('?')[2].partition('#')[0]}"
+    if not any(all(f"&{name}=" in query for name in needed) for needed in _BINDS_NAMED_HEADERS_ONLY):
         return {}
     return {"Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
 

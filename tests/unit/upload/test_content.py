@@ -4,14 +4,14 @@ import hashlib
 
 import pytest
 
-from apidanalytics.upload.content import PIECE_BYTES, ChangedError, Content
+from apidanalytics.upload.content import PIECE_BYTES, READ_BYTES, ChangedError, Content
 
 
 async def read(content):
     return [piece async for piece in content.pieces()]
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES, 999_999])
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 999_999, 3 * READ_BYTES + 1])
 async def test_the_pieces_are_the_whole_file_each_time_they_are_asked(tmp_path, size):
     path = tmp_path / "file"
     path.write_bytes(bytes(range(256)) * (size // 256 + 1))
@@ -31,9 +31,9 @@ async def test_the_pieces_are_the_whole_file_each_time_they_are_asked(tmp_path, 
 
 async def test_a_file_that_became_shorter_is_an_error(tmp_path):
     path = tmp_path / "file"
-    path.write_bytes(b"x" * (2 * PIECE_BYTES))
+    path.write_bytes(b"x" * (2 * READ_BYTES))
     content = Content.open(path)
-    path.write_bytes(b"x" * PIECE_BYTES)
+    path.write_bytes(b"x" * READ_BYTES)
     with pytest.raises(OSError, match="the file ends at"):
         await read(content)
     content.close()
@@ -53,9 +53,9 @@ def test_a_small_file_of_other_bytes_is_not_opened(tmp_path, size):
         Content.open(path, hashlib.sha256(b"y" * size + b"z").hexdigest())
 
 
-@pytest.mark.parametrize("size", [PIECE_BYTES + 1, 3 * PIECE_BYTES, 999_999])
+@pytest.mark.parametrize("size", [PIECE_BYTES + 1, 999_999, READ_BYTES + 1, 3 * READ_BYTES])
 @pytest.mark.parametrize("place", ["first", "last"])
-async def test_of_a_large_file_with_a_flipped_bit_the_last_piece_is_never_sent(tmp_path, size, place):
+async def test_of_a_large_file_with_a_flipped_bit_the_end_is_never_sent(tmp_path, size, place):
     path = tmp_path / "file"
     whole = b"x" * size
     sha256 = hashlib.sha256(whole).hexdigest()
@@ -66,7 +66,7 @@ async def test_of_a_large_file_with_a_flipped_bit_the_last_piece_is_never_sent(t
         file.seek(0 if place == "first" else size - 1)
         file.write(b"y")
     for _ in range(2):
-        assert 0 < await sent_before_the_change_was_seen(content) < size
+        assert await sent_before_the_change_was_seen(content) == (size - 1) // READ_BYTES * READ_BYTES
     content.close()
 
 

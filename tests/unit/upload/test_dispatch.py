@@ -102,6 +102,17 @@ def test_a_probe_that_is_throttled_shows_that_the_store_is_back(dispatcher):
     assert dispatcher.open is None
 
 
+def test_what_crawls_gives_its_slot_also_to_those_who_were_taken_ahead():
+    dispatcher = Dispatcher(slots=2, ahead=2, policy=POLICY, random=lambda: 0.0)
+    add(dispatcher, (1, "slow"), (2, "slower"), (3, "calm"))
+    crawling, _, waits = (dispatcher.take(0.0) for _ in range(3))
+    assert dispatcher.take(0.0) is None
+    assert len(dispatcher) == 0, "nobody stands in the queue"
+    assert dispatcher.crawls(crawling)
+    dispatcher.judge(waits, OK, attempts=0, now=1.0)
+    assert not dispatcher.crawls(crawling), "nobody needs a slot any more"
+
+
 def test_one_tenant_that_crawls_gives_its_slots_to_those_who_wait(dispatcher):
     add(dispatcher, *[(number, "crawler") for number in range(10)])
     crawling = [dispatcher.take(0.0) for _ in range(3)]

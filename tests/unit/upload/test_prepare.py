@@ -50,23 +50,57 @@ def ledger(data):
         yield ledger
 
 
+def prepare_one(ledger, shelves, number):
+    (prepared,) = prepare(ledger, shelves, [number], 2.0)
+    if isinstance(prepared, Exception):
+        raise prepared
+    return prepared
+
+
+def test_several_are_opened_at_once_each_with_its_own_result(data, ledger):
+    other = StagedFile(
+        directory=DIRECTORY, name="f2", tenant="a~b", start_at=0, records=1, bytes=1, size_bytes=9, sha256=SHA256
+    )
+    ledger.stage([other], 1.0)
+    for name in ("f1", "f2"):
+        (data.staging / DIRECTORY / name).write_bytes(CONTENT)
+    second, none, first = prepare(ledger, Shelves(data), [2, 99, 1], 2.0)
+    assert isinstance(second.content, ChangedError)
+    assert none is None
+    assert first.content.whole == CONTENT
+
+
+def test_the_error_of_one_is_nobody_elses(data, ledger):
+    class Failing(Shelves):
+        def path_of(self, key):
+            if key[1] == "f2":
+                raise ValueError("of f2")
+            return super().path_of(key)
+
+    ledger.stage([replace(ledger.file(1).file, name="f2")], 1.0)
+    (data.staging / DIRECTORY / "f1").write_bytes(CONTENT)
+    first, second = prepare(ledger, Failing(data), [1, 2], 2.0)
+    assert first.content.whole == CONTENT
+    assert repr(second) == "ValueError('of f2')"
+
+
 def test_a_staged_file_is_opened(data, ledger):
     (data.staging / DIRECTORY / "f1").write_bytes(b"12345")
-    prepared = prepare(ledger, Shelves(data), 1, 2.0)
+    prepared = prepare_one(ledger, Shelves(data), 1)
     assert (prepared.known.file.name, prepared.content.size_bytes) == ("f1", 5)
     prepared.content.close()
 
 
 def test_a_file_that_is_not_staged_any_more_is_passed_over(data, ledger):
     ledger.uploaded({1: None}, 2.0)
-    assert prepare(ledger, Shelves(data), 1, 2.0) is None
-    assert prepare(ledger, Shelves(data), 99, 2.0) is None
+    assert prepare_one(ledger, Shelves(data), 1) is None
+    assert prepare_one(ledger, Shelves(data), 99) is None
 
 
 def test_a_missing_file_is_set_aside_and_said_aloud_once(data, ledger):
     with capture_logs() as logs:
-        assert prepare(ledger, Shelves(data), 1, 2.0) is None
-        assert prepare(ledger, Shelves(data), 1, 2.0) is None
+        assert prepare_one(ledger, Shelves(data), 1) is None
+        assert prepare_one(ledger, Shelves(data), 1) is None
     assert ledger.file(1).state is State.SET_ASIDE
     assert [(entry["event"], entry["records"]) for entry in logs] == [("upload.file_missing", 1)]
 
@@ -78,7 +112,7 @@ def test_a_file_that_was_dropped_at_that_moment_is_no_news(data, ledger):
             return super().where(key)
 
     with capture_logs() as logs:
-        assert prepare(ledger, Dropping(data), 1, 2.0) is None
+        assert prepare_one(ledger, Dropping(data), 1) is None
     assert ledger.file(1).state is State.DROPPED
     assert logs == []
 
@@ -86,7 +120,7 @@ def test_a_file_that_was_dropped_at_that_moment_is_no_news(data, ledger):
 def test_a_file_that_stands_in_failed_is_known_to_stand_there(data, ledger):
     (data.failed / DIRECTORY).mkdir()
     (data.failed / DIRECTORY / "f1").write_bytes(b"12345")
-    assert prepare(ledger, Shelves(data), 1, 2.0) is None
+    assert prepare_one(ledger, Shelves(data), 1) is None
     assert ledger.file(1).state is State.FAILED
 
 
@@ -95,12 +129,12 @@ def test_the_md5_of_when_it_was_made_goes_along(data, ledger, noted):
     made = ledger.file(1).file
     ledger.stage([replace(made, name="f2", md5=noted)], 1.0)
     (data.staging / DIRECTORY / "f2").write_bytes(CONTENT)
-    assert prepare(ledger, Shelves(data), 2, 2.0).md5 == MD5
+    assert prepare_one(ledger, Shelves(data), 2).md5 == MD5
 
 
 def set_aside(data, ledger):
     """Have the file of number 1 found to be another one, and set it aside."""
-    prepared = prepare(ledger, Shelves(data), 1, 2.0)
+    prepared = prepare_one(ledger, Shelves(data), 1)
     assert isinstance(prepared.content, ChangedError)
     set_changed_aside(ledger, Shelves(data), prepared.known, str(prepared.content), 2.0)
 
@@ -117,7 +151,7 @@ def test_a_large_file_is_not_read_before_it_is_sent(data, ledger):
     made = replace(ledger.file(1).file, name="f2", size_bytes=len(content), sha256="of other bytes", md5=MD5)
     ledger.stage([made], 1.0)
     (data.staging / DIRECTORY / "f2").write_bytes(content)
-    prepared = prepare(ledger, Shelves(data), 2, 2.0)
+    prepared = prepare_one(ledger, Shelves(data), 2)
     assert prepared.content.size_bytes == len(content)
     prepared.content.close()
 
@@ -143,5 +177,5 @@ def test_a_changed_file_that_was_dropped_meanwhile_is_not_looked_for(data, ledge
 
 def test_a_file_that_cannot_be_opened_is_an_attempt(data, ledger):
     (data.staging / DIRECTORY / "f1").mkdir()
-    prepared = prepare(ledger, Shelves(data), 1, 2.0)
+    prepared = prepare_one(ledger, Shelves(data), 1)
     assert isinstance(prepared.content, Unreadable)

@@ -33,6 +33,19 @@ async def test_one_that_gives_its_turn_up_lets_the_next_go_and_returns_it_once()
         pass  # for another try it needs none
 
 
+async def test_one_that_is_over_before_it_is_left_lets_the_next_go_and_needs_another_for_another_try():
+    turns = Turns(1)
+    first, second = turns.turn(), turns.turn()
+    async with first:
+        first.end()
+        first.end()
+        async with second, asyncio.timeout(1):
+            waiting = asyncio.create_task(first.__aenter__())
+            await asyncio.sleep(0)
+            assert first.is_waiting
+        await waiting
+
+
 async def test_one_that_is_cancelled_while_it_waits_takes_nothing_along():
     turns = Turns(1)
     async with turns.turn():
