@@ -43,7 +43,7 @@ class Held:
     ) -> None:
         """``busy_seconds`` tells for how long the event loop was busy so far.
 
-        ``is_awaited`` tells whether another one waits for the disk: it has the worker to itself, for a moment.
+        ``is_awaited`` tells whether the disk is at work, or another tenant waits for it: no slice gets in the way.
         """
         self.lanes = NOBODY
         """Of the tenants whose requests are held back."""
@@ -57,7 +57,7 @@ class Held:
         self._is_awaited = is_awaited
         self._known = LanesByPath(lane_of)
         self._crowd = Crowd(lane_of, self._handle_one)
-        self._is_waiting = False  # for the next look
+        self._is_soon = self._is_timed = False  # the next look
 
     def __repr__(self) -> str:
         return f"<Held for {len(self.lanes)} tenants: {self._crowd!r}>"
@@ -77,21 +77,26 @@ class Held:
 
     def go_on(self) -> None:
         """Hand on a slice of what is held, if that may be; look again soon if some is left."""
-        if self._is_waiting or not self._crowd:
+        if self._is_soon or not self._crowd:
             return
-        if not self._pace.may_go(self._monotonic(), self._busy_seconds(), is_awaited=self._is_awaited()):
-            self._is_waiting = True
-            self._call_later(LOOK_SECONDS, self._look)
-        elif self._crowd.handle(self._monotonic):
-            self._is_waiting = True
-            self._call_soon(self._look)
+        if self._pace.may_go(self._monotonic(), self._busy_seconds(), is_awaited=self._is_awaited()):
+            if self._crowd.handle(self._monotonic):
+                self._is_soon = True
+                self._call_soon(self._look_soon)
+        elif not self._is_timed:
+            self._is_timed = True
+            self._call_later(LOOK_SECONDS, self._look_in_time)
 
     def forget_paths(self) -> None:
         """Look up anew whose a path is: scope data change. To be called now and then."""
         self._known.clear()
 
-    def _look(self) -> None:
-        self._is_waiting = False
+    def _look_soon(self) -> None:
+        self._is_soon = False
+        self.go_on()
+
+    def _look_in_time(self) -> None:
+        self._is_timed = False
         self.go_on()
 
     def _handle_one(self, exchange: Exchange) -> None:

@@ -54,8 +54,8 @@ class Listener:
     ) -> None:
         """Take the parts; requests of different lanes take turns when there are too many.
 
-        ``busy_seconds`` tells for how long the event loop was busy so far, and ``is_awaited`` whether somebody who is
-        not held back waits for the disk.
+        ``busy_seconds`` tells for how long the event loop was busy so far, and ``is_awaited`` whether the disk is
+        at work, or somebody who is not held back waits for it.
 
         With ``admit``, which needs ``tls`` that asks for certificates, clients that it does not admit get 403.
         """

@@ -8,7 +8,7 @@ SAVED_SECONDS: Final = 0.002
 LONGEST_REST_SECONDS: Final = 0.01
 """A slice may always go ahead after so long, even if the others leave no time at all."""
 AWAITED_REST_SECONDS: Final = 0.002
-"""As long as another tenant waits for the disk no slice goes ahead, for so long at most."""
+"""While the disk is at work, or another tenant waits for it, no slice goes ahead, for so long at most."""
 
 
 class Pace:
@@ -23,7 +23,7 @@ class Pace:
         self._rests_since: float | None = None
 
     def may_go(self, now: float, busy: float, *, is_awaited: bool = False) -> bool:
-        """Tell whether a slice may go ahead, now that another tenant waits for the disk or does not.
+        """Tell whether a slice may go ahead; ``is_awaited``: while the disk is at work, or another tenant waits for it.
 
         ``now`` and ``busy`` in seconds: the monotonic clock, and for how long the worker was busy so far, whatever
         with.

@@ -66,7 +66,8 @@ class SpoolWriter:
         self._company = Company()
         self._large = NOBODY  # as the loop knows it
         self._is_hurried = False  # somebody waits who must not wait for more batches; belongs to the loop thread
-        self._littles = 0
+        self._littles = 0  # batches that have no ack, of tenants that are not large, while others are
+        self._is_committing = False  # set by the writer thread
         self._clock = clock
         self._cut = 0  # batches that are out of the queue for a moment, to be cut into a group and the rest
         self._has_left_some = False  # of what waited, when it took a group; belongs to the writer thread
@@ -101,8 +102,8 @@ class SpoolWriter:
         return self._thread.native_id or 0
 
     def is_awaited(self) -> bool:
-        """Tell whether a batch of a tenant that is not large is on its way to the disk, while others are large."""
-        return self._littles > 0
+        """Tell whether a group is on its way to the disk, or a batch waits whose tenant is not large beside others."""
+        return self._is_committing or self._littles > 0
 
     def seal_soon(self) -> None:
         """Have the open spool sealed before its time, within about a second, so that it is packed and gone."""
@@ -199,7 +200,10 @@ class SpoolWriter:
         while not (self._stopping and not self._queue):
             group = self._take()
             if group:
-                self._tell(group, committer.commit([batch for batch, _ in group]))
+                self._is_committing = True
+                outcome = committer.commit([batch for batch, _ in group])
+                self._is_committing = False
+                self._tell(group, outcome)
             elif not committer.is_writable:
                 committer.probe()
             committer.seal_if_due()
