@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from tests.harness import ServiceProcess, wait_until
 CONNECTIONS: Final = 256
 ALL_CONNECTIONS: Final = 1024
 ALL_TENANTS: Final = 8
-NICENESS: Final = 10
+NICENESS: Final = 19
 """Of the clients that flood: they take what the service leaves of the cores, as if they were on other machines."""
 CALM: Final = "scope-00000"
 
@@ -37,7 +37,9 @@ class Neighbour:
     refused: int
     """Of its posts, those without a 200."""
     requests_per_second: float = 0.0
-    """Of the others."""
+    """Of the others, while the calm tenant posted, too."""
+    requests_per_second_alone: float = 0.0
+    """Of the others, before that."""
     worker_megabytes: float = 0.0
     """The largest resident size of a worker so far."""
     recovered_after_seconds: float = 0.0
@@ -76,13 +78,26 @@ def _loads(seconds: float) -> Iterator[wrk.Load]:
 
 
 def _beside(service: ServiceProcess, load: wrk.Load, seconds: float, alone: Neighbour) -> Neighbour:
+    shorter = replace(load, seconds=seconds / 3)
+    with _flood(service, shorter) as before:
+        pass
     with _flood(service, load) as answers:
         time.sleep(1.5)
         took = _calm(service, seconds)
     recovered = _recovery(service, alone.p50_milliseconds * 2)
     others = f"{len(load.scopes)} at {load.connections} connections, batches of {load.records}"
-    rate = answers[0].requests / answers[0].seconds
-    return _row(others, service, took, requests_per_second=rate, recovered_after_seconds=recovered)
+    return _row(
+        others,
+        service,
+        took,
+        requests_per_second=_rate(answers),
+        requests_per_second_alone=_rate(before),
+        recovered_after_seconds=recovered,
+    )
+
+
+def _rate(answers: Sequence[wrk.Answers]) -> float:
+    return answers[0].requests / answers[0].seconds
 
 
 @contextmanager

@@ -135,7 +135,8 @@ def _notes(results: Results) -> list[str]:
     notes += [
         f"A calm tenant beside {one.others}: p50 {one.p50_milliseconds:.1f} ms, p99 {one.p99_milliseconds:.1f} ms, "
         f"longest {one.longest_milliseconds:.0f} ms ({one.posts:,} posts, {one.refused} refused); others "
-        f"{one.requests_per_second:,.0f} req/s; largest worker {one.worker_megabytes:.0f} MB; "
+        f"{one.requests_per_second:,.0f} req/s, {one.requests_per_second_alone:,.0f} without it; "
+        f"largest worker {one.worker_megabytes:.0f} MB; "
         f"as before {one.recovered_after_seconds:.1f} s after the load."
         for one in results.neighbour
     ]

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -126,14 +127,27 @@ def run(load: Load, port: int, *, niceness: int = 0) -> Answers:
     """Put the load on a port of this machine and return what came back."""
     with tempfile.TemporaryDirectory(prefix="apa-wrk-") as folder:
         script = _write_script(load, Path(folder))
-        result = subprocess.run(
+        with subprocess.Popen(
             ["nice", "-n", str(niceness), *command(load, port, str(script))],
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
-            check=True,
-            timeout=load.seconds + 60,
-        )
-    return _parse(result.stdout)
+            start_new_session=True,
+        ) as process:
+            _set_session_niceness(process.pid, niceness)
+            try:
+                output, _ = process.communicate(timeout=load.seconds + 60)
+            except BaseException:
+                process.kill()
+                raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args, output)
+    return _parse(output)
+
+
+def _set_session_niceness(leader: int, niceness: int) -> None:
+    """Have all of a session give way to other sessions: where each has its own share, ``nice`` counts inside only."""
+    with suppress(OSError):  # this kernel does not group by session
+        Path(f"/proc/{leader}/autogroup").write_text(str(niceness))
 
 
 def _write_script(load: Load, folder: Path) -> Path:

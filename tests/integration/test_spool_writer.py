@@ -248,3 +248,26 @@ async def test_a_spool_over_its_size_is_sealed_at_once(data):
     await writer.stop()
     assert len(list(data.sealed.iterdir())) > 1
     assert len(lines_in(data.sealed)) == 20
+
+
+async def test_beside_a_large_tenant_anothers_batch_waits_for_no_more_and_it_is_told_who_is_large(data):
+    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=600), SystemClock())
+    told = []
+    writer.on_company = told.append
+    for n in range(20):
+        assert writer.append(batch(n, "large"), acks.outcomes.append)
+    assert writer.append(batch(0, "little"), acks.outcomes.append)
+    writer.start()
+    await acks.all(21)
+    assert told == [{"large"}]
+    assert not writer.is_awaited()
+
+    assert writer.append(batch(1, "little"), acks.outcomes.append)  # as the first of a group
+    assert writer.is_awaited()
+    await acks.all(22)
+    for n in range(20):
+        assert writer.append(batch(n, "large"), acks.outcomes.append)
+    assert writer.append(batch(2, "little"), acks.outcomes.append)  # to a group that gathers
+    await acks.all(43)
+    assert not writer.is_awaited()
+    await writer.stop()

@@ -94,6 +94,17 @@ def integer(minimum: int, maximum: int, *, unit: str = "") -> Kind[int]:
     return Kind(name="number", expected=f"a whole number from {minimum} to {maximum}", parse=parse, unit=unit)
 
 
+def fraction(minimum: float) -> Kind[float]:
+    """Fractions from ``minimum`` to 1."""
+
+    def parse(given: str) -> float:
+        if not re.fullmatch(r"0?\.[0-9]{1,6}|1(?:\.0{1,6})?", given):
+            return _wrong(given)
+        return float(given) if float(given) >= minimum else _wrong(given)
+
+    return Kind(name="fraction", expected=f"a fraction from {minimum:g} to 1", parse=parse, format="{:g}".format)
+
+
 def duration(minimum: float = 0.001, maximum: float = TEN_YEARS, *, whole: bool = False) -> Kind[float]:
     """Durations in seconds from ``minimum`` to ``maximum``; ``whole`` ones have no part of a second."""
 

@@ -200,6 +200,12 @@ class Settings:
     max_inflight_bytes: int = default(
         "apidanalytics_max_inflight_bytes", kinds.size(), 32 * _MIB, "bodies in a worker at once; above it none is read"
     )
+    flood_share: float = default(
+        "apidanalytics_flood_share",
+        kinds.fraction(0.1),
+        0.7,
+        "of a worker's time, while tenants post much less than others who get it; 1: all",
+    )
     overload_wait: float = default(
         "apidanalytics_overload_wait", kinds.duration(0), 10.0, "wait for room in the buffer, then OVERLOADED"
     )

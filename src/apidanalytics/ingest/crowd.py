@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from apidanalytics.ingest.http import Exchange
-from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf
+from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf, LanesByPath
 
 SLICE_SECONDS: Final = 0.0007
 """How long a crowd is handled before it is looked for new requests."""
-MAX_PATHS: Final = 4096
-"""Of so many the lane is remembered while there is a crowd; anybody can make up paths."""
 
 
 class Crowd:
@@ -23,7 +21,7 @@ class Crowd:
         self._lanes: dict[str, deque[Exchange]] = {}
         self._turns: deque[str] = deque()
         """Lanes that are not empty; whose turn is next first."""
-        self._known: dict[bytes, str] = {}
+        self._known = LanesByPath(lane_of)
 
     def __repr__(self) -> str:
         return f"<Crowd of {sum(map(len, self._lanes.values()))} in {len(self._turns)} lanes>"
@@ -35,9 +33,7 @@ class Crowd:
         """Take these in, each at the end of its lane."""
         known, lanes = self._known, self._lanes
         for exchange in exchanges:
-            lane = known.get(exchange.path)
-            if lane is None:
-                lane = self._learn(exchange.path)
+            lane = known[exchange.path]
             if lane == UNNAMED_LANE:
                 lane = self._lane_of(exchange.path, exchange.body)
             if (queue := lanes.get(lane)) is None:
@@ -64,9 +60,3 @@ class Crowd:
         if not turns:
             self._known.clear()
         return bool(turns)
-
-    def _learn(self, path: bytes) -> str:
-        if len(self._known) >= MAX_PATHS:
-            self._known.clear()
-        lane = self._known[path] = self._lane_of(path, b"")
-        return lane

@@ -14,9 +14,27 @@ LaneOf = Callable[[bytes, bytes], str]
 """Tells the lane of a request by its path and body, as received; the body is empty while it is not known."""
 
 
+MAX_PATHS: Final = 4096
+"""Of so many the lane is remembered; anybody can make up paths."""
+
+
 def lane_by_path(path: bytes, _body: bytes) -> str:
     """Give every path a lane of its own."""
     return path.decode("latin-1")
+
+
+class LanesByPath(dict[bytes, str]):
+    """Remembers the lane of each path: ``lanes[path]``, of which ``UNNAMED_LANE`` says that the body must tell."""
+
+    def __init__(self, lane_of: LaneOf) -> None:
+        super().__init__()
+        self._lane_of: Final = lane_of
+
+    def __missing__(self, path: bytes) -> str:
+        if len(self) >= MAX_PATHS:
+            self.clear()
+        lane = self[path] = self._lane_of(path, b"")
+        return lane
 
 
 class Lanes(Generic[T]):

@@ -4,7 +4,8 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -50,8 +51,13 @@ class Listener:
         accepts_per_turn: int = ACCEPTS_PER_TURN,
         lane_of: LaneOf = lane_by_path,
         admit: Admit | None = None,
+        busy_seconds: Callable[[], float] = time.thread_time,
+        is_awaited: Callable[[], bool] = bool,
     ) -> None:
         """Take the parts; requests of different lanes take turns when there are too many.
+
+        ``busy_seconds`` tells for how long the event loop was busy so far, and ``is_awaited`` whether the disk is
+        at work, or somebody who is not held back waits for it.
 
         With ``admit``, which needs ``tls`` that asks for certificates, clients that it does not admit get 403.
         """
@@ -62,7 +68,15 @@ class Listener:
         self._admit = admit
         self._loop = asyncio.get_event_loop()
         self._state = ServerState(
-            handler, self._limits, clock, call_soon=self._loop.call_soon, on_close=self._let_go, lane_of=lane_of
+            handler,
+            self._limits,
+            clock,
+            call_soon=self._loop.call_soon,
+            call_later=self._loop.call_later,
+            on_close=self._let_go,
+            lane_of=lane_of,
+            busy_seconds=busy_seconds,
+            is_awaited=is_awaited,
         )
         self._opening: set[asyncio.Task[None]] = set()
         self._held = 0
@@ -82,6 +96,10 @@ class Listener:
         self._is_stopped = False
         self._watch()
         self._sweep()
+
+    def hold_back(self, lanes: frozenset[str]) -> None:
+        """Handle requests of these lanes only as fast as ``large_share`` leaves time for others; none: as they come."""
+        self._state.hold_back(lanes)
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline for the clients, not for the call
         """Stop accepting, serve what was asked or is on its way, then close; cut off what is left after ``timeout``.

@@ -1,5 +1,6 @@
 """What all connections of one worker share: limits, totals, the time, and the sweep over their deadlines."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
@@ -11,9 +12,11 @@ from apidanalytics.clock import Clock
 from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.budget import InflightBudget
 from apidanalytics.ingest.crowd import Crowd
+from apidanalytics.ingest.held import CallLater, Held
 from apidanalytics.ingest.http import Exchange, Handler, Response, render_tails
 from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
+from apidanalytics.ingest.pace import Pace
 from apidanalytics.ingest.reclaim import to_close
 from apidanalytics.ingest.spellings import Spellings
 
@@ -67,6 +70,7 @@ class ServerState:
         "_clock",
         "_crowd",
         "_failures",
+        "_held",
         "_next_failure_log_at",
         "_ready",
         "_second",
@@ -93,8 +97,11 @@ class ServerState:
         clock: Clock,
         *,
         call_soon: Callable[[Callable[[], None]], object],
+        call_later: CallLater,
         on_close: Callable[[], None],
         lane_of: LaneOf = lane_by_path,
+        busy_seconds: Callable[[], float] = time.thread_time,
+        is_awaited: Callable[[], bool] = bool,
     ) -> None:
         self.handler = handler
         self.lane_of = lane_of
@@ -120,6 +127,16 @@ class ServerState:
         """How a header ends; see ``render_tails``. The date in them is at most one sweep late."""
         self._ready: list[Exchange] = []
         self._crowd = Crowd(lane_of, self._handle)
+        self._held = Held(
+            Pace(limits.large_share),
+            self._handle,
+            lane_of=lane_of,
+            call_soon=call_soon,
+            call_later=call_later,
+            monotonic=clock.monotonic,
+            busy_seconds=busy_seconds,
+            is_awaited=is_awaited,
+        )
         self._failures = 0
         self._next_failure_log_at = 0.0
         self._tell_time()
@@ -128,6 +145,7 @@ class ServerState:
         """Tell the time, and whether a deadline has passed. To be called a few times a second."""
         self._tell_time()
         self.budget.settle()
+        self._held.forget_paths()
         return any(connection.deadline <= self.now for connection in self.connections)
 
     def expire_overdue(self) -> None:
@@ -148,6 +166,10 @@ class ServerState:
             connection.close()
         return len(closing)
 
+    def hold_back(self, lanes: frozenset[str]) -> None:
+        """Handle requests of these lanes, from now on, only as fast as leaves time for others; none: as they come."""
+        self._held.lanes = lanes
+
     def deliver(self, exchange: Exchange) -> None:
         """Let the handler see a request, soon: after all that can be read now has been.
 
@@ -161,6 +183,13 @@ class ServerState:
     def _handle_ready(self) -> None:
         ready, self._ready = self._ready, []
         self.requests += len(ready)
+        if self._held.lanes:
+            self._handle_others(self._held.sort_out(ready))
+            self._held.go_on()
+        else:
+            self._handle_others(ready)
+
+    def _handle_others(self, ready: list[Exchange]) -> None:
         if len(ready) <= FEW and not self._crowd:
             for exchange in ready:
                 self._handle(exchange)

@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,7 @@ from apidanalytics.service.keys import WriterAndDesk, key_desk
 from apidanalytics.service.log_setup import configure_logs
 from apidanalytics.service.masking import mark_secret, mask
 from apidanalytics.service.room import disk_room, follow_room
+from apidanalytics.service.stepping import BusySeconds, step_back, step_forward
 from apidanalytics.service.tls import admission, server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.service.worker_report import WorkerReport
@@ -126,8 +127,13 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         tls=server_tls(settings),
         lane_of=acceptor.lane_of,
         admit=admission(settings),
+        busy_seconds=BusySeconds(),
+        is_awaited=writer.is_awaited,
         accepts_per_turn=ACCEPTS_PER_TURN_SHARED if start["shares_sockets"] else ACCEPTS_PER_TURN,
     )
+
+    if settings.flood_share < 1:
+        writer.on_company = partial(_make_way, listener, writer)
 
     def follow(message: Message) -> None:
         follow_room(message, room, writer)
@@ -144,6 +150,15 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         report=WorkerReport(acceptor, listener, writer, recent, scopes=lambda: (feed.version, feed.sequence)),
         follow=follow,
     )
+
+
+def _make_way(listener: Listener, writer: SpoolWriter, large: frozenset[str]) -> None:
+    """Hold these tenants back, if any, and be there at once for the others."""
+    listener.hold_back(large)
+    if large:
+        step_forward(writer.thread_id)
+    else:
+        step_back(writer.thread_id)
 
 
 class _ScopeFeed:
@@ -233,19 +248,15 @@ def _http_limits(settings: Settings) -> HttpLimits:
         reclaim_after=settings.reclaim_after,
         request_timeout=settings.request_timeout,
         max_unanswered=settings.max_pipelined_requests,
+        large_share=settings.flood_share,
         keepalive_timeout=settings.keepalive_timeout,
         handshake_timeout=settings.handshake_timeout,
     )
 
 
 def _settle_down() -> None:
-    """Take as many connections as the system allows, let others go first, and keep out of the garbage collector's way.
-
-    A worker that wakes does not push a running process aside (``SCHED_BATCH``): a gateway on the same machine goes
-    first, and the worker finds more to read when its turn comes.
-    """
-    with suppress(OSError):  # forbidden here: it is only slower
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    """Take as many connections as the system allows, let others go first, and stay clear of the garbage collector."""
+    step_back()
     sys.setswitchinterval(SWITCH_SECONDS)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -2,44 +2,11 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from math import inf
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from apidanalytics.model import Batch
 
 W = TypeVar("W")
-
-COMPANY_SECONDS: Final = 1.0
-"""Company is even again when it was not uneven for so long."""
-UNEVEN: Final = 4
-"""Shares differ much when one is more than so many times another."""
-
-
-class Company:
-    """Whether tenants of very different shares post side by side. Then the little ones must not wait for large groups.
-
-    Where there is but one, or all have much the same, everybody waits for his own, and large groups cost less.
-    """
-
-    def __init__(self) -> None:
-        self._last: dict[str, int] = {}
-        self._until = -inf
-
-    def is_even(self, now: float) -> bool:
-        """Tell whether no tenant had much more than another lately."""
-        return now >= self._until
-
-    def saw(self, batches: Iterable[Batch], now: float) -> None:
-        """Take note of whose the batches of a group are, together with the group before it."""
-        shares: dict[str, int] = {}
-        for batch in batches:
-            shares[batch.tenant] = shares.get(batch.tenant, 0) + len(batch.lines)
-        last, self._last = self._last, shares
-        if len(shares) == 1 and shares.keys() == last.keys():
-            return
-        together = [shares.get(tenant, 0) + last.get(tenant, 0) for tenant in shares.keys() | last.keys()]
-        if max(together) > UNEVEN * min(together):
-            self._until = now + COMPANY_SECONDS
 
 
 class FairGroups(Generic[W]):

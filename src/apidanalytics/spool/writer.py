@@ -19,6 +19,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -27,7 +28,8 @@ from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
 from apidanalytics.spool.committer import Committer
-from apidanalytics.spool.fair import Company, FairGroups
+from apidanalytics.spool.company import NOBODY, Company
+from apidanalytics.spool.fair import FairGroups
 from apidanalytics.spool.limits import SpoolLimits
 
 log = structlog.get_logger()
@@ -62,6 +64,10 @@ class SpoolWriter:
         self._is_busy = False  # from the first batch of a group until its acks; belongs to the loop thread
         self._groups = FairGroups[_Waiting](lambda waiting: waiting[0], little_bytes=LITTLE_BYTES)
         self._company = Company()
+        self._large = NOBODY  # as the loop knows it
+        self._is_hurried = False  # somebody waits who must not wait for more batches; belongs to the loop thread
+        self._littles = 0  # batches that have no ack, of tenants that are not large, while others are
+        self._is_committing = False  # set by the writer thread
         self._clock = clock
         self._cut = 0  # batches that are out of the queue for a moment, to be cut into a group and the rest
         self._leaving = 0  # batches in the queue that the writer thread was woken for, and has not taken yet
@@ -71,6 +77,7 @@ class SpoolWriter:
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._committer = Committer(data, limits, clock, self._sealed)
         self.on_room: Callable[[], None] | None = None
+        self.on_company: Callable[[frozenset[str]], None] | None = None
 
     def __repr__(self) -> str:
         return f"<SpoolWriter {len(self._queue)} waiting, {self._committer}>"
@@ -89,6 +96,15 @@ class SpoolWriter:
     def records(self) -> int:
         """Records committed so far."""
         return self._committer.records
+
+    @property
+    def thread_id(self) -> int:
+        """The system's number of the writer's thread; 0 before it is started."""
+        return self._thread.native_id or 0
+
+    def is_awaited(self) -> bool:
+        """Tell whether a group is on its way to the disk, or a batch waits whose tenant is not large beside others."""
+        return self._is_committing or self._littles > 0
 
     def seal_soon(self) -> None:
         """Have the open spool sealed before its time, within about a second, so that it is packed and gone."""
@@ -136,14 +152,22 @@ class SpoolWriter:
         if self._limits.durability == "memory" and self._loop is not None:
             self._loop.call_soon(done, Outcome.COMMITTED)
             done = _acked_already
+        if self._large and batch.tenant not in self._large:
+            self._is_hurried = True
+            self._littles += 1
+            done = partial(self._little_done, done)
         queue.append((batch, done))
         if not self._is_busy and self._loop is not None:
             self._is_busy = True
             self._gather()
-        elif self._gathering is not None and len(queue) >= self._expected:
+        elif self._gathering is not None and (len(queue) >= self._expected or self._is_hurried):
             self._gathering.cancel()
             self._kick()
         return True
+
+    def _little_done(self, done: Done, outcome: Outcome) -> None:
+        self._littles -= 1
+        done(outcome)
 
     def _gather(self) -> None:
         """Give more batches a moment to join: a group costs one sync, however many are in it.
@@ -152,7 +176,7 @@ class SpoolWriter:
         are worth waiting for; when all of them are there, waiting for more would only leave the machine idle.
         """
         assert self._loop is not None
-        if self._limits.linger_seconds and len(self._queue) < self._expected:
+        if self._limits.linger_seconds and len(self._queue) < self._expected and not self._is_hurried:
             self._gathering = self._loop.call_later(self._limits.linger_seconds, self._kick)
         else:
             self._kick()
@@ -161,6 +185,7 @@ class SpoolWriter:
         """Wake the writer thread: what is in the queue does not wait for the disk any more."""
         self._gathering = None
         self._leaving = 0 if self._has_left_some else len(self._queue)
+        self._is_hurried = False
         if self._wake.locked():
             self._wake.release()
 
@@ -177,7 +202,10 @@ class SpoolWriter:
         while not (self._stopping and not self._queue):
             group = self._take()
             if group:
-                self._tell(group, committer.commit([batch for batch, _ in group]))
+                self._is_committing = True
+                outcome = committer.commit([batch for batch, _ in group])
+                self._is_committing = False
+                self._tell(group, outcome)
             elif not committer.is_writable:
                 committer.probe()
             committer.seal_if_due()
@@ -226,6 +254,10 @@ class SpoolWriter:
     def _ack(self, group: list[_Waiting], outcome: Outcome) -> None:
         for _, done in group:
             done(outcome)
+        if self._company.large is not self._large:
+            self._large = self._company.large
+            if self.on_company is not None:
+                self.on_company(self._large)
         if self.on_room is not None:
             self.on_room()
         self._expected = min(len(group) + len(self._queue), self._limits.capacity)

@@ -116,6 +116,7 @@ class Server:
             HttpLimits(**limits),  # type: ignore[arg-type]
             self.clock,
             call_soon=self._soon.append,
+            call_later=lambda _, call: self._soon.append(call),
             on_close=self._count_close,
         )
 

@@ -5,7 +5,7 @@ import asyncio
 from apidanalytics.clock import SystemClock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
-from apidanalytics.spool.fair import COMPANY_SECONDS, Company, FairGroups
+from apidanalytics.spool.fair import FairGroups
 from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.spool.writer import MAX_GROUP_BYTES, SpoolWriter
 
@@ -60,33 +60,6 @@ def test_a_large_tenant_has_its_turn_in_every_other_group_however_many_little_on
         large.append("a" in {one.tenant for one in group})
         left = [one for one in left if one.tenant == "a"]
     assert large == [False, True, False, True, False, True]
-
-
-def test_company_is_uneven_from_when_one_has_much_more_until_a_while_after():
-    company = Company()
-    assert company.is_even(0.0)
-    company.saw([batch("a1")], 0.0)
-    company.saw([batch("a2"), batch("a3")], 2.0)
-    assert company.is_even(2.0)
-    company.saw([*(batch(f"a{number}") for number in range(9)), batch("b1")], 3.0)
-    company.saw([batch("a5")], 3.1)
-    company.saw([batch("a6")], 3.2)
-    assert not company.is_even(3.0 + COMPANY_SECONDS)
-    assert company.is_even(3.1 + COMPANY_SECONDS)
-
-
-def test_what_is_seen_in_two_groups_is_company_too():
-    company = Company()
-    company.saw([batch(f"a{number}") for number in range(9)], 3.0)
-    company.saw([batch("b1")], 3.1)
-    assert not company.is_even(3.2)
-
-
-def test_tenants_with_much_the_same_are_even_company():
-    company = Company()
-    for now in range(9):
-        company.saw([batch("a1"), batch("b1"), batch("b2"), batch(f"{now}")], float(now))
-        assert company.is_even(float(now))
 
 
 async def test_behind_a_flood_that_fills_groups_another_tenants_batch_is_in_the_first_one(tmp_path):

@@ -1,0 +1,106 @@
+"""Requests of large tenants wait here while others are at work, so that those find a worker that has time for them.
+
+::
+
+    ready --of a large tenant--> held --its pace allows a slice--> handled
+      |                           ^               |
+      +--of another--> handled    +-----not now---+
+
+They have been read, so no client is blamed for the wait, and their bodies count as in flight: the bound of those is
+the bound of what is held. A client waits for its answer before it goes on, so it is read as slowly as it is answered.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from apidanalytics.ingest.crowd import Crowd
+from apidanalytics.ingest.http import Exchange
+from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf, LanesByPath
+from apidanalytics.ingest.pace import Pace
+
+LOOK_SECONDS: Final = 0.001
+"""How long it takes until a slice that may not go ahead is tried again."""
+NOBODY: Final[frozenset[str]] = frozenset()
+
+CallLater = Callable[[float, Callable[[], None]], object]
+
+
+class Held:
+    """Takes the requests of large tenants out of those that are ready, and hands them on at their pace, in turns."""
+
+    def __init__(
+        self,
+        pace: Pace,
+        handle: Callable[[Exchange], None],
+        *,
+        lane_of: LaneOf,
+        call_soon: Callable[[Callable[[], None]], object],
+        call_later: CallLater,
+        monotonic: Callable[[], float],
+        busy_seconds: Callable[[], float] = time.thread_time,
+        is_awaited: Callable[[], bool] = bool,
+    ) -> None:
+        """``busy_seconds`` tells for how long the event loop was busy so far.
+
+        ``is_awaited`` tells whether the disk is at work, or another tenant waits for it: no slice gets in the way.
+        """
+        self.lanes = NOBODY
+        """Of the tenants whose requests are held back."""
+        self._pace = pace
+        self._handle = handle
+        self._lane_of = lane_of
+        self._call_soon = call_soon
+        self._call_later = call_later
+        self._monotonic = monotonic
+        self._busy_seconds = busy_seconds
+        self._is_awaited = is_awaited
+        self._known = LanesByPath(lane_of)
+        self._crowd = Crowd(lane_of, self._handle_one)
+        self._is_soon = self._is_timed = False  # the next look
+
+    def __repr__(self) -> str:
+        return f"<Held for {len(self.lanes)} tenants: {self._crowd!r}>"
+
+    def sort_out(self, ready: Iterable[Exchange]) -> list[Exchange]:
+        """Keep the requests of large tenants, and those that do not say whose they are; return the others."""
+        held: list[Exchange] = []
+        others: list[Exchange] = []
+        lanes, known = self.lanes, self._known
+        for exchange in ready:
+            lane = known[exchange.path]
+            if lane == UNNAMED_LANE:
+                lane = self._lane_of(exchange.path, exchange.body)
+            (held if lane in lanes or lane == UNNAMED_LANE else others).append(exchange)
+        self._crowd.add(held)
+        return others
+
+    def go_on(self) -> None:
+        """Hand on a slice of what is held, if that may be; look again soon if some is left."""
+        if self._is_soon or not self._crowd:
+            return
+        if self._pace.may_go(self._monotonic(), self._busy_seconds(), is_awaited=self._is_awaited()):
+            if self._crowd.handle(self._monotonic):
+                self._is_soon = True
+                self._call_soon(self._look_soon)
+        elif not self._is_timed:
+            self._is_timed = True
+            self._call_later(LOOK_SECONDS, self._look_in_time)
+
+    def forget_paths(self) -> None:
+        """Look up anew whose a path is: scope data change. To be called now and then."""
+        self._known.clear()
+
+    def _look_soon(self) -> None:
+        self._is_soon = False
+        self.go_on()
+
+    def _look_in_time(self) -> None:
+        self._is_timed = False
+        self.go_on()
+
+    def _handle_one(self, exchange: Exchange) -> None:
+        if exchange.is_gone:
+            exchange.abort()  # nobody waits for the answer, and whoever asked may ask again
+        else:
+            self._handle(exchange)

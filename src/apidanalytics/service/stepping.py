@@ -1,0 +1,50 @@
+"""When a worker gets a core that others want, too, and how long it had one or waited for it.
+
+Usually it does not push a running process aside when it wakes (``SCHED_BATCH``): a gateway on the same machine goes
+first, and the worker finds more to read when its turn comes. While it holds back some tenants for the sake of others,
+it wakes for those, and is there at once.
+"""
+
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+def step_back(*threads: int) -> None:
+    """Let others go first: this thread, those with these ids, and those that they start."""
+    _set(os.SCHED_BATCH, threads)
+
+
+def step_forward(*threads: int) -> None:
+    """Take a turn like everybody else."""
+    _set(os.SCHED_OTHER, threads)
+
+
+def _set(policy: int, threads: tuple[int, ...]) -> None:
+    with suppress(OSError):  # forbidden here: it is only slower
+        for thread in (0, *threads):
+            os.sched_setscheduler(thread, policy, os.sched_param(0))
+
+
+class BusySeconds:
+    """For how long one thread was busy so far, or waited for a core that others had."""
+
+    def __init__(self) -> None:
+        """To be made, and asked, by this thread."""
+        path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # no such count in this kernel
+            self._descriptor = -1
+
+    def __call__(self) -> float:
+        """Return the seconds; they only grow."""
+        return time.thread_time() + self._waited()
+
+    def _waited(self) -> float:
+        if self._descriptor < 0:
+            return 0.0
+        _, waited_nanoseconds, _ = os.pread(self._descriptor, 80, 0).split()
+        return int(waited_nanoseconds) / 1e9

@@ -1,0 +1,180 @@
+"""Requests of large tenants are held while others are at work, and no one else's."""
+
+from collections import deque
+
+import pytest
+
+from apidanalytics.ingest.lanes import MAX_PATHS, UNNAMED_LANE, LanesByPath
+from tests.unit.ingest.http_wire import OK, Server, post
+
+SLICE_TAKES = 0.0002
+LARGE = frozenset({"/large"})
+MANY = 200
+"""More than may go ahead at once."""
+
+
+class BusyServer(Server):
+    """Handling a request takes time, in which the worker is busy; timers run when the test says so."""
+
+    def __init__(self, **limits: float) -> None:
+        self.busy = 0.0
+        self.timers: deque = deque()
+        super().__init__(**limits)
+        held = self.state._held
+        held._busy_seconds = lambda: self.busy
+        held._call_later = lambda _, call: self.timers.append(call)
+
+    def _handle(self, exchange) -> None:
+        self.clock.time += SLICE_TAKES
+        self.busy += SLICE_TAKES
+        super()._handle(exchange)
+
+    def look(self, seconds: float) -> None:
+        """Let time pass, and look once more whether held requests may go ahead."""
+        self.clock.time += seconds
+        for _ in range(len(self.timers)):
+            self.timers.popleft()()
+        self.run()
+
+
+def arrive(server: Server, *tenants: str, body: bytes = b"{}") -> list:
+    clients = [server.connect() for _ in tenants]
+    for client, tenant in zip(clients, tenants, strict=True):
+        client.transport.arrive(post(body).replace(b"/analytics/testid", f"/{tenant}".encode()))
+    return clients
+
+
+def handled(server: Server) -> list[str]:
+    return [exchange.path.decode().strip("/") for exchange in server.exchanges]
+
+
+def held_back(server: BusyServer) -> BusyServer:
+    """Use up what may go ahead."""
+    server.state.hold_back(LARGE)
+    arrive(server, *["large"] * MANY)
+    server.run()
+    return server
+
+
+def test_nobody_is_held_unless_it_is_said_who():
+    server = BusyServer()
+    arrive(server, *["large", "little"] * 5)
+    server.run()
+    assert handled(server) == ["large", "little"] * 5
+    assert not server.timers
+
+
+def test_a_worker_with_time_to_spare_handles_a_large_tenant_at_once():
+    server = BusyServer()
+    server.state.hold_back(LARGE)
+    arrive(server, "large")
+    server.run()
+    assert handled(server) == ["large"]
+    assert not server.timers
+
+
+def test_another_tenant_goes_past_those_that_are_held_and_all_get_their_answers():
+    server = held_back(BusyServer())
+    before = len(server.exchanges)
+    assert 0 < before < MANY
+    (little,) = arrive(server, "little")
+    server.run()
+    assert handled(server)[before:] == ["little"]
+    assert [answer.status for answer in little.answers] == [200]
+    began = server.clock.time
+    while server.timers:
+        server.look(0.001)
+    assert handled(server).count("large") == MANY
+    assert all(exchange.answer is OK for exchange in server.exchanges)
+    worked = (MANY - before) * SLICE_TAKES
+    assert worked / (server.clock.time - began) == pytest.approx(0.7, abs=0.1)
+
+
+def test_of_several_large_tenants_that_are_held_each_has_its_turn():
+    server = BusyServer()
+    server.state.hold_back(LARGE | {"/other"})
+    arrive(server, *["large"] * MANY)
+    server.run()
+    before = len(server.exchanges)
+    arrive(server, "other")
+    server.run()
+    while "other" not in handled(server):
+        server.look(0.001)
+    assert "other" in handled(server)[before : before + 2]
+    assert handled(server).count("large") < MANY
+
+
+def test_those_that_are_held_go_on_when_nobody_is_held_any_more():
+    server = held_back(BusyServer())
+    server.state.hold_back(frozenset())
+    arrive(server, "large")
+    server.run()
+    while server.timers:
+        server.look(0.001)
+    assert handled(server).count("large") == MANY + 1
+
+
+def test_a_client_that_is_gone_is_not_handled():
+    server = BusyServer()
+    server.state.hold_back(LARGE)
+    clients = arrive(server, *["large"] * MANY)
+    server.run()
+    before = len(server.exchanges)
+    for client in clients:
+        client.lose()
+    while server.timers:
+        server.look(0.001)
+    assert len(server.exchanges) == before
+    assert server.state.budget.used == 0
+
+
+def test_what_is_held_counts_as_in_flight_and_no_client_is_blamed_for_it():
+    server = BusyServer(request_timeout=5.0, keepalive_timeout=5.0)
+    server.state.hold_back(LARGE)
+    clients = arrive(server, *["large"] * MANY, body=b"x" * 100)
+    server.run()
+    assert server.state.budget.used == 100 * (MANY - len(server.exchanges)) > 0
+    server.advance(60)
+    assert not any(client.transport.is_closed for client in clients if not client.answers)
+    while server.timers:
+        server.look(0.001)
+    assert all([answer.status for answer in client.answers] == [200] for client in clients)
+
+
+def test_while_draining_what_is_held_is_answered_before_its_connection_closes():
+    server = BusyServer()
+    server.state.hold_back(LARGE)
+    clients = arrive(server, *["large"] * MANY)
+    server.run()
+    server.state.is_draining = True
+    for client in clients:
+        client.connection.drain()
+    while server.timers:
+        server.look(0.001)
+    assert all([answer.status for answer in client.answers] == [200] for client in clients)
+
+
+def test_requests_that_do_not_say_whose_they_are_wait_with_the_large_ones():
+    server = BusyServer()
+    held = server.state._held
+    held._lane_of = lambda path, body: body.decode() or UNNAMED_LANE
+    held._known = LanesByPath(held._lane_of)
+    server.state.hold_back(frozenset({"large"}))
+    exchanges = []
+    server.answers = False
+    for body in (b"large", b"little", UNNAMED_LANE.encode()):
+        arrive(server, "x", body=body)
+        exchanges += server.state._ready
+        server.state._ready.clear()
+    assert [exchange.body for exchange in held.sort_out(exchanges)] == [b"little"]
+
+
+def test_the_lane_of_a_path_is_asked_for_once_and_again_when_there_were_too_many():
+    asked: list[bytes] = []
+    lanes = LanesByPath(lambda path, _: asked.append(path) or path.decode())
+    assert [lanes[b"/a"], lanes[b"/a"]] == ["/a", "/a"]
+    assert asked == [b"/a"]
+    for number in range(MAX_PATHS):
+        lanes[b"/%d" % number]
+    assert len(lanes) <= MAX_PATHS
+    assert b"/a" not in lanes
