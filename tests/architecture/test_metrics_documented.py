@@ -29,6 +29,7 @@ _UNITS = {
     "ready",
     "findings",
     "connections",
+    "requests",
     "workers",
     "stopped",
     "paused",

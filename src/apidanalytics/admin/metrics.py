@@ -109,6 +109,11 @@ METRICS: Final[tuple[Metric, ...]] = (
     ),
     _gauge("connections", "Open connections of the data API.", readings.of_workers("connections")),
     _gauge("inflight_bytes", "Bodies that are read or wait for their answer.", readings.of_workers("inflight_bytes")),
+    _gauge(
+        "held_requests",
+        "Requests of tenants that flood, held back while others post (apidanalytics_flood_share).",
+        readings.of_workers("held_requests"),
+    ),
     _gauge("waiting_batches", "Batches that wait for the disk.", readings.of_workers("waiting_batches")),
     # Workers
     _labelled(Kind.GAUGE, "workers", "Workers by state: running, starting or down.", readings.workers, "state"),

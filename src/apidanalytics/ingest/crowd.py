@@ -24,7 +24,10 @@ class Crowd:
         self._known = LanesByPath(lane_of)
 
     def __repr__(self) -> str:
-        return f"<Crowd of {sum(map(len, self._lanes.values()))} in {len(self._turns)} lanes>"
+        return f"<Crowd of {len(self)} in {len(self._turns)} lanes>"
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes.values()))
 
     def __bool__(self) -> bool:
         return bool(self._turns)

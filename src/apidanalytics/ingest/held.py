@@ -62,6 +62,9 @@ class Held:
     def __repr__(self) -> str:
         return f"<Held for {len(self.lanes)} tenants: {self._crowd!r}>"
 
+    def __len__(self) -> int:
+        return len(self._crowd)
+
     def sort_out(self, ready: Iterable[Exchange]) -> list[Exchange]:
         """Keep the requests of large tenants, and those that do not say whose they are; return the others."""
         held: list[Exchange] = []

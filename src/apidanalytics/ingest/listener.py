@@ -146,6 +146,11 @@ class Listener:
         return self._state.budget.used
 
     @property
+    def held_back(self) -> int:
+        """Requests of large tenants that wait so that others find the worker free."""
+        return self._state.held_back
+
+    @property
     def waiting_connections(self) -> int:
         """Connections that are not read because ``inflight_bytes`` is at its limit."""
         return len(self._state.budget.line)

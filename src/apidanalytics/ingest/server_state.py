@@ -170,6 +170,11 @@ class ServerState:
         """Handle requests of these lanes, from now on, only as fast as leaves time for others; none: as they come."""
         self._held.lanes = lanes
 
+    @property
+    def held_back(self) -> int:
+        """Requests that are held back now."""
+        return len(self._held)
+
     def deliver(self, exchange: Exchange) -> None:
         """Let the handler see a request, soon: after all that can be read now has been.
 

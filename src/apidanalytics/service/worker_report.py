@@ -66,6 +66,7 @@ class WorkerReport:
             "bytes": acceptor.counters.bytes,
             "replayed": acceptor.counters.replayed,
             "groups": writer.groups,
+            "held_requests": listener.held_back,
             "waiting_batches": writer.waiting,
             "inflight_bytes": listener.inflight_bytes,
             "memory_bytes": _memory_bytes(),

@@ -178,3 +178,12 @@ def test_the_lane_of_a_path_is_asked_for_once_and_again_when_there_were_too_many
         lanes[b"/%d" % number]
     assert len(lanes) <= MAX_PATHS
     assert b"/a" not in lanes
+
+
+def test_how_many_are_held_back_is_told():
+    server = held_back(BusyServer())
+    waiting = MANY - len(server.exchanges)
+    assert server.state.held_back == waiting > 0
+    while server.timers:
+        server.look(0.02)
+    assert (server.state.held_back, len(server.exchanges)) == (0, MANY)
