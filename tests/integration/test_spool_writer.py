@@ -124,6 +124,17 @@ async def test_batches_for_which_the_writer_was_woken_take_no_places_in_the_buff
     assert [writer.append(batch(n), acks.outcomes.append) for n in range(3)] == [True, True, False]
 
 
+async def test_during_a_commit_the_buffer_holds_no_more_than_its_places(data, monkeypatch):
+    acks, writer = Acks(), SpoolWriter(data, limits(capacity=2, linger_seconds=0), SystemClock())
+    monkeypatch.setattr(writer._thread, "start", lambda: None)
+    writer.start()
+    assert writer.append(batch(0), acks.outcomes.append)
+    before, writer._is_committing = writer._take(), True  # the next group is on its way, and its predecessor is told
+    assert [writer.append(batch(n), acks.outcomes.append) for n in range(3)] == [True, True, False]
+    writer._ack(before, Outcome.COMMITTED)
+    assert not writer.append(batch(3), acks.outcomes.append)
+
+
 async def test_no_ack_leaves_before_the_sync_has_returned(data, monkeypatch):
     order = []
 

@@ -45,6 +45,20 @@ class Crowd:
             else:
                 queue.append(exchange)
 
+    def release(self, is_to_go: Callable[[str, Exchange], bool]) -> list[Exchange]:
+        """Take out those for whose lane, and for whom, this is true, each lane in order."""
+        released: list[Exchange] = []
+        for lane in list(self._turns):
+            queue = self._lanes[lane]
+            going = [exchange for exchange in queue if is_to_go(lane, exchange)]
+            if len(going) == len(queue):
+                del self._lanes[lane]
+                self._turns.remove(lane)
+            elif going:
+                self._lanes[lane] = deque(exchange for exchange in queue if not is_to_go(lane, exchange))
+            released += going
+        return released
+
     def handle(self, monotonic: Callable[[], float]) -> bool:
         """Hand on what a slice of time allows; return whether anything is left."""
         end = monotonic() + SLICE_SECONDS

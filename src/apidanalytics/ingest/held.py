@@ -21,6 +21,8 @@ from apidanalytics.ingest.pace import Pace
 
 LOOK_SECONDS: Final = 0.001
 """How long it takes until a slice that may not go ahead is tried again."""
+LONGEST_SECONDS: Final = 2.0
+"""Nobody is held for longer, whatever others do: then it takes turns with them."""
 NOBODY: Final[frozenset[str]] = frozenset()
 
 CallLater = Callable[[float, Callable[[], None]], object]
@@ -90,9 +92,20 @@ class Held:
             self._is_timed = True
             self._call_later(LOOK_SECONDS, self._look_in_time)
 
-    def forget_paths(self) -> None:
-        """Look up anew whose a path is: scope data change. To be called now and then."""
-        self._known.clear()
+    def hold(self, lanes: frozenset[str]) -> list[Exchange]:
+        """Hold requests of these lanes from now on; return those that are held of others, for they are no longer."""
+        self.lanes = lanes
+        return self._crowd.release(lambda lane, _: not lanes or (lane not in lanes and lane != UNNAMED_LANE))
+
+    def sweep(self, now: float) -> list[Exchange]:
+        """Give up those whose clients are gone; return those that came too long before ``now`` (wall clock).
+
+        To be called a few times a second.
+        """
+        self._known.clear()  # scope data change
+        for exchange in self._crowd.release(lambda _, exchange: exchange.is_gone):
+            exchange.abort()  # nobody waits for the answer, and whoever asked may ask again
+        return self._crowd.release(lambda _, exchange: now - exchange.arrived_at > LONGEST_SECONDS)
 
     def _look_soon(self) -> None:
         self._is_soon = False

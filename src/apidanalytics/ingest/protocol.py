@@ -116,6 +116,7 @@ class HttpConnection(asyncio.Protocol):
                 return
             self._repeat = None  # the parser goes somewhere else now
         # What RequestReader.feed does, once more: a call is saved for nearly every request.
+        is_first_piece = reader.is_between_requests and not reader.target_parts
         reader.is_between_requests = False
         try:
             reader.parse(data)
@@ -130,7 +131,7 @@ class HttpConnection(asyncio.Protocol):
                 or len(self._queue) >= self._max_unanswered
             ):
                 self._intake.look_closer(data)
-            elif self._tries:
+            elif self._tries and is_first_piece:
                 self._remember(data)
             return
         self._intake.look_closer(data, trouble)
@@ -151,6 +152,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - gone is gone
         """Let go of everything."""
+        self._repeat = None  # it leads back here, where the garbage collector does not look
         self._gate.close()
         self._answers.forget()
         self._intake.read_no_more()

@@ -42,7 +42,8 @@ class Repeat(msgspec.Struct, eq=False, frozen=True, gc=False):
     def of(cls, data: bytes, exchange: Exchange) -> Self | None:
         """Remember the header of this request, if ``data`` is all of it and nothing else; else return None.
 
-        Its header must be a plain one (``Spellings.plain``).
+        Its header must be a plain one (``Spellings.plain``), and ``data`` the first that came of it, but for a part of
+        its first line.
         """
         end = data.find(b"\r\n\r\n")
         length = None if end < 0 else find_length(data, 0, end + 2)

@@ -145,7 +145,7 @@ class ServerState:
         """Tell the time, and whether a deadline has passed. To be called a few times a second."""
         self._tell_time()
         self.budget.settle()
-        self._held.forget_paths()
+        self._take_back(self._held.sweep(self._clock.now()))
         return any(connection.deadline <= self.now for connection in self.connections)
 
     def expire_overdue(self) -> None:
@@ -168,7 +168,15 @@ class ServerState:
 
     def hold_back(self, lanes: frozenset[str]) -> None:
         """Handle requests of these lanes, from now on, only as fast as leaves time for others; none: as they come."""
-        self._held.lanes = lanes
+        self._take_back(self._held.hold(lanes))
+
+    def _take_back(self, released: list[Exchange]) -> None:
+        """Handle requests that are no longer held, in turns with all others, before what comes of the same tenants."""
+        if released:
+            is_new = not self._crowd
+            self._crowd.add(released)
+            if is_new:
+                self.call_soon(self._handle_crowd)
 
     @property
     def held_back(self) -> int:

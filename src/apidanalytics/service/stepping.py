@@ -46,5 +46,8 @@ class BusySeconds:
     def _waited(self) -> float:
         if self._descriptor < 0:
             return 0.0
-        _, waited_nanoseconds, _ = os.pread(self._descriptor, 80, 0).split()
+        try:
+            _, waited_nanoseconds, _ = os.pread(self._descriptor, 80, 0).split()
+        except (OSError, ValueError):
+            return 0.0
         return int(waited_nanoseconds) / 1e9

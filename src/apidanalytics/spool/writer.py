@@ -184,7 +184,7 @@ class SpoolWriter:
     def _kick(self) -> None:
         """Wake the writer thread: what is in the queue does not wait for the disk any more."""
         self._gathering = None
-        self._leaving = 0 if self._has_left_some else len(self._queue)
+        self._leaving = 0 if self._has_left_some or self._is_committing else len(self._queue)
         self._is_hurried = False
         if self._wake.locked():
             self._wake.release()
@@ -254,10 +254,9 @@ class SpoolWriter:
     def _ack(self, group: list[_Waiting], outcome: Outcome) -> None:
         for _, done in group:
             done(outcome)
-        if self._company.large is not self._large:
+        if self.on_company is not None and self._company.large is not self._large:
             self._large = self._company.large
-            if self.on_company is not None:
-                self.on_company(self._large)
+            self.on_company(self._large)
         if self.on_room is not None:
             self.on_room()
         self._expected = min(len(group) + len(self._queue), self._limits.capacity)

@@ -4,6 +4,7 @@ from collections import deque
 
 import pytest
 
+from apidanalytics.ingest.held import LONGEST_SECONDS
 from apidanalytics.ingest.lanes import MAX_PATHS, UNNAMED_LANE, LanesByPath
 from tests.unit.ingest.http_wire import OK, Server, post
 
@@ -187,3 +188,37 @@ def test_how_many_are_held_back_is_told():
     while server.timers:
         server.look(0.02)
     assert (server.state.held_back, len(server.exchanges)) == (0, MANY)
+
+
+def test_what_is_held_of_clients_that_are_gone_is_let_go_of_at_the_next_sweep():
+    server = BusyServer()
+    server.state.hold_back(LARGE)
+    clients = arrive(server, *["large"] * MANY)
+    server.run()
+    assert server.state.held_back > 0
+    for client in clients[:-1]:
+        client.lose()
+    server.state.sweep()
+    assert server.state.held_back == 1
+
+
+def test_those_that_are_no_longer_held_are_handled_with_all_others_at_once():
+    server = held_back(BusyServer())
+    arrive(server, "other")
+    server.run()
+    server.state.hold_back(frozenset({"/other"}))
+    server.run()
+    assert handled(server).count("large") == MANY
+    assert server.state.held_back == 0
+
+
+def test_nobody_is_held_for_much_longer_than_two_seconds():
+    server = held_back(BusyServer())
+    server.clock.time += LONGEST_SECONDS / 2
+    server.state.sweep()
+    server.run()
+    assert server.state.held_back > 0
+    server.clock.time += LONGEST_SECONDS
+    server.state.sweep()
+    server.run()
+    assert (server.state.held_back, handled(server).count("large")) == (0, MANY)

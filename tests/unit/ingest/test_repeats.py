@@ -1,5 +1,7 @@
 """A header that comes again needs no parser; and it makes no difference to anybody."""
 
+import gc
+
 import pytest
 
 from apidanalytics.ingest import protocol, repeats
@@ -172,3 +174,41 @@ def test_only_a_request_that_is_all_of_the_data_can_come_again():
 def _closing(exchange: Exchange) -> Exchange:
     exchange.ending = CLOSE
     return exchange
+
+
+HIDDEN = b"POST /analytics/testid HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\n\r\nabc"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param([b""], id="at the beginning"),
+        pytest.param([with_length(b" 3", b"abc")], id="after a request"),
+        pytest.param([with_length(b" 3", b"abc") + b"PO", b"ST"], id="after a request, in pieces"),
+    ],
+)
+def test_a_piece_that_looks_like_a_request_within_a_header_is_not_taken_for_its_beginning(before):
+    begun = b"POST /analytics/testid HTTP/1.1\r\nAccept: lent\r\nX: "
+    *pieces, last = before
+    begun = begun.removeprefix(b"POST") if last == b"ST" else begun
+    server = Server()
+    server.connect().send(*pieces, last + begun, HIDDEN, HIDDEN)
+    *_, hidden, alone = server.exchanges
+    assert hidden.header(b"accept") == b"lent"
+    assert alone.header(b"accept") is None
+    assert alone.header(b"host") == b"b"
+
+
+def test_a_connection_that_is_gone_is_forgotten():
+    def connections() -> int:
+        gc.collect()
+        return sum(type(one) is protocol.HttpConnection for one in gc.get_objects())
+
+    before = connections()
+    server = Server()
+    for _ in range(5):
+        client = server.connect().send(with_length(b" 3", b"abc"))
+        client.lose()
+    del client
+    server.exchanges.clear()
+    assert connections() == before
