@@ -27,6 +27,7 @@ from apidanalytics.spool.frame import (
     parse_claims,
     parse_table,
 )
+from apidanalytics.spool.sequences import Sequences
 from apidanalytics.spool.tail import end_of_content, is_all_there
 
 _PIECE: Final = 1 << 20
@@ -189,7 +190,7 @@ class SegmentReader:
         )
 
     def _frames(self) -> Iterator[Frame]:
-        position = sequence = 0
+        position, sequences = 0, Sequences()
         self._end = end_of_content(self._read, self._size)
         while position < self._end:
             frame = self._good_frame(position)
@@ -200,11 +201,15 @@ class SegmentReader:
                     return
                 start = frame.body_offset - HEAD_BYTES
                 self.damage.append(Damage(offset=position, length=start - position, reason="checksum does not match"))
-            elif frame.sequence != sequence:
-                reason = f"{frame.sequence - sequence} committed groups are missing"
+            elif missing := sequences.missing_before(frame.sequence):
+                reason = f"{missing} committed groups are missing"
                 self.damage.append(Damage(offset=position, length=0, reason=reason))
-            yield frame
-            position, sequence = frame.end, frame.sequence + 1
+            if sequences.take(frame.sequence):
+                yield frame
+            else:
+                start = frame.body_offset - HEAD_BYTES
+                self.damage.append(Damage(offset=start, length=frame.end - start, reason="a copy of another group"))
+            position = frame.end
 
     def _note_tail(self, position: int) -> None:
         """Tell a torn last write from a last frame that is all there, but not as it was written."""
