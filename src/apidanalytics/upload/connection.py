@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._continue: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[bool] | None = None
         self._broken: Exception | None = None
         self._on_taken = _nothing
         self._is_tunnel = False
@@ -129,12 +129,16 @@ class Connection(asyncio.Protocol):
             return
         async for piece in body:
             self.transport.write(piece)
-            if self._writable is not None:
-                await asyncio.wait((answer, self._writable), return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return
+            writable = self._writable
+            if writable is not None:
+                await asyncio.wait((answer, writable), return_when=asyncio.FIRST_COMPLETED)
+                if not (writable.done() and writable.result()):
+                    return
+            # Both may have happened by the time this task runs: the piece went out all the same.
             self.sent += len(piece)
             on_progress()
+            if answer.done():
+                return
 
     async def _whole(self, answer: "asyncio.Future[Answer]") -> Answer:
         try:
@@ -155,9 +159,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on."""
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        self._end_pause(went_out=True)
 
     def data_received(self, data: bytes) -> None:
         """Read a stretch of the answer."""
@@ -184,8 +186,13 @@ class Connection(asyncio.Protocol):
         self._broken = self._broken or error
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
-        self.resume_writing()
+        self._end_pause(went_out=False)
         self.close()
+
+    def _end_pause(self, *, went_out: bool) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(went_out)
+        self._writable = None
 
     # What the parser tells.
 
