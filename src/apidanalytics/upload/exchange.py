@@ -75,8 +75,8 @@ class Exchanger:
     ) -> tuple[Answer, bool] | Unreachable | Unreadable:
         """Send a file, with ``Expect: 100-continue``; return the answer, and whether the whole file had been sent.
 
-        ``on_taken`` is called at once when there is a whole answer that says so (2xx). What follows from another one,
-        the caller decides before anything else is sent.
+        ``on_taken`` is called at once when there is a whole answer that says so (2xx), and the whole file went out
+        before it. What follows from another one, the caller decides before anything else is sent.
 
         Raises:
             ChangedError: the file has other bytes than when it was made, and was not sent to its end.
@@ -131,6 +131,7 @@ class Exchanger:
                 answer = await connection.exchange(
                     head,
                     body.pieces(),
+                    size_bytes=body.size_bytes,
                     patience_seconds=patience_seconds,
                     on_progress=body.progress,
                     on_taken=body.on_taken,
