@@ -134,16 +134,38 @@ async def test_an_endless_answer_is_cut_and_an_endless_head_refused():
         assert isinstance(await get(exchanger, url), Unreachable)
 
 
-@pytest.mark.parametrize("content", [SMALL, MIDDLE], ids=["small", "middle"])
-async def test_a_body_of_up_to_a_megabyte_follows_at_once_and_still_says_expect(monkeypatch, content):
+async def test_a_small_body_follows_at_once_and_a_middle_one_where_expect_is_known(monkeypatch):
     monkeypatch.setattr(exchange, "CONTINUE_SECONDS", 60.0)
     loop = asyncio.get_running_loop()
     async with exchanging() as (scripted, exchanger, url):
         begun = loop.time()
-        answer, sent_all = await put(exchanger, url, content)
-        assert (answer.status, sent_all) == (200, True)
+        scripted.answers = [(b"", OK, False), (CONTINUE, OK, False), (b"", OK, False)]
+        for content in (SMALL, MIDDLE, MIDDLE):
+            answer, sent_all = await put(exchanger, url, content)
+            assert (answer.status, sent_all) == (200, True)
         assert loop.time() - begun < 30
-        assert b"Expect: 100-continue" in scripted.heads[0]
+        assert all(b"Expect: 100-continue" in head for head in scripted.heads)
+
+
+async def test_who_answers_ok_to_the_head_of_a_middle_body_alone_is_not_believed(monkeypatch):
+    monkeypatch.setattr(exchange, "CONTINUE_SECONDS", 60.0)
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(OK, b"", True)] * 2
+        for _ in range(2):
+            answer, sent_all = await put(exchanger, url, MIDDLE)
+            assert (answer.status, sent_all) == (200, False)
+
+
+async def test_a_kept_connection_that_was_merely_closed_makes_no_body_wait(monkeypatch):
+    monkeypatch.setattr(exchange, "CONTINUE_SECONDS", 60.0)
+    loop = asyncio.get_running_loop()
+    async with exchanging() as (scripted, exchanger, url):
+        scripted.answers = [(b"", OK, False), (b"", b"", True)]
+        await get(exchanger, url)
+        begun = loop.time()
+        for _ in range(2):
+            await put(exchanger, url, SMALL)
+        assert loop.time() - begun < 30
 
 
 async def test_a_large_body_waits_for_100_and_is_not_sent_when_it_is_refused():

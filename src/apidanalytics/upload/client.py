@@ -64,13 +64,14 @@ class CollectionClient:
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Make one attempt; it ends with an outcome, whatever the others answer."""
-        outcome, status = await self._sign_and_put(delivery)
+        outcome, status = await self._sign_ahead_and_put(delivery)
         if isinstance(outcome, Expired) or (isinstance(outcome, Refused) and status == _FORBIDDEN):
-            # A 403 that says nothing of an expired URL may still mean that: a new one tells.
-            outcome, _ = await self._sign_and_put(delivery)
+            # A 403 that says nothing of an expired URL may still mean that: a new one tells, if it need not wait.
+            async with delivery.turn:
+                outcome, _ = await self._sign_and_put(delivery)
         return outcome if not isinstance(outcome, Expired) else _always_expired(outcome)
 
-    async def _sign_and_put(self, delivery: Delivery) -> tuple[Outcome | Expired, int | None]:
+    async def _sign_ahead_and_put(self, delivery: Delivery) -> tuple[Outcome | Expired, int | None]:
         failpoints.hit("upload.before_sign")
         signed = await self.sign(delivery)
         if not isinstance(signed, SignedUrl):
@@ -80,12 +81,15 @@ class CollectionClient:
         async with delivery.turn:
             if self._clock.monotonic() - asked_at > _FRESH_SECONDS:
                 # Others took their time, and the URL's may be over by now.
-                signed = await self.sign(delivery)
-                if not isinstance(signed, SignedUrl):
-                    return signed, None
-            outcome, status = await self._put(signed, delivery)
+                result = await self._sign_and_put(delivery)
+            else:
+                result = await self._put(signed, delivery)
         failpoints.hit("upload.after_put")
-        return outcome, status
+        return result
+
+    async def _sign_and_put(self, delivery: Delivery) -> tuple[Outcome | Expired, int | None]:
+        signed = await self.sign(delivery)
+        return await self._put(signed, delivery) if isinstance(signed, SignedUrl) else (signed, None)
 
     async def sign(self, delivery: Delivery) -> SignedUrl | Trouble:
         """Ask for the signed URL of a file, and put nothing there."""

@@ -38,9 +38,10 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._continue: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[bool] | None = None
         self._broken: Exception | None = None
         self._on_taken = _nothing
+        self._left = 0  # bytes of the body that are still to come
         self._is_tunnel = False
         self.sent = 0
         """Bytes of the last request's body that were handed to the system."""
@@ -80,6 +81,7 @@ class Connection(asyncio.Protocol):
         head: bytes,
         body: AsyncIterator[bytes | memoryview] | None = None,
         *,
+        size_bytes: int = 0,
         whole: bytes = b"",
         patience_seconds: float = 0.0,
         on_progress: Callable[[], None] = _nothing,
@@ -87,8 +89,9 @@ class Connection(asyncio.Protocol):
     ) -> Answer:
         """Send a request; return the whole answer, which may come before all of the body was sent.
 
-        The body is held back until the other side tells to go on, for so many seconds; 0: it goes at once. One that is
-        given ``whole`` goes together with the head.
+        The body, of ``size_bytes``, is held back until the other side tells to go on, for so many seconds; 0: it goes
+        at once. One that is given ``whole`` goes together with the head. ``on_taken`` is called at once when there is
+        an answer that says so (2xx) after all of it went out.
 
         Raises:
             ConnectionEndedError, OSError: the connection ended, or broke.
@@ -98,6 +101,7 @@ class Connection(asyncio.Protocol):
         answer = self._begin(head + whole)
         self._on_taken = on_taken
         self.sent = len(whole)
+        self._left = size_bytes
         if body is not None:
             if patience_seconds:
                 await self._wait_for_continue(answer, patience_seconds)
@@ -129,12 +133,17 @@ class Connection(asyncio.Protocol):
             return
         async for piece in body:
             self.transport.write(piece)
-            if self._writable is not None:
-                await asyncio.wait((answer, self._writable), return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return
+            self._left -= len(piece)
+            writable = self._writable
+            if writable is not None:
+                await asyncio.wait((answer, writable), return_when=asyncio.FIRST_COMPLETED)
+                if not (writable.done() and writable.result()):
+                    return
+            # Both may have happened by the time this task runs: the piece went out all the same.
             self.sent += len(piece)
             on_progress()
+            if answer.done():
+                return
 
     async def _whole(self, answer: "asyncio.Future[Answer]") -> Answer:
         try:
@@ -155,9 +164,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on."""
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        self._end_pause(went_out=True)
 
     def data_received(self, data: bytes) -> None:
         """Read a stretch of the answer."""
@@ -184,8 +191,13 @@ class Connection(asyncio.Protocol):
         self._broken = self._broken or error
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
-        self.resume_writing()
+        self._end_pause(went_out=False)
         self.close()
+
+    def _end_pause(self, *, went_out: bool) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(went_out)
+        self._writable = None
 
     # What the parser tells.
 
@@ -232,5 +244,6 @@ class Connection(asyncio.Protocol):
         elif self._answer is not None and not self._answer.done():
             self.is_reusable = self._parser.should_keep_alive() and not self._reads_to_the_end
             self._answer.set_result(Answer(status=status, headers=self._headers, body=bytes(self._body)))
-            if status < HTTPStatus.MULTIPLE_CHOICES:
+            went_out = not self._left and not self.transport.get_write_buffer_size()
+            if went_out and status < HTTPStatus.MULTIPLE_CHOICES:
                 self._on_taken()

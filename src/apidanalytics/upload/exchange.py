@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -18,13 +19,17 @@ CONTINUE_SECONDS: Final = 1.0
 """How long ``100 Continue`` is waited for: a server need not know it (RFC 9110, section 10.1.1)."""
 
 EAGER_BYTES: Final = 1 << 20
-"""A body of up to this length does not wait for it: what a refusal would save is less than what waiting costs.
+"""A body of up to this length does not wait for it where ``Expect`` is known: what a refusal would save costs less.
 
-It stops at a refusal anyway; curl draws the line here, too.
+It stops at a refusal anyway; curl draws the line here, too. Where it is not yet known, only a shorter one goes at once:
+what answers before it was sent anything is noticed, and what answers a body that it never reads is not.
 """
 
 _TOGETHER_BYTES: Final = 64 << 10
 """One of up to this length goes together with its head."""
+
+_NONE_WAITS: Final = sys.maxsize
+_ALL_WAIT: Final = -1
 
 _MOST_ORIGINS: Final = 1000
 """Of which is remembered how they take ``Expect``."""
@@ -38,7 +43,7 @@ class Exchanger:
         self._proxy = proxy
         self._ca_bundle = ca_bundle
         self._pool: Pool | None = None
-        self._patience: dict[Origin, bool] = {}  # those that are to be waited for in any case, or in none
+        self._eager_bytes: dict[Origin, int] = {}  # up to which length a body does not wait, where that was learned
 
     async def open(self) -> None:
         """Get ready.
@@ -75,8 +80,8 @@ class Exchanger:
     ) -> tuple[Answer, bool] | Unreachable | Unreadable:
         """Send a file, with ``Expect: 100-continue``; return the answer, and whether the whole file had been sent.
 
-        ``on_taken`` is called at once when there is a whole answer that says so (2xx). What follows from another one,
-        the caller decides before anything else is sent.
+        ``on_taken`` is called at once when there is a whole answer that says so (2xx), and the whole file went out
+        before it. What follows from another one, the caller decides before anything else is sent.
 
         Raises:
             ChangedError: the file has other bytes than when it was made, and was not sent to its end.
@@ -100,28 +105,32 @@ class Exchanger:
         kept = self._pool.take_kept(origin)
         if kept is not None:
             try:
-                return await self._exchange(kept, origin, head, body)
+                return await self._exchange(kept, origin, head, body, is_kept=True)
             except (ConnectionEndedError, OSError):
                 # The other side may close a kept connection just when it is used again: the request never arrived.
                 if kept.heard or (body is not None and body.error is not None):
                     raise
         return await self._exchange(await self._pool.connect(origin), origin, head, body)
 
-    async def _exchange(self, connection: Connection, origin: Origin, head: bytes, body: "_Body | None") -> Answer:
+    async def _exchange(
+        self, connection: Connection, origin: Origin, head: bytes, body: "_Body | None", *, is_kept: bool = False
+    ) -> Answer:
         assert self._pool is not None
         try:
             if body is None:
                 answer = await connection.exchange(head)
             else:
-                answer = await self._exchange_body(connection, origin, head, body)
+                answer = await self._exchange_body(connection, origin, head, body, is_kept=is_kept)
         except BaseException:
             connection.close()
             raise
         self._pool.keep(origin, connection)
         return answer
 
-    async def _exchange_body(self, connection: Connection, origin: Origin, head: bytes, body: "_Body") -> Answer:
-        patient = self._patience.get(origin, body.size_bytes > EAGER_BYTES)
+    async def _exchange_body(
+        self, connection: Connection, origin: Origin, head: bytes, body: "_Body", *, is_kept: bool
+    ) -> Answer:
+        patient = body.size_bytes > self._eager_bytes.get(origin, _TOGETHER_BYTES)
         whole = None if patient else body.small
         patience_seconds = CONTINUE_SECONDS if patient else 0.0
         try:
@@ -131,25 +140,29 @@ class Exchanger:
                 answer = await connection.exchange(
                     head,
                     body.pieces(),
+                    size_bytes=body.size_bytes,
                     patience_seconds=patience_seconds,
                     on_progress=body.progress,
                     on_taken=body.on_taken,
                 )
         except (ConnectionEndedError, OSError):
-            self._learn(origin, patient=True)  # it may have refused, and not have listened to the rest
+            if body.error is None and (connection.heard or not is_kept):
+                self._learn(origin, _ALL_WAIT)  # it may have refused, and not have listened to the rest
             raise
         finally:
             body.sent = connection.sent
-        if patient and not connection.was_told_to_go_on and body.sent:
-            self._learn(origin, patient=False)  # it does not know Expect: waiting again would only cost time
+        if connection.was_told_to_go_on and origin not in self._eager_bytes:
+            self._learn(origin, EAGER_BYTES)
+        elif patient and not connection.was_told_to_go_on and body.sent:
+            self._learn(origin, _NONE_WAITS)  # it does not know Expect: waiting again would only cost time
         if body.sent != body.size_bytes:
             connection.is_reusable = False
         return answer
 
-    def _learn(self, origin: Origin, *, patient: bool) -> None:
-        if len(self._patience) >= _MOST_ORIGINS:
-            self._patience.clear()
-        self._patience[origin] = patient
+    def _learn(self, origin: Origin, eager_bytes: int) -> None:
+        if len(self._eager_bytes) >= _MOST_ORIGINS:
+            self._eager_bytes.clear()
+        self._eager_bytes[origin] = eager_bytes
 
     def _head(self, method: str, url: str, origin: Origin, headers: Mapping[str, str]) -> bytes:
         target = _target(url)

@@ -119,13 +119,17 @@ class Sender:
 
     @contextmanager
     def _watched(self, sending: Sending, turn: Turn) -> Iterator[None]:
-        """Have the upload give its place to others, should it crawl."""
+        """Have the upload give its place to others, should it crawl; waiting for its turn is none of it."""
         loop = asyncio.get_running_loop()
+        begun_at = loop.time()
         timer: asyncio.TimerHandle
 
         def look() -> None:
             nonlocal timer
-            if not turn.is_waiting and self._dispatcher.crawls(sending):
+            left = max(begun_at, turn.entered_at) + self._crawl_seconds - loop.time()
+            if turn.is_waiting or left > 0:
+                timer = loop.call_later(self._crawl_seconds if turn.is_waiting else left, look)
+            elif self._dispatcher.crawls(sending):
                 turn.give_up()
                 self._on_finished()
             else:
@@ -200,7 +204,7 @@ class Sender:
 
     def _forget(self, task: "asyncio.Task[None]") -> None:
         del self._tasks[task]
-        if self._dispatcher.wants_more:
+        if self._dispatcher.wants_more or self._turns.has_free:
             self._on_finished()
 
 

@@ -19,6 +19,11 @@ class Turns:
     def __init__(self, slots: int) -> None:
         self._free = asyncio.Semaphore(slots)
 
+    @property
+    def has_free(self) -> bool:
+        """Tell whether a turn would come at once."""
+        return not self._free.locked()
+
     def turn(self, may_go: Callable[[], bool] = lambda: True) -> "Turn":
         """Return the turn of one file, which is still to come; ``may_go`` is asked when it has come."""
         return Turn(self._free, may_go)
@@ -37,6 +42,8 @@ class Turn:
         self._needs_it = True
         self.is_waiting = False
         """Everything is ready, and others are being sent."""
+        self.entered_at = 0.0
+        """When it came last, in the loop's time; 0 before it came at all."""
 
     def end(self) -> None:
         """Give it back before it is left: the store has the file, and the next one need not wait for who reads that."""
@@ -55,6 +62,7 @@ class Turn:
             finally:
                 self.is_waiting = False
             self._has_it = True
+        self.entered_at = asyncio.get_running_loop().time()
         if not self._may_go():
             self._release()
             raise PostponedError

@@ -9,6 +9,7 @@ from apidanalytics.upload.outcome import Delivered, Party, Unreachable
 from apidanalytics.upload.token import FixedToken
 from apidanalytics.upload.turns import Turns
 
+EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
 GONE = Unreachable(party=Party.ENDPOINT, reason="gone")
 
 
@@ -30,14 +31,20 @@ class Exchanger:
         self.asked = 0
         self.used = []
         self.is_gone = False
+        self.clock = Clock()
+        self.valid_seconds = 1e9
+        self.asked_at = 0.0
 
     async def get(self, _party, _url, _headers):
         self.asked += 1
+        self.asked_at = self.clock.time
         url = f'{{"url": "http://store/{self.asked}"}}'
         return GONE if self.is_gone else Answer(status=200, body=url.encode())
 
     async def put(self, _party, url, _headers, content, **_):
         self.used.append(url)
+        if self.clock.time - self.asked_at > self.valid_seconds:
+            return Answer(status=403, body=EXPIRED), content.size_bytes
         return Answer(status=200), content.size_bytes
 
 
@@ -49,7 +56,7 @@ def exchanger():
 @pytest.fixture
 def deliver(exchanger):
     async def deliver(waits, *, meanwhile=lambda: None):
-        clock = Clock()
+        clock = exchanger.clock
 
         def comes():
             clock.time += waits
@@ -81,3 +88,9 @@ async def test_when_that_fails_nothing_is_sent_and_the_outcome_is_the_endpoints(
 
     assert await deliver(61.0, meanwhile=go) == GONE
     assert exchanger.used == []
+
+
+async def test_the_one_after_an_expired_one_is_asked_for_in_its_turn_and_need_not_wait(deliver, exchanger):
+    exchanger.valid_seconds = 30.0
+    assert isinstance(await deliver(40.0), Delivered)
+    assert exchanger.used == ["http://store/1", "http://store/2"]

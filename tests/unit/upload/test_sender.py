@@ -1,0 +1,126 @@
+"""Uploads on their way: when one of them crawls, and when it is told that there is room for another."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from apidanalytics.clock import SystemClock
+from apidanalytics.upload.content import Content
+from apidanalytics.upload.decide import Return
+from apidanalytics.upload.dispatch import Sending
+from apidanalytics.upload.outcome import Delivered
+from apidanalytics.upload.sender import Sender
+from apidanalytics.upload.states import Waiting
+
+CRAWL_SECONDS = 0.2
+
+
+class Dispatcher:
+    """Hands out what it was given, and notes when it is told that something crawls."""
+
+    wants_more = False
+
+    def __init__(self, slots, files):
+        self.slots = slots
+        self.files = [Waiting(id=number, tenant=f"t{number}", start_at=number) for number in range(files)]
+        self.crawled_at = {}
+
+    def take(self, _now):
+        return Sending(file=self.files.pop(0), is_probe=False) if self.files else None
+
+    def may_go(self, _sending):
+        return True
+
+    def crawls(self, sending):
+        self.crawled_at.setdefault(sending.file.id, asyncio.get_running_loop().time())
+        return False
+
+    def judge(self, *_, **__):
+        return Return(reason="")
+
+
+class Collection:
+    """Enters the turn of a file when ``signed`` says so, and leaves it when ``sent`` does."""
+
+    def __init__(self, files):
+        self.signed = [asyncio.Event() for _ in range(files)]
+        self.sent = [asyncio.Event() for _ in range(files)]
+        self.entered_at = {}
+
+    async def deliver(self, delivery):
+        number = delivery.start_at
+        await self.signed[number].wait()
+        async with delivery.turn:
+            self.entered_at[number] = asyncio.get_running_loop().time()
+            await self.sent[number].wait()
+        return Delivered()
+
+
+def prepare(numbers):
+    return [
+        SimpleNamespace(
+            content=Content.of(b"x"),
+            md5="00",
+            known=SimpleNamespace(
+                attempts=0,
+                file=SimpleNamespace(tenant="t~x", name="f", start_at=number, records=1, bytes=1, size_bytes=1),
+            ),
+        )
+        for number in numbers
+    ]
+
+
+@pytest.fixture
+def sender_of():
+    def sender_of(dispatcher, collection, on_finished=lambda: None):
+        return Sender(
+            prepare=prepare,
+            set_aside=None,
+            collection=collection,
+            dispatcher=dispatcher,
+            submit=None,
+            clock=SystemClock(),
+            disk=None,
+            crawl_seconds=CRAWL_SECONDS,
+            on_finished=on_finished,
+            on_skipped=None,
+        )
+
+    return sender_of
+
+
+async def test_an_upload_crawls_from_when_its_turn_came_and_not_from_when_it_was_opened(sender_of):
+    dispatcher, collection = Dispatcher(1, 2), Collection(2)
+    sender = sender_of(dispatcher, collection)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        sender.send(group)
+        collection.signed[0].set()
+        while 0 not in collection.entered_at:
+            await asyncio.sleep(0.01)
+        collection.signed[1].set()
+        await asyncio.sleep(1.5 * CRAWL_SECONDS)
+        collection.sent[0].set()
+        while 1 not in dispatcher.crawled_at:
+            await asyncio.sleep(0.01)
+        collection.sent[1].set()
+    await sender.wait()
+    # A timer may come a clock's tick early.
+    assert dispatcher.crawled_at[1] - collection.entered_at[1] > 0.95 * CRAWL_SECONDS
+
+
+async def test_it_tells_that_an_upload_ended_when_a_turn_is_free_though_many_are_being_got_ready(sender_of):
+    told = asyncio.Event()
+    dispatcher, collection = Dispatcher(1, 2), Collection(2)
+    sender = sender_of(dispatcher, collection, told.set)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        sender.send(group)
+        collection.signed[0].set()
+        collection.sent[0].set()
+        try:
+            async with asyncio.timeout(30):
+                await told.wait()
+        finally:
+            collection.signed[1].set()
+            collection.sent[1].set()
+    await sender.wait()
