@@ -34,16 +34,20 @@ class Crowd:
 
     def add(self, exchanges: Iterable[Exchange]) -> None:
         """Take these in, each at the end of its lane."""
-        known, lanes = self._known, self._lanes
+        known = self._known
         for exchange in exchanges:
             lane = known[exchange.path]
             if lane == UNNAMED_LANE:
                 lane = self._lane_of(exchange.path, exchange.body)
-            if (queue := lanes.get(lane)) is None:
-                lanes[lane] = deque((exchange,))
-                self._turns.append(lane)
-            else:
-                queue.append(exchange)
+            self.put(lane, exchange)
+
+    def put(self, lane: str, exchange: Exchange) -> None:
+        """Take this one in, at the end of a lane that is known already."""
+        if (queue := self._lanes.get(lane)) is None:
+            self._lanes[lane] = deque((exchange,))
+            self._turns.append(lane)
+        else:
+            queue.append(exchange)
 
     def release(self, is_to_go: Callable[[str, Exchange], bool]) -> list[Exchange]:
         """Take out those for whose lane, and for whom, this is true, each lane in order."""

@@ -69,15 +69,16 @@ class Held:
 
     def sort_out(self, ready: Iterable[Exchange]) -> list[Exchange]:
         """Keep the requests of large tenants, and those that do not say whose they are; return the others."""
-        held: list[Exchange] = []
         others: list[Exchange] = []
         lanes, known = self.lanes, self._known
         for exchange in ready:
             lane = known[exchange.path]
             if lane == UNNAMED_LANE:
                 lane = self._lane_of(exchange.path, exchange.body)
-            (held if lane in lanes or lane == UNNAMED_LANE else others).append(exchange)
-        self._crowd.add(held)
+            if lane in lanes or lane == UNNAMED_LANE:
+                self._crowd.put(lane, exchange)
+            else:
+                others.append(exchange)
         return others
 
     def go_on(self) -> None:

@@ -139,8 +139,6 @@ def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) ->
 
 def _tails_of(records: Sequence[PlainRecord], tails: Mapping[str | None, bytes]) -> Iterable[bytes]:
     """Look up all tails in one go: so the processor has several on their way from the memory at once."""
-    if len(records) == 1:
-        return (tails[records[0].client_id],)
     return list(map(tails.__getitem__, map(_CLIENT_ID, records)))
 
 
