@@ -8,8 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 
+from apidanalytics.ingest.accept import NOT_INITIALIZED
+
 UNANSWERED = (0, "")
 NEVER_LEFT = (0, "nobody listens")
+WITHOUT_SCOPES = (500, "no scope data yet")
+"""What a worker answers whose agent has not published anything yet, or died before it could."""
 
 
 class Posting:
@@ -85,11 +89,18 @@ async def post_to(
         async with session.post(url, data=data, headers=headers, timeout=timeout) as response:
             content = await response.read()
             is_replay = response.headers.get("Idempotency-Replayed") == "true"
-            return (response.status, json.loads(content)["errorCode"] if content else ""), is_replay
+            return _meaning(response.status, content), is_replay
     except aiohttp.ClientConnectorError:
         return NEVER_LEFT, False
     except (aiohttp.ClientError, TimeoutError, ConnectionError):
         return UNANSWERED, False
+
+
+def _meaning(status: int, content: bytes) -> tuple[int, str]:
+    if not content:
+        return status, ""
+    answer = json.loads(content)
+    return WITHOUT_SCOPES if answer["reason"] == NOT_INITIALIZED else (status, answer["errorCode"])
 
 
 async def _pieces(body: bytes, size: int) -> AsyncIterator[bytes]:

@@ -10,10 +10,8 @@ import aiohttp
 
 from tests.faults.batches import GOOD, Batch, batch_of
 from tests.faults.oracle import Oracle
-from tests.posting import UNANSWERED, Posting, post_to
+from tests.posting import UNANSWERED, WITHOUT_SCOPES, Posting, post_to
 
-NOT_READY = (500, "INTERNAL_SERVER_ERROR")
-"""Before a service that has just started has its scope data."""
 NO_LOOKUP = (500, "INTERNAL_SEARCH_ERROR")
 """Where the disk fails under the scope data."""
 REUSED = (422, "IDEMPOTENCY_KEY_REUSED")
@@ -136,7 +134,7 @@ class Gateways(Posting):
 
 
 def _is_trouble(answer: tuple[int, str]) -> bool:
-    return answer[0] in {0, 503} or answer in {NOT_READY, NO_LOOKUP}
+    return answer[0] in {0, 503} or answer in {WITHOUT_SCOPES, NO_LOOKUP}
 
 
 def _is_final(answers: list[tuple[int, str]]) -> bool:
