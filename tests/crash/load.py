@@ -19,6 +19,7 @@ from apidanalytics.demo.report import Report
 from apidanalytics.demo.traffic import Traffic
 from apidanalytics.errors import NotRunningError
 from apidanalytics.layout import DataDirectory, FileName
+from apidanalytics.service.census import FRESH_SECONDS
 from tests.harness import ROOT, ServiceProcess, wait_until
 from tests.posting import NEVER_LEFT, UNANSWERED, WITHOUT_SCOPES, Posting, post_to
 
@@ -205,15 +206,24 @@ def amounts(service: ServiceProcess, what: str = "records") -> dict[str, int]:
 
 
 def is_settled(service: ServiceProcess) -> bool:
-    """Tell whether everything that was accepted is in the store."""
+    """Tell whether, by books of up to a second ago, everything that was accepted is in the store."""
     records = amounts(service)
     return bool(records) and records["accepted"] == records["uploaded"] and not records["spooled"] + records["failed"]
 
 
+def settled(service: ServiceProcess) -> Callable[[], bool]:
+    """Return what tells whether everything that was accepted until now is in the store, by the service's own books.
+
+    It says so once the books are from after this moment: an answer may have been made a second before it is given.
+    """
+    not_before = time.monotonic() + 1.5 * FRESH_SECONDS
+    return lambda: time.monotonic() >= not_before and is_settled(service)
+
+
 def wait_settled(service: ServiceProcess, timeout_seconds: float = 60.0) -> None:
-    """Wait until everything that was accepted is in the store, by the service's own books."""
+    """Wait until everything that was accepted is in the store."""
     try:
-        wait_until(lambda: is_settled(service), timeout_seconds=timeout_seconds, pause_seconds=0.1, what="settled")
+        wait_until(settled(service), timeout_seconds=timeout_seconds, pause_seconds=0.1, what="settled")
     except TimeoutError as error:
         raise TimeoutError(f"{error}; the books say {status(service)}") from None
 

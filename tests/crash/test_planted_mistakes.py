@@ -11,7 +11,7 @@ import pytest
 from apidanalytics import failpoints
 from apidanalytics.demo import lake
 from apidanalytics.demo.report import Fault
-from tests.crash.load import Load, amounts, first_true, is_settled
+from tests.crash.load import Load, amounts, first_true, settled
 from tests.harness import ROOT
 
 PLANTED = Path(__file__).parent / "planted"
@@ -67,7 +67,7 @@ def play(service, seed, victim, keyed_every):
             service.restart()
             load.wait_acknowledged(500)
         load.stop()
-    first_true(lambda: is_settled(service), 5)
+    first_true(settled(service), 5)
     objects = lake.files(service.directory / "lake")
     return load.report(service.directory / "lake"), load.oracle.early_or_late(objects)
 
