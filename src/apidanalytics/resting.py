@@ -4,7 +4,7 @@ What was just changed may still be being written: it is read when two looks in a
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,12 +19,13 @@ def version_of(status: os.stat_result) -> Version:
     return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def look_at(paths: Sequence[Path]) -> tuple[Version, ...]:
+def look_at(paths: Iterable[Path]) -> tuple[Version, ...]:
     """Return the version of each file; ``GONE`` for one that is not there, or cannot be looked at."""
-    return tuple(_look_at(path) for path in paths)
+    return tuple(version_now(path) for path in paths)
 
 
-def _look_at(path: Path) -> Version:
+def version_now(path: Path) -> Version:
+    """Return the version of one file, or ``GONE``."""
     try:
         return version_of(path.stat())
     except OSError:

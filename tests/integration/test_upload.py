@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 
+import pytest
+
 from apidanalytics.clock import SystemClock
 from apidanalytics.upload.states import State
 from tests.integration.upload_world import TOKEN, fine, until
@@ -107,7 +109,8 @@ async def test_the_oldest_start_goes_first_and_tenants_take_turns(world):
     assert [key.partition("/")[0] for key in world.store.puts[:4]].count("small~y") == 2
 
 
-async def test_no_more_uploads_run_at_a_time_than_allowed(world):
+@pytest.mark.parametrize("tenants", [20, 1])
+async def test_as_many_uploads_run_at_a_time_as_allowed_and_no_more(world, tenants):
     running = most = 0
 
     async def watch(request):
@@ -119,10 +122,33 @@ async def test_no_more_uploads_run_at_a_time_than_allowed(world):
         running -= 1
 
     world.store.behave = watch
-    world.stage(*[f"t{n}~x" for n in range(20)])
+    world.stage(*[f"t{n % tenants}~x" for n in range(20)])
     async with world.uploading(settings=world.settings(concurrency=3)):
         await world.delivered()
     assert most == 3
+
+
+async def test_what_was_got_ready_is_not_sent_once_its_tenant_is_paused_and_goes_in_its_order_later(world):
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def linger(_request):
+        begun.set()
+        await go.wait()
+
+    world.store.behave = linger
+    world.stage("zeta~test", *["acme~prod"] * 3, "zeta~test")
+    async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
+        await begun.wait()
+        await until(lambda: world.endpoint.signed >= 2, "one is got ready")
+        await uploader.pausing.pause("acme~prod")
+        go.set()
+        await until(lambda: world.total(State.UPLOADED) >= 2, "all of the other tenant")
+        await until(lambda: not uploader.state().uploading, "nothing is on its way")
+        assert [key.partition("/")[0] for key in world.store.puts] == ["zeta~test"] * 2
+        await uploader.pausing.resume("acme~prod")
+        await world.delivered()
+    acme = [key for key in world.store.puts if key.startswith("acme")]
+    assert acme == sorted(acme)
 
 
 async def test_a_restart_goes_on_where_it_was(world):
@@ -151,6 +177,7 @@ async def test_stopping_lets_what_is_on_its_way_finish(world):
     world.stage("acme~prod", "acme~prod", "acme~prod", "acme~prod")
     async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
         await begun.wait()
+        await until(lambda: world.endpoint.signed >= 2, "another one is got ready")
         await uploader.stop(60.0)
         await uploader.stop(60.0)
         assert world.total(State.UPLOADED) == 1
@@ -246,14 +273,15 @@ async def test_the_state_shows_what_is_on_its_way(world):
         await go.wait()
 
     world.store.behave = linger
-    world.stage("acme~prod", "acme~prod")
+    world.stage(*["acme~prod"] * 3)
     async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
         await begun.wait()
+        await until(lambda: len(uploader.state().uploading) == 2, "another one is got ready")
         state = uploader.state()
-        (uploading,) = state.uploading
+        uploading = state.uploading[0]
         assert (uploading.tenant, uploading.size_bytes) == ("acme~prod", len(next(iter(world.expected.values()))))
         assert (state.waiting, state.paused_since) == (1, None)
-        assert "1 running" in repr(uploader)
+        assert "2 running" in repr(uploader)
         go.set()
         await world.delivered()
 

@@ -228,12 +228,13 @@ async def test_a_tenant_that_crawls_in_all_slots_delays_no_other(world):
     world.stage(*["acme~prod"] * 10)
     policy = replace(QUICK, crawl_seconds=0.2)
     async with world.uploading(timeout_seconds=600, settings=world.settings(concurrency=2, policy=policy)) as uploader:
-        await until(lambda: len(uploader.state().uploading) == 1, "it crawls, with all slots but one")
+        await until(lambda: len(world.store.requests) == 2, "it crawls in all slots")
         world.stage(*["zeta~test", "beta~test"] * 10)
         uploader.notify()
         await until(lambda: world.total(State.UPLOADED) == 20, "the others")
         crawling = [upload for upload in uploader.state().uploading if upload.tenant == "acme~prod"]
-        assert 1 <= len(crawling) <= 2
+        assert len(crawling) == 2
+        assert len(world.store.requests) == 22, "and no more of it goes"
         await uploader.stop(0.0)
 
 

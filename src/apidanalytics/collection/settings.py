@@ -14,6 +14,7 @@ from apidanalytics.collection.tenants import Rule
 from apidanalytics.config.document import Node, Section, Value, read_document
 from apidanalytics.config.tables import TableReader, join
 from apidanalytics.errors import ConfigurationError
+from apidanalytics.resting import Version, version_now
 
 _EVERY_INTERFACE: Final = ("", "0.0.0.0", "[::]")  # noqa: S104 - to know them when they are given # nosec B104
 _LISTS: Final = ("stores", "tenants", "tokens")
@@ -39,8 +40,9 @@ class CollectionSettings:
     stores: Mapping[str, StoreSettings]
     rules: Sequence[Rule]
     tokens: Sequence[Token]
-    files: Sequence[Path]
-    """The files it was read from, and those it names: a change of one is a change of the settings."""
+    files: Mapping[Path, Version]
+    """The files it was read from, and those it names, each as it was before it was read: a change of one is a change
+    of the settings."""
 
 
 def load(path: Path) -> CollectionSettings:
@@ -50,11 +52,12 @@ def load(path: Path) -> CollectionSettings:
         ConfigurationError: with every problem that was found. No secret stands in it.
 
     """
+    version = version_now(path)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from error
-    reading = _Reading(read_document(content, str(path)), path)
+    reading = _Reading(read_document(content, str(path)), path, version)
     settings = reading.settings()
     if reading.problems:
         raise ConfigurationError(reading.problems)
@@ -64,10 +67,10 @@ def load(path: Path) -> CollectionSettings:
 class _Reading:
     """One reading of the file; it goes on past every problem."""
 
-    def __init__(self, root: Section, path: Path) -> None:
+    def __init__(self, root: Section, path: Path, version: Version) -> None:
         self._root = root
         self._path = path
-        self._files = [path]
+        self._files = {path: version}
         self._reader = TableReader(path, lists=_LISTS)
         self.problems = self._reader.problems
 
@@ -84,8 +87,10 @@ class _Reading:
         ]
         self._check_names(rules, tokens)
         self._check_public_urls(service, stores)
-        self._files += [service[name] for name in ("tls_cert", "tls_key") if service.get(name)]
-        return CollectionSettings(service=service, stores=stores, rules=rules, tokens=tokens, files=tuple(self._files))
+        for name in ("tls_cert", "tls_key"):
+            if service.get(name):
+                self._look_at(service[name])
+        return CollectionSettings(service=service, stores=stores, rules=rules, tokens=tokens, files=self._files)
 
     def _stores(self) -> Iterator[tuple[str, StoreSettings | None]]:
         node = self._root.members.get("stores")
@@ -123,8 +128,12 @@ class _Reading:
             values["credentials"] = self._secret(values.pop("credentials_file"), f"{where}.credentials_file")
         return values
 
+    def _look_at(self, file: Path) -> None:
+        """Take down a file that is about to be read; one that is read twice is the one it was at first."""
+        self._files.setdefault(file, version_now(file))
+
     def _secret(self, file: Path, where: str) -> str | None:
-        self._files.append(file)
+        self._look_at(file)
         try:
             return file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:

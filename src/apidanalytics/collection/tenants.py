@@ -6,10 +6,15 @@ from enum import Enum
 from functools import lru_cache
 
 from apidanalytics.access.patterns import Pattern
-from apidanalytics.layout import format_tenant
+from apidanalytics.layout import MAX_TENANT_BYTES, format_tenant
 
-_encoded = lru_cache(maxsize=1024)(format_tenant)
+_remembered = lru_cache(maxsize=1024)(format_tenant)
 """The same tenants come again and again."""
+
+
+def _encoded(org: str, env: str) -> str:
+    """Return the encoded name; one that is longer than a tenant's can be is not remembered."""
+    return (_remembered if len(org) + len(env) < MAX_TENANT_BYTES else format_tenant)(org, env)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ class CollectionService:
         await self._runner.cleanup()
 
     async def _start_reloading(self) -> None:
-        self.agent.spawn("reloading", self._watch(Resting(await asyncio.to_thread(look_at, self._settings.files))))
+        self.agent.spawn("reloading", self._watch())
         log.info("collection.ready", url=self._url, stores=sorted(self._built.in_force.stores))
         # What is there now stays: the garbage collector need not look at it with every few hundred URLs.
         gc.collect()
@@ -140,14 +140,17 @@ class CollectionService:
             await asyncio.sleep(REFRESH_SECONDS if has_all else RETRY_SECONDS)
             has_all = await asyncio.to_thread(refresh, self._built.in_force.stores)
 
-    async def _watch(self, resting: Resting) -> None:
-        """Reload when asked to, and when a file has changed and rests."""
+    async def _watch(self) -> None:
+        """Reload when asked to, and when a file has changed and rests; also one that changed while it was read."""
+        resting = Resting(tuple(self._built.settings.files.values()))
         while True:
             is_asked = await self._asked_within(LOOK_SECONDS)
-            is_due = resting.is_due(await asyncio.to_thread(look_at, self._built.settings.files))
+            before = self._built
+            seen = await asyncio.to_thread(look_at, before.settings.files)
+            is_due = resting.is_due(seen)
             if is_asked or is_due:
                 await self._reload()
-                resting.has_read(await asyncio.to_thread(look_at, self._built.settings.files))
+                resting.has_read(seen if self._built is before else tuple(self._built.settings.files.values()))
 
     async def _asked_within(self, seconds: float) -> bool:
         try:

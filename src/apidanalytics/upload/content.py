@@ -16,7 +16,7 @@ PIECE_BYTES: Final = 256 << 10
 """Sent at once; a file of up to this length is held whole."""
 
 READ_BYTES: Final = 1 << 20
-"""Read at once, in one change of threads; an uploader holds at most this much of each file that it is sending."""
+"""Read at once, in one change of threads; of each file that is sent at most this much is held, and one piece more."""
 
 
 class ChangedError(Exception):
@@ -75,17 +75,26 @@ class Content:
             yield self.whole
             return
         digest = hashlib.sha256()
+        arrived: list[bytes] = []  # and not returned: a thread holds what it returned for a while after that
         for offset in range(0, self.size_bytes, READ_BYTES):
-            read = await asyncio.to_thread(self._next, offset, digest.update)
-            if offset + len(read) == self.size_bytes:
+            await asyncio.to_thread(self._next, offset, digest.update, arrived.append)
+            read = memoryview(arrived.pop())
+            is_end = offset + len(read) == self.size_bytes
+            if is_end:
                 _compare(digest.hexdigest(), self._sha256)
-            for at in range(0, len(read), PIECE_BYTES):
-                yield memoryview(read)[at : at + PIECE_BYTES]
+            while len(read) > PIECE_BYTES:
+                yield read[:PIECE_BYTES]
+                read = read[PIECE_BYTES:]
+            # Whoever sends the last piece has it while more is read: a copy does not keep all that was read with it.
+            last = read if is_end else bytes(read)
+            del read
+            yield last
+            del last
 
-    def _next(self, offset: int, note: Callable[[bytes], None]) -> bytes:
+    def _next(self, offset: int, *takers: Callable[[bytes], None]) -> None:
         read = _read(self._descriptor, min(READ_BYTES, self.size_bytes - offset), offset)
-        note(read)
-        return read
+        for take in takers:
+            take(read)
 
     def md5(self) -> str:
         """Return the MD5 of the content, in lower-case hex. It blocks.

@@ -6,6 +6,7 @@ open. Files of failed probes stand aside until it closes, and then take their ol
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 
 import structlog
 
@@ -38,11 +39,14 @@ class Dispatcher:
         self._queue = FairQueue(slots, ahead)
         self._breaker = Breaker()
         self._pace = Pace.full(slots + ahead)
-        self._crawling: set[int] = set()  # numbers of the files that gave up their places
+        self._going: set[int] = set()  # numbers of the files that are sent, each in its place
+        self._crawling: set[int] = set()  # of those that gave up their places
         self._aside: list[Waiting] = []
         self._in_trouble: set[str] = set()  # those of which the log has said so
         self._probing = False
         self._is_paused = False
+        self._is_stopping = False
+        self._vain_at = -inf  # when there was nothing to take, last
 
     def __repr__(self) -> str:
         return f"<Dispatcher {'open' if self._breaker.open else 'closed'}, {len(self)} waiting>"
@@ -88,9 +92,19 @@ class Dispatcher:
         self._queue.release_all(now)
         self.probe_now()
 
+    def stop(self) -> None:
+        """Send nothing any more; what is being sent is judged as ever."""
+        self._is_stopping = True
+
     def take(self, now: float) -> Sending | None:
         """Take the next file to send, if there is one and a slot for it."""
-        if self._is_paused:
+        sending = self._take(now)
+        if sending is None:
+            self._vain_at = now
+        return sending
+
+    def _take(self, now: float) -> Sending | None:
+        if self._is_paused or self._is_stopping:
             return None
         if self._pace.is_quiet(now):
             return None
@@ -138,14 +152,33 @@ class Dispatcher:
 
     def crawls(self, sending: Sending) -> bool:
         """Let an upload that takes long give its place to others; False while nobody else needs it."""
-        if not self._queue.yields(sending.file.tenant):
+        number = sending.file.id
+        if not self._queue.yields(sending.file.tenant, went=number in self._going):
             return False
-        self._crawling.add(sending.file.id)
+        self._going.discard(number)
+        self._crawling.add(number)
         return True
 
-    def may_go(self, sending: Sending) -> bool:
-        """Tell whether a file that was taken may still be sent: a probe may, the others while all may."""
-        return sending.is_probe or (self._breaker.open is None and self._pace.quiet_until is None)
+    def may_go(self, sending: Sending, now: float) -> bool:
+        """Tell whether a file that was taken may still be sent, or ``take`` would not hand it out any more."""
+        number, tenant = sending.file.id, sending.file.tenant
+        if self._is_paused or self._is_stopping or self._queue.waits(tenant, now):
+            return False
+        if sending.is_probe:
+            return True
+        if self._breaker.open is not None or self._pace.quiet_until is not None:
+            return False
+        return number in self._going or number in self._crawling or self._queue.may_go(tenant, now)
+
+    def lets_go(self, sending: Sending, now: float) -> bool:
+        """Let a file go that was taken, if it still may; for another try of the same file it is asked again."""
+        if not self.may_go(sending, now):
+            return False
+        number = sending.file.id
+        if number not in self._going and number not in self._crawling:
+            self._going.add(number)
+            self._queue.goes(sending.file.tenant)
+        return True
 
     def postponed(self, sending: Sending) -> None:
         """Put a file back at its place that may not be sent any more; nothing is counted."""
@@ -157,8 +190,12 @@ class Dispatcher:
         self._finish(sending, None)
 
     def next_at(self) -> float | None:
-        """Return when there may be something to take, if nothing else happens."""
-        if self._is_paused:
+        """Return when there may be something to take, if nothing else happens; it lies after the last vain ``take``."""
+        at = self._next_at()
+        return None if at is not None and at <= self._vain_at else at
+
+    def _next_at(self) -> float | None:
+        if self._is_paused or self._is_stopping:
             return None
         if self._pace.quiet_until is not None:
             return self._pace.quiet_until if len(self) else None
@@ -168,7 +205,7 @@ class Dispatcher:
 
     def has_due(self, now: float) -> bool:
         """Tell whether there is anything that need not wait for its time."""
-        if self._is_paused or self._pace.is_quiet(now):
+        if self._is_paused or self._is_stopping or self._pace.is_quiet(now):
             return False
         return self._queue.has_due(now) or bool(self._aside)
 
@@ -207,9 +244,11 @@ class Dispatcher:
             self._queue.push(sending.file)
 
     def _finish(self, sending: Sending, failed: bool | None) -> None:
-        crawled = sending.file.id in self._crawling
-        self._crawling.discard(sending.file.id)
-        self._queue.finished(sending.file.tenant, failed=failed, crawled=crawled)
+        number = sending.file.id
+        went, crawled = number in self._going, number in self._crawling
+        self._going.discard(number)
+        self._crawling.discard(number)
+        self._queue.finished(sending.file.tenant, failed=failed, went=went, crawled=crawled)
         if sending.is_probe:
             self._probing = False
         if self._breaker.open is None:

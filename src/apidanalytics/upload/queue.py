@@ -3,7 +3,7 @@
 Each tenant with something to send has a lane. A lane that is neither empty nor held stands in one of three rings, and
 turns of a ring are taken one after the other: O(1) for each file, however many tenants and files wait.
 
-* A healthy lane may use all slots but one, so that the others never wait for one slow tenant.
+* A healthy lane may use all slots but one, so that the others never wait for one slow tenant; all, while it is alone.
 * An upload that crawls gives its slot to the lanes that wait and goes on beside them, as many as there are slots.
 * A troubled lane (its last attempt failed, or crawled) may run one, and all troubled ones together use half of the
   slots; but lanes that merely crawl may have what no healthy one wants.
@@ -33,7 +33,9 @@ class _Lane:
     deferred: int = 0
     """Files that wait for a time of their own."""
     running: int = 0
-    """In slots."""
+    """In slots, or got ready for one."""
+    sending: int = 0
+    """Those of them that may not be called back any more."""
     crawling: int = 0
     """Uploads that gave up their slots."""
     is_slow: bool = False
@@ -56,7 +58,9 @@ class _Lane:
 class FairQueue:
     """Files that wait, by tenant. The caller takes, and says ``finished`` for each that it took.
 
-    ``ahead`` files more than there are slots are handed out, to be got ready; they are none in the shares of a lane.
+    ``ahead`` files more than there are slots are handed out, to be got ready; before one is sent, the caller asks
+    ``may_go`` and says ``goes``. A lane that is alone may have all of them but one, which is for whoever comes next;
+    then it has no more than its share again, and what it has ready beyond that may not go.
     """
 
     def __init__(self, slots: int, ahead: int = 0) -> None:
@@ -72,6 +76,7 @@ class FairQueue:
         self._tie = count()
         self._waiting = 0
         self._running = 0
+        self._sending = 0
         self._running_troubled = 0
         self._crawling = 0
         self._paused: frozenset[str] = frozenset()
@@ -168,13 +173,28 @@ class FairQueue:
         self._place(lane)
         return Waiting(id=number, tenant=lane.tenant, start_at=start_at)
 
-    def yields(self, tenant: str) -> bool:
+    def may_go(self, tenant: str, now: float) -> bool:
+        """Tell whether a file that was taken may be sent: not once its tenant waits, or has its share on the way."""
+        lane = self._lanes[tenant]
+        return not self.waits(tenant, now) and lane.sending + lane.crawling < self._share(lane)
+
+    def waits(self, tenant: str, now: float) -> bool:
+        """Tell whether nothing of a tenant with a file on its way may be sent now: it is paused, or held."""
+        return tenant in self._paused or now < (self._lanes[tenant].held_until or now)
+
+    def goes(self, tenant: str) -> None:
+        """Note that a file that was taken is sent now."""
+        self._send(self._lanes[tenant], 1)
+
+    def yields(self, tenant: str, *, went: bool = False) -> bool:
         """Free the slot of one file that is still being sent; False when no other tenant waits, or too many did so."""
+        lane = self._lanes[tenant]
         # More are taken than there are slots: others' files that were got ready ahead wait for their turn.
-        waiting = self._running > self._slots or any(len(ring) > (tenant in ring) for ring in self._rings)
+        others_ready = self._running - self._sending > lane.running - lane.sending and self._running > self._slots
+        waiting = others_ready or any(len(ring) > (tenant in ring) for ring in self._rings)
         if not waiting or self._crawling >= self._slots:
             return False
-        lane = self._lanes[tenant]
+        self._send(lane, -int(went))
         self._run(lane, -1)
         lane.crawling += 1
         self._crawling += 1
@@ -182,16 +202,17 @@ class FairQueue:
         self._place(lane)
         return True
 
-    def finished(self, tenant: str, *, failed: bool | None, crawled: bool = False) -> None:
+    def finished(self, tenant: str, *, failed: bool | None, went: bool = False, crawled: bool = False) -> None:
         """Free the slot of one file, unless it gave that up before.
 
-        ``failed`` tells how it went, None that it says nothing of the tenant.
+        ``failed`` tells how it ended, None that it says nothing of the tenant; ``went``, whether it was sent at all.
         """
         lane = self._lanes[tenant]
         if crawled:
             lane.crawling -= 1
             self._crawling -= 1
         else:
+            self._send(lane, -int(went))
             self._run(lane, -1)
         failures = lane.failures if failed is None else lane.failures + 1 if failed else 0
         is_slow = lane.is_slow if failed is not False else crawled or lane.crawling > 0
@@ -242,8 +263,24 @@ class FairQueue:
     def _most(self, ring: "OrderedDict[str, _Lane]") -> int:
         """Return how many files of each lane of a ring may be on their way; 0: no more of any."""
         if ring is self._healthy or (ring is self._slow and not self._healthy):
-            return max(1, self._slots - 1)
+            return self._share(next(iter(ring.values()))) if ring else 0
         return int(self._running_troubled < max(1, self._slots // 2))
+
+    def _share(self, lane: _Lane) -> int:
+        """Return how many files of a lane may be on their way."""
+        if lane.failures or (lane.is_slow and self._healthy):
+            return 1
+        return max(1, (self._most_running if self._is_alone(lane) else self._slots) - 1)
+
+    def _is_alone(self, lane: _Lane) -> bool:
+        """Tell whether no other lane has a file on its way, or one that may be sent, and none of its own crawls."""
+        if self._crawling or self._running > lane.running:
+            return False
+        return all(len(ring) == (lane.tenant in ring) for ring in self._rings)
+
+    def _send(self, lane: _Lane, change: int) -> None:
+        lane.sending += change
+        self._sending += change
 
     def _run(self, lane: _Lane, change: int) -> None:
         lane.running += change

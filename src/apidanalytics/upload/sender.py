@@ -102,10 +102,10 @@ class Sender:
         prepared = await self._open(sending)
         if prepared is None:
             return
-        turn = self._turns.turn(lambda: self._dispatcher.may_go(sending))
+        turn = self._turns.turn(lambda: self._dispatcher.lets_go(sending, self._clock.monotonic()))
         try:
             with self._watched(sending, turn):
-                outcome = await self._deliver(prepared, turn)
+                outcome = await self._deliver(sending, prepared, turn)
         except PostponedError:
             self._dispatcher.postponed(sending)
             return
@@ -170,12 +170,15 @@ class Sender:
         self._dispatcher.skipped(sending)
         self._on_skipped(sending.file.id)
 
-    async def _deliver(self, prepared: Prepared, turn: Turn) -> Outcome:
+    async def _deliver(self, sending: Sending, prepared: Prepared, turn: Turn) -> Outcome:
         file, content = prepared.known.file, prepared.content
         if isinstance(content, Unreadable):
             return content
         if isinstance(content, ChangedError):
             raise content
+        if not self._dispatcher.may_go(sending, self._clock.monotonic()):
+            content.close()
+            raise PostponedError
         self._say_uploading(prepared)
         delivery = Delivery(
             tenant=file.tenant, start_at=file.start_at, name=file.name, content=content, md5=prepared.md5, turn=turn

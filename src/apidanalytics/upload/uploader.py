@@ -172,6 +172,7 @@ class Uploader:
     async def stop(self, timeout_seconds: float) -> None:
         """Send nothing new, let what is on its way finish within this time, and settle it. Stopping twice is fine."""
         self._stopping = True
+        self._dispatcher.stop()
         self._wake.set()
         await self._sender.finish(timeout_seconds)
         await self._stopped.wait()
@@ -255,7 +256,7 @@ class Uploader:
 
     async def _sleep(self) -> None:
         now = self._clock.monotonic()
-        times = [self._look_at, self._dispatcher.next_at()]
+        times = [self._look_at, None if self._settler.is_full else self._dispatcher.next_at()]
         if self._dispatcher.open is None and not self._draining:
             times.append(self._revival.next_at())
         until = min(at for at in times if at is not None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from apidanalytics.collection.settings import load
 from apidanalytics.config.document import read_document
 from apidanalytics.errors import ConfigurationError
+from apidanalytics.resting import look_at
 
 HASH = "sha256:" + "ab" * 32
 GOOD = f"""
@@ -120,7 +121,19 @@ def test_a_secret_may_stand_in_a_file_which_is_watched_too(read, tmp_path):
     )
     settings = read(text, secret="sk\n")
     assert settings.stores["folder"].values["secret_access_key"] == "sk"
-    assert settings.files == (tmp_path / "collection.yaml", tmp_path / "secret")
+    assert list(settings.files) == [tmp_path / "collection.yaml", tmp_path / "secret"]
+    assert tuple(settings.files.values()) == look_at(settings.files)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_the_one_that_was_read(read, tmp_path, monkeypatch):
+    path = tmp_path / "collection.yaml"
+
+    def change_it(content, name):
+        path.write_text("")
+        return read_document(content, name)
+
+    monkeypatch.setattr("apidanalytics.collection.settings.read_document", change_it)
+    assert tuple(read(GOOD).files.values()) != look_at([path])
 
 
 @pytest.mark.parametrize(

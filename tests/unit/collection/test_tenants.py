@@ -1,5 +1,7 @@
 """Which tenant goes where, and who may ask for it."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +74,23 @@ def test_a_name_that_can_be_read_in_two_ways_needs_an_exact_rule():
 @pytest.mark.parametrize("tenant", ["..~x", ".~x", "x~..", ".part~x"])
 def test_no_name_of_a_tenant_leads_out_of_its_prefix(tenant):
     assert decide([rule("*~*", "{org}/{env}")], tenant) is Denial.UNUSABLE
+
+
+def test_names_that_are_too_long_for_a_tenant_leave_nothing_in_memory():
+    rules = Rules([rule("*~*")])
+
+    def ask(number):
+        return rules.decide([("x" * 7000 + str(number), "prod")], lambda _: True)
+
+    assert ask(0).tenant == "x" * 7000 + "0~prod"
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            ask(number)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100 * 7000
 
 
 def test_a_key_is_prefix_and_path():

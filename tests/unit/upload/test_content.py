@@ -1,6 +1,7 @@
 """A file that is being sent: in pieces, again from the beginning, and noticed when it became shorter."""
 
 import hashlib
+import tracemalloc
 
 import pytest
 
@@ -27,6 +28,22 @@ async def test_the_pieces_are_the_whole_file_each_time_they_are_asked(tmp_path, 
     finally:
         content.close()
         content.close()
+
+
+async def test_what_was_read_is_let_go_before_more_is_read_whatever_the_sender_still_has(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(4 * READ_BYTES))
+    content = Content.open(path)
+    await read(content)  # what is made at first use is none of it
+    tracemalloc.start()
+    try:
+        async for piece in content.pieces():  # noqa: B007 - it is held until the next one comes, as a sender does
+            pass
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        content.close()
+    assert READ_BYTES <= most < READ_BYTES + 3 * PIECE_BYTES
 
 
 async def test_a_file_that_became_shorter_is_an_error(tmp_path):

@@ -241,12 +241,126 @@ def test_what_was_got_ready_when_it_opened_goes_back_to_its_place():
     dispatcher = Dispatcher(slots=1, ahead=1, policy=POLICY, random=lambda: 0.0)
     add(dispatcher, (1, "a"), (2, "b"), (3, "c"))
     first, ready = dispatcher.take(0.0), dispatcher.take(0.0)
-    assert dispatcher.may_go(ready)
+    assert dispatcher.may_go(ready, 0.0)
     dispatcher.judge(first, E_GONE, attempts=0, now=0.0)
-    assert not dispatcher.may_go(ready)
+    assert not dispatcher.may_go(ready, 0.0)
     dispatcher.postponed(ready)
     probe = dispatcher.take(10.0)
     assert probe.is_probe
-    assert dispatcher.may_go(probe)
+    assert dispatcher.may_go(probe, 10.0)
     dispatcher.judge(probe, OK, attempts=0, now=10.0)
     assert sorted([probe.file.id, *(dispatcher.take(10.0).file.id for _ in range(2))]) == [1, 2, 3]
+
+
+THROTTLED = Throttled(party=Party.STORE, reason="503", retry_after_seconds=10)
+
+
+@pytest.fixture
+def taken():
+    """Return a dispatcher with four files of a tenant taken, the first of which is being sent, and these four."""
+    dispatcher = Dispatcher(slots=4, ahead=8, policy=POLICY, random=lambda: 0.0)
+    add(dispatcher, (1, "a"), (2, "a"), (3, "a"), (4, "a"), (5, "a"))
+    taken = [dispatcher.take(0.0) for _ in range(4)]
+    assert dispatcher.lets_go(taken[0], 0.0)
+    return dispatcher, taken
+
+
+@pytest.mark.parametrize(
+    ("stop", "resume"),
+    [
+        pytest.param(
+            lambda dispatcher: dispatcher.set_paused(frozenset(), everybody=True),
+            lambda dispatcher: dispatcher.set_paused(frozenset(), everybody=False),
+            id="all paused by hand",
+        ),
+        pytest.param(
+            lambda dispatcher: dispatcher.set_paused(frozenset({"a"}), everybody=False),
+            lambda dispatcher: dispatcher.set_paused(frozenset(), everybody=False),
+            id="its tenant paused by hand",
+        ),
+        pytest.param(lambda dispatcher: dispatcher.stop(), None, id="stopping"),
+    ],
+)
+def test_what_was_got_ready_does_not_go_once_somebody_stopped_it_and_keeps_its_place(taken, stop, resume):
+    dispatcher, (sent, *ready) = taken
+    assert dispatcher.may_go(ready[0], 0.0)
+    stop(dispatcher)
+    for sending in ready[:2]:
+        assert not dispatcher.lets_go(sending, 0.0)
+        dispatcher.postponed(sending)
+    assert dispatcher.take(0.0) is None, "nobody asks again and again"
+    assert dispatcher.next_at() is None
+    assert not dispatcher.has_due(0.0)
+    assert dispatcher.judge(sent, OK, attempts=0, now=0.0) == Done(etag=None)
+    assert len(dispatcher) == 3
+    if resume is not None:
+        resume(dispatcher)
+        assert dispatcher.lets_go(ready[2], 0.0)
+        assert [dispatcher.take(0.0).file.id for _ in range(3)] == [2, 3, 5]
+
+
+@pytest.mark.parametrize("outcome", [THROTTLED, S_GONE], ids=["told to wait", "its store is gone"])
+def test_what_was_got_ready_does_not_go_while_its_tenant_is_held(taken, outcome):
+    dispatcher, (sent, ready, *_) = taken
+    add(dispatcher, (10, "b"))  # so that it is not everybody's trouble
+    assert isinstance(dispatcher.judge(sent, outcome, attempts=0, now=0.0), Hold)
+    held_until = dispatcher.next_at()
+    assert not dispatcher.may_go(ready, held_until - 0.1)
+    assert dispatcher.may_go(ready, held_until)
+    dispatcher.postponed(ready)
+    assert [dispatcher.take(0.0).file.id] == [10]
+    assert dispatcher.take(0.0) is None
+
+
+def test_a_probe_does_not_go_once_its_tenant_was_paused_and_another_one_does(dispatcher):
+    add(dispatcher, (1, "a"), (2, "b"))
+    attempt(dispatcher, TOKEN, 0.0)
+    probe = dispatcher.take(10.0)
+    dispatcher.set_paused(frozenset({probe.file.tenant}), everybody=False)
+    assert not dispatcher.lets_go(probe, 10.0)
+    dispatcher.postponed(probe)
+    other = dispatcher.take(10.0)
+    assert (other.is_probe, other.file.tenant == probe.file.tenant) == (True, False)
+    assert dispatcher.lets_go(other, 10.0)
+
+
+def test_an_upload_that_crawls_may_try_again_beside_the_others(taken):
+    dispatcher, (sent, *_) = taken
+    add(dispatcher, (10, "b"))
+    assert dispatcher.crawls(sent)
+    assert dispatcher.lets_go(sent, 5.0)
+    assert dispatcher.judge(sent, OK, attempts=0, now=5.0) == Done(etag=None)
+
+
+def test_a_tenant_that_is_alone_does_not_crawl_in_its_own_way(taken):
+    dispatcher, (sent, *others) = taken
+    for sending in others:
+        dispatcher.lets_go(sending, 0.0)
+    add(dispatcher, *[(number, "a") for number in range(10, 20)])
+    while dispatcher.take(0.0):
+        pass
+    assert not dispatcher.crawls(sent)
+
+
+def test_while_all_slots_are_busy_nobody_asks_again_and_again_for_a_file_whose_time_has_come():
+    dispatcher = Dispatcher(slots=1, policy=POLICY, random=lambda: 0.0)
+    add(dispatcher, (1, "a"))
+    sending = dispatcher.take(0.0)
+    dispatcher.add(Waiting(id=2, tenant="b", start_at=2), at=5.0)
+    assert dispatcher.take(0.0) is None
+    assert dispatcher.next_at() == 5.0
+    assert dispatcher.take(5.0) is None
+    assert dispatcher.next_at() is None
+    dispatcher.judge(sending, OK, attempts=0, now=6.0)
+    assert dispatcher.take(6.0).file.id == 2
+
+
+def test_while_the_breaker_is_open_nobody_asks_again_and_again_for_a_probe_of_paused_tenants(dispatcher):
+    add(dispatcher, (1, "a"))
+    attempt(dispatcher, TOKEN, 0.0)
+    dispatcher.set_paused(frozenset({"a"}), everybody=False)
+    assert dispatcher.next_at() == 1.0
+    assert dispatcher.take(1.0) is None
+    assert dispatcher.next_at() is None
+    dispatcher.set_paused(frozenset(), everybody=False)
+    assert dispatcher.take(1.5).is_probe

@@ -56,6 +56,62 @@ def test_one_tenant_leaves_a_slot_for_the_others():
     assert queue.take(0.0).tenant == "late"
 
 
+def take_all(queue):
+    return [found.tenant for found in iter(lambda: queue.take(0.0), None)]
+
+
+def test_a_tenant_that_is_alone_may_have_all_but_one_of_what_is_got_ready():
+    queue = FairQueue(4, ahead=8)
+    for number in range(20):
+        queue.push(file(number, "busy"))
+    assert take_all(queue) == ["busy"] * 11
+    queue.push(file(30, "late"))
+    queue.push(file(31, "late"))
+    assert take_all(queue) == ["late"], "there is room for whoever comes"
+
+
+def test_once_it_is_not_alone_what_is_ready_beyond_its_share_may_not_go_and_is_not_taken_again():
+    queue = FairQueue(4, ahead=8)
+    for number in range(11):
+        queue.push(file(number, "busy"))
+    take_all(queue)
+    for _ in range(3):
+        assert queue.may_go("busy", 0.0)
+        queue.goes("busy")
+    assert queue.may_go("busy", 0.0), "nobody else needs the slot"
+    queue.push(file(30, "late"))
+    assert take_all(queue) == ["late"]
+    assert not queue.may_go("busy", 0.0)
+    assert queue.may_go("late", 0.0)
+    queue.finished("busy", failed=None)
+    queue.push(file(10, "busy"))
+    assert take_all(queue) == []
+    queue.finished("busy", failed=False, went=True)
+    assert queue.may_go("busy", 0.0)
+
+
+def test_a_tenant_beside_others_that_are_held_or_paused_is_alone():
+    queue = FairQueue(2, ahead=2)
+    for number, tenant in enumerate(["held", "paused", *["busy"] * 9]):
+        queue.push(file(number, tenant))
+    queue.hold("held", 10.0)
+    queue.pause(frozenset({"paused"}))
+    assert take_all(queue) == ["busy"] * 3
+
+
+def test_of_a_tenant_that_fails_nothing_more_goes_of_what_was_ready_than_one_at_a_time():
+    queue = FairQueue(4, ahead=8)
+    for number in range(11):
+        queue.push(file(number))
+    take_all(queue)
+    queue.goes("a")
+    queue.goes("a")
+    queue.finished("a", failed=True, went=True)
+    assert not queue.may_go("a", 0.0)
+    queue.finished("a", failed=True, went=True)
+    assert queue.may_go("a", 0.0)
+
+
 def test_with_one_slot_a_tenant_may_use_it():
     queue = FairQueue(1)
     queue.push(file(1))

@@ -25,12 +25,19 @@ class Dispatcher:
         self.slots = slots
         self.files = [Waiting(id=number, tenant=f"t{number}", start_at=number) for number in range(files)]
         self.crawled_at = {}
+        self.stopped = False
+        self.postponed_files = []
 
     def take(self, _now):
         return Sending(file=self.files.pop(0), is_probe=False) if self.files else None
 
-    def may_go(self, _sending):
-        return True
+    def may_go(self, _sending, _now):
+        return not self.stopped
+
+    lets_go = may_go
+
+    def postponed(self, sending):
+        self.postponed_files.append(sending.file.id)
 
     def crawls(self, sending):
         self.crawled_at.setdefault(sending.file.id, asyncio.get_running_loop().time())
@@ -124,3 +131,14 @@ async def test_it_tells_that_an_upload_ended_when_a_turn_is_free_though_many_are
             collection.signed[1].set()
             collection.sent[1].set()
     await sender.wait()
+
+
+async def test_a_file_that_may_not_go_any_more_is_put_back_before_anyone_is_asked_for_a_url(sender_of):
+    dispatcher, collection = Dispatcher(1, 2), Collection(0)
+    sender = sender_of(dispatcher, collection)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        sender.send(group)
+        dispatcher.stopped = True
+    await sender.wait()
+    assert sorted(dispatcher.postponed_files) == [0, 1]
+    assert sender.uploading == ()
