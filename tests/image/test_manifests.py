@@ -58,6 +58,13 @@ class Projected:
         link.rename(self.folder / "..data")
 
 
+def give(engine: Engine, secret: Projected, mode: int, group: int) -> None:
+    """Hand the files of a Secret to the pod's group, with the volume's ``defaultMode``."""
+    script = f"chgrp -R {group} /secret && chmod {mode:o} /secret/..1/*"
+    root = ("--user", "0:0", "--entrypoint", "sh", "--volume", f"{secret.folder}:/secret")
+    engine("run", "--rm", *root, IMAGE, "-c", script)
+
+
 def data_volume(engine: Engine, group: int) -> str:
     """Return a volume as the kubelet hands out a new disk with ``fsGroup``."""
     volume = engine.volume()
@@ -113,6 +120,8 @@ def test_the_container_of_a_manifest_serves_and_stops_in_time(manifest, engine, 
     files = configured()
     configuration = Projected(tmp_path / "configuration", files["ConfigMap"])
     token = Projected(tmp_path / "token", files["Secret"])
+    (mode,) = [volume["secret"]["defaultMode"] for volume in pod["volumes"] if "secret" in volume]
+    give(engine, token, mode, pod["securityContext"]["fsGroup"])
     sources = {
         "data": data_volume(engine, pod["securityContext"]["fsGroup"]),
         "configuration": configuration.folder,
@@ -132,8 +141,10 @@ def test_the_container_of_a_manifest_serves_and_stops_in_time(manifest, engine, 
     status = engine.status(name)
     assert len(status["workers"]) == int(dict_of(container["env"]).get("APID_APIDANALYTICS_WORKERS", 2))
     assert status["totals"]["accepted"]["records"] == 1
-    for found in ("directories", "token", "scope source", "file system"):
-        assert f"ok      {found}" in engine.try_("exec", name, "apidanalytics", "doctor").stdout
+    doctor = engine.try_("exec", name, "apidanalytics", "doctor").stdout
+    for check in ("settings in force", "directories", "file system", "scope source", "token"):
+        assert f"ok      {check}" in doctor, doctor
+    assert "/var/lib/apidanalytics is a local file system" in doctor
 
     scopes = files["ConfigMap"]["scopes.yaml"].replace("testid", "another")
     configuration.replace({**files["ConfigMap"], "scopes.yaml": scopes})
