@@ -1,6 +1,7 @@
 """What is in deploy/ as far as it can be tried without an engine: linted, validated, and run for real where possible.
 
-No image is built and no cluster is asked here; what stands in for them is named by each test.
+No image is built and no cluster is asked here; what stands in for them is named by each test. With docker or podman,
+``make image`` builds the image and tries it.
 """
 
 import hashlib
@@ -207,10 +208,11 @@ def test_the_compose_file_is_what_its_specification_says_and_mounts_what_is_ther
 def test_the_collector_and_the_collection_service_of_the_compose_file_agree(tmp_path):
     """Its settings and its file are good, and the token of the one opens the other."""
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    secret = DEPLOY / "compose/collector.token"
+    secret, admin = DEPLOY / "compose/collector.token", DEPLOY / "compose/admin.token"
     environment = compose["collector"]["environment"] | {
         "APID_LOCAL_STORAGE_PATH": str(tmp_path),
         "APID_APIGEESYNC_BEARER_TOKEN_FILE": str(secret),
+        "APID_APIDANALYTICS_ADMIN_TOKEN_FILE": str(admin),
         "APID_APIDANALYTICS_SCOPES_FILE": str(ROOT / "examples/scopes.yaml"),
         "PYTHONPATH": str(ROOT / "src"),
     }

@@ -49,7 +49,7 @@ class Engine:
     def volume(self) -> str:
         """Return a new, empty volume."""
         name = f"{self._name}-{len(self._volumes)}"
-        self(*"volume create".split(), name)
+        self("volume", "create", name)
         self._volumes.append(name)
         return name
 
