@@ -64,7 +64,7 @@ fuzz: $(FUZZ) ## bytes that look for a way to break it; ARGS="--seconds 60" shar
 
 image: $(DEV) ## the container image, built and tried with docker or podman; ENGINE=podman, BUILD_ARGS="--network host"
 	@$(ENGINE) info >/dev/null || { echo "make: $(ENGINE) does not answer; docker or podman is needed" >&2; exit 1; }
-	$(ENGINE) build --file deploy/Dockerfile --tag $(IMAGE) $(BUILD_ARGS) .
+	BUILDAH_FORMAT=docker $(ENGINE) build --file deploy/Dockerfile --tag $(IMAGE) $(BUILD_ARGS) .
 	@ENGINE=$(ENGINE) $(PYTEST) -m image --timeout 600 $(ARGS) tests/image
 
 azurite: | $(BIN)/python ## the Azure emulator for the tests (needs npm); without it they are skipped
