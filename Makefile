@@ -15,8 +15,10 @@ LOCK    = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --custom-compile-command 'make lock'
 
 AZURITE = 3.35.0
+IMAGE   = apidanalytics:0.1.0
+ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo podman)
 
-.PHONY: help demo demo-s3 azurite run test lint fmt bench soak fuzz lock clean
+.PHONY: help demo demo-s3 azurite run test lint fmt bench soak fuzz image lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to do
@@ -34,8 +36,8 @@ run: $(RUN) ## the service in the foreground, with everything it needs embedded;
 # The tests marked `serial` measure time or inject faults, and get the machine for themselves. (5: ARGS left none.)
 test: $(DEV) ## the whole test suite, under ten minutes on two cores
 	@code=0; \
-	$(PYTEST) -n 3 --dist worksteal -m 'not serial and not soak' --durations 10 $(ARGS) || code=$$?; \
-	$(PYTEST) -m 'serial and not soak' --durations 10 $(ARGS) || { serial=$$?; test $$serial -eq 5 || code=$$serial; }; \
+	$(PYTEST) -n 3 --dist worksteal -m 'not serial and not soak and not image' --durations 10 $(ARGS) || code=$$?; \
+	$(PYTEST) -m 'serial and not soak and not image' --durations 10 $(ARGS) || { serial=$$?; test $$serial -eq 5 || code=$$serial; }; \
 	exit $$code
 
 lint: $(DEV) ## style, types, risky calls, import floors, pinned requirements
@@ -59,6 +61,11 @@ soak: $(DEV) ## the long runs; ARGS="-k faults --minutes 30 --seed 7": everythin
 
 fuzz: $(FUZZ) ## bytes that look for a way to break it; ARGS="--seconds 60" shares a minute among all targets
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+image: $(DEV) ## the container image, built and tried with docker or podman; ENGINE=podman, BUILD_ARGS="--network host"
+	@$(ENGINE) info >/dev/null || { echo "make: $(ENGINE) does not answer; docker or podman is needed" >&2; exit 1; }
+	BUILDAH_FORMAT=docker $(ENGINE) build --file deploy/Dockerfile --tag $(IMAGE) $(BUILD_ARGS) .
+	@ENGINE=$(ENGINE) $(PYTEST) -m image --timeout 600 $(ARGS) tests/image
 
 azurite: | $(BIN)/python ## the Azure emulator for the tests (needs npm); without it they are skipped
 	@test -x $(VENV)/azurite/node_modules/.bin/azurite-blob || \

@@ -1,6 +1,7 @@
 """What is in deploy/ as far as it can be tried without an engine: linted, validated, and run for real where possible.
 
-No image is built and no cluster is asked here; what stands in for them is named by each test.
+No image is built and no cluster is asked here; what stands in for them is named by each test. With docker or podman,
+``make image`` builds the image and tries it.
 """
 
 import hashlib
@@ -59,7 +60,7 @@ def units(tmp_path: Path) -> Path:
     for name in UNITS:
         text = (DEPLOY / "systemd" / name).read_text()
         (tmp_path / name).write_text(
-            re.sub(r"(?<=^ExecStart=)/opt/apidanalytics/bin/apidanalytics", "/bin/echo", text, flags=re.MULTILINE)
+            re.sub(r"^(Exec\w+=)/opt/apidanalytics/bin/apidanalytics", r"\1/bin/echo", text, flags=re.MULTILINE)
         )
     return tmp_path
 
@@ -72,6 +73,13 @@ def test_systemd_finds_nothing_to_say_about_the_units(units, require_tool):
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
 def test_a_unit_may_do_little_beside_its_work(name, units, require_tool):
     run(require_tool("systemd-analyze"), "security", "--offline=true", f"--threshold={MOST_EXPOSED}", units / name)
+
+
+def test_a_unit_runs_nothing_that_a_small_system_lacks():
+    """`/bin/kill` is of procps, which a minimal Debian is without."""
+    text = "".join((DEPLOY / "systemd" / name).read_text() for name in UNITS)
+    programs = re.findall(r"^Exec\w+=(\S+)", text, re.MULTILINE)
+    assert set(programs) == {"/opt/apidanalytics/bin/apidanalytics", "/bin/sh"}
 
 
 def test_a_socket_of_systemd_is_there_before_the_service_and_the_first_connection_starts_it(
@@ -207,10 +215,11 @@ def test_the_compose_file_is_what_its_specification_says_and_mounts_what_is_ther
 def test_the_collector_and_the_collection_service_of_the_compose_file_agree(tmp_path):
     """Its settings and its file are good, and the token of the one opens the other."""
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    secret = DEPLOY / "compose/collector.token"
+    secret, admin = DEPLOY / "compose/collector.token", DEPLOY / "compose/admin.token"
     environment = compose["collector"]["environment"] | {
         "APID_LOCAL_STORAGE_PATH": str(tmp_path),
         "APID_APIGEESYNC_BEARER_TOKEN_FILE": str(secret),
+        "APID_APIDANALYTICS_ADMIN_TOKEN_FILE": str(admin),
         "APID_APIDANALYTICS_SCOPES_FILE": str(ROOT / "examples/scopes.yaml"),
         "PYTHONPATH": str(ROOT / "src"),
     }

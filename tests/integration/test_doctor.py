@@ -82,6 +82,20 @@ def test_trying_the_disk_leaves_nothing_behind(patient):
     assert sorted(path.name for path in someone.settings.data.root.iterdir()) == before
 
 
+def test_the_file_system_is_that_of_the_directory_and_not_another_of_its_disk(patient, tmp_path):
+    """In a container the volume, resolv.conf and more come from one disk."""
+    someone = patient()
+    data = tmp_path / "data"
+    data.mkdir()
+    mounted = subprocess.run(["mount", "--bind", data, data], check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount: {mounted.stderr}")
+    try:
+        assert by_check(place.disk(someone))["file system"].text.startswith(f"{data} is a local file system (")
+    finally:
+        subprocess.run(["umount", "--lazy", data], check=True)
+
+
 def test_what_is_stored_from_the_future_is_a_problem(patient):
     someone = patient()
     someone.settings.data.create()

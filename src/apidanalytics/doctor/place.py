@@ -130,11 +130,20 @@ def _kind(root: Path) -> Result:
 
 
 def _mount_of(path: Path) -> tuple[str, str]:
-    """Return mount point and kind of the file system that a path is on."""
-    device = path.stat().st_dev
+    """Return mount point and kind of the file system that a path is on.
+
+    The kernel's number of the mount tells, not the device: a container has its volume, its resolv.conf and more from
+    one and the same.
+    """
+    descriptor = os.open(path, os.O_PATH)
+    try:
+        about = Path(f"/proc/self/fdinfo/{descriptor}").read_text().split()
+    finally:
+        os.close(descriptor)
+    number = about[about.index("mnt_id:") + 1]
     for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
         fields = line.split()
-        if fields[2] == f"{os.major(device)}:{os.minor(device)}":
+        if fields[0] == number:
             return fields[4].replace("\\040", " "), fields[fields.index("-") + 1]
     return str(path), ""
 
