@@ -21,6 +21,7 @@ from apidanalytics.cli.when import parse_when
 from apidanalytics.config import Settings
 from apidanalytics.control.server import ask
 from apidanalytics.errors import ConfigurationError, NotRunningError
+from apidanalytics.service.identity import known_instance_id
 from apidanalytics.upload.states import Count
 
 
@@ -33,7 +34,7 @@ def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | Non
     scope = Scope(
         data=settings.data,
         lake=_lake(settings, lake_folder),
-        instance_id=_instance_id(settings),
+        instance_id=known_instance_id(settings) or None,
         deep=deep,
         since=parse_when("--since", since, time.time()),
     )
@@ -51,20 +52,13 @@ def _lake(settings: Settings, given: Path | None) -> Path | None:
         if not given.is_dir():
             raise ConfigurationError([f"--lake: {given} should be a directory"])
         return given
-    own = settings.local_storage_path / "lake"
+    own = settings.lake
     return own if not settings.uap_server_base and own.is_dir() else None
-
-
-def _instance_id(settings: Settings) -> str | None:
-    if settings.apigeesync_apid_instance_id:
-        return settings.apigeesync_apid_instance_id
-    kept = settings.local_storage_path / "instance_id"
-    return kept.read_text().strip() if kept.exists() else None
 
 
 def _is_running(settings: Settings) -> bool:
     try:
-        ask(settings.data.control, {"command": "ping"})
+        ask(settings.data.control, {"command": "ready"})
     except NotRunningError:
         return False
     return True
