@@ -31,7 +31,7 @@ _FOUND_AT_MOST: Final = 100
 
 
 class FailedFiles:
-    """The failed files of one data directory; ``answer`` blocks, but for ``failed.retry`` of a running service."""
+    """What may be asked about the failed files of one data directory. It blocks."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
