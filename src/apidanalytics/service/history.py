@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from apidanalytics.health.facts import Refusals
-from apidanalytics.service.status import Counts
+from apidanalytics.service.counts import Counts
 from apidanalytics.telemetry.histogram import SECONDS, quantile
 
 SAMPLE_SECONDS: Final = 5.0
