@@ -1,8 +1,5 @@
 """``apidanalytics audit``: whether what was accepted is all there, once."""
 
-import json
-import os
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from apidanalytics import config
 from apidanalytics.audit.books import ACCEPTED, PARTS, Book
 from apidanalytics.audit.run import Report, Scope, audit
+from apidanalytics.cli.asking import load, no_directory
+from apidanalytics.cli.drawing import console, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.when import parse_when
 from apidanalytics.config import Settings
@@ -27,10 +25,9 @@ from apidanalytics.upload.states import Count
 
 def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | None, lake_folder: Path | None) -> int:
     """Audit the data directory and print the result; exit code 1 if anything does not add up."""
-    settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+    settings = load(config_file)
     if not settings.data.root.is_dir():
-        print(f"There is no data directory at {settings.data.root}.", file=sys.stderr)
-        return ExitCode.NOT_RUNNING
+        raise NotRunningError(no_directory(settings))
     scope = Scope(
         data=settings.data,
         lake=_lake(settings, lake_folder),
@@ -41,9 +38,9 @@ def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | Non
     is_running = _is_running(settings)
     report = audit(scope, is_running=is_running)
     if as_json:
-        print(json.dumps(_document(report, scope, is_running=is_running)))
+        print_json(_document(report, scope, is_running=is_running))
     else:
-        _show(report, scope, Console() if sys.stdout.isatty() else Console(width=200))
+        _show(report, scope, console())
     return ExitCode.FAILURE if report.differences else ExitCode.OK
 
 
@@ -94,21 +91,21 @@ def _counts(book: Book) -> dict[str, dict[str, int]]:
     return {word: asdict(book[word]) for word in (ACCEPTED, *PARTS)}
 
 
-def _show(report: Report, scope: Scope, console: Console) -> None:
-    console.print(_table(report))
+def _show(report: Report, scope: Scope, out: Console) -> None:
+    out.print(_table(report))
     checked = report.checked
     objects = f"{checked.objects:,} objects" if scope.lake else "no objects (the store cannot be read here; see --lake)"
     how = "read to their end" if scope.deep else "by name and size"
-    console.print(Text(f"Checked {checked.spools:,} spools, {checked.files:,} files and {objects}, {how}."))
+    out.print(Text(f"Checked {checked.spools:,} spools, {checked.files:,} files and {objects}, {how}."))
     for note in report.notes:
-        console.print(Text(note, style="yellow"))
+        out.print(Text(note, style="yellow"))
     for difference in report.differences:
-        console.print(Text(f"! {difference.sentence}", style="bold red"))
+        out.print(Text(f"! {difference.sentence}", style="bold red"))
     if report.differences:
         count = len(report.differences)
-        console.print(Text(f"{count} difference{'s' * (count != 1)}.", style="bold red"))
+        out.print(Text(f"{count} difference{'s' * (count != 1)}.", style="bold red"))
     else:
-        console.print(Text("All accepted records are accounted for.", style="bold green"))
+        out.print(Text("All accepted records are accounted for.", style="bold green"))
 
 
 def _table(report: Report) -> Table:
