@@ -5,9 +5,9 @@ environment, ``APIDANALYTICS_FAILPOINTS="spool.before_sync=kill@3,pack.before_pu
 after ``@`` at which hit it strikes (default: every one). Actions: ``kill`` (SIGKILL to this process), ``error``
 (raise ``OSError(EIO)``), ``full`` (raise ``OSError(ENOSPC)``), ``sleep:<seconds>``.
 
-Every point is listed in ``POINTS``, from the first byte to the delete after upload, and then those of the scope data
-that follows a feed; the crash tests run through
-that list, so a point that is not listed is an error.
+Every point is listed in ``POINTS``: from the first byte to the delete after upload, then those of recovery, of scope
+data that follows a feed, and of keys that a dead worker left open. The crash tests run through that list, so a point
+that is not listed is an error.
 """
 
 import errno

@@ -1,4 +1,6 @@
-"""Every path and name on disk and in the object store, with formatter and parser side by side.
+"""Every name in the data directory and in the object store, with formatter and parser side by side.
+
+What stands beside the data directory has its paths in ``config.Settings``.
 
 ::
 

@@ -49,7 +49,10 @@ def metrics_of(request):
 def test_an_opentelemetry_collector_is_sent_what_prometheus_would_read(start_service, receiver):
     endpoint, received = receiver
     service = start_service(
-        apidanalytics_otlp_endpoint=endpoint, apidanalytics_otlp_interval=1, apidanalytics_workers=1
+        apidanalytics_otlp_endpoint=endpoint,
+        apidanalytics_otlp_interval=1,
+        apidanalytics_workers=1,
+        apigeesync_apid_instance_id="gateway-7",
     )
     for _ in range(3):
         assert service.post("testid", [RECORD] * 4)[0] == 200
@@ -63,7 +66,7 @@ def test_an_opentelemetry_collector_is_sent_what_prometheus_would_read(start_ser
     assert path == "/v1/metrics"
     attributes = {one.key: one.value.string_value for one in request.resource_metrics[0].resource.attributes}
     assert attributes["service.name"] == "apidanalytics"
-    assert attributes["service.instance.id"]
+    assert attributes["service.instance.id"] == "gateway-7"
     metrics = metrics_of(request)
     assert metrics["apidanalytics_accepted_records_total"].sum.is_monotonic
     (latency,) = metrics["apidanalytics_request_duration_seconds"].histogram.data_points

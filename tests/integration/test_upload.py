@@ -223,7 +223,8 @@ async def test_a_drain_pass_with_a_dead_endpoint_ends_after_one_probe(world):
 async def test_a_drain_pass_does_not_wait_for_files_that_wait_for_their_time(world):
     from aiohttp import web
 
-    from apidanalytics.upload.decide import Pauses, Policy
+    from apidanalytics.pauses import Pauses
+    from apidanalytics.upload.decide import Policy
 
     world.stage("bad~x", "good~x")
 
@@ -247,7 +248,8 @@ class Ahead(SystemClock):
 async def test_a_file_put_off_by_a_clock_that_was_a_day_ahead_waits_for_no_longer_than_a_pause(world):
     from aiohttp import web
 
-    from apidanalytics.upload.decide import Pauses, Policy
+    from apidanalytics.pauses import Pauses
+    from apidanalytics.upload.decide import Policy
 
     async def refuse(_request):
         return web.Response(status=403)

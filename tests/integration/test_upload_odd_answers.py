@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from apidanalytics.upload.decide import Pauses
+from apidanalytics.pauses import Pauses
 from apidanalytics.upload.states import State
 from tests.integration.upload_faults import answer, attempts, only
 from tests.integration.upload_world import QUICK, until

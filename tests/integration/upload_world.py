@@ -14,8 +14,9 @@ from aiohttp import web
 from apidanalytics.clock import SystemClock
 from apidanalytics.layout import BucketName, DataDirectory, FileName, parse_tenant
 from apidanalytics.model import StagedFile
+from apidanalytics.pauses import Pauses
 from apidanalytics.upload.client import CollectionClient
-from apidanalytics.upload.decide import Pauses, Policy
+from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.settings import UploadSettings

@@ -4,15 +4,14 @@ Names are ``apidanalytics_<what>_<unit>``. Labels are bounded: states, results, 
 tenants have series of their own up to ``apidanalytics_metrics_tenants``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from apidanalytics.admin import readings
-
-Facts = Mapping[str, Any]
-"""The answer to ``metrics``."""
+from apidanalytics.admin.readings import Facts, Point
+from apidanalytics.telemetry.histogram import SECONDS, SIZES
 
 
 class Kind(StrEnum):
@@ -24,8 +23,6 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-Point = tuple[tuple[str, ...], Any]
-"""Label values, and the number; of a histogram ``readings.Distribution``."""
 Read = Callable[[Facts], Iterable[Point]]
 
 
@@ -98,7 +95,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     _histogram(
         "commit_group_batches",
         "Batches that share one commit.",
-        readings.distribution("group_batches", readings.SIZES),
+        readings.distribution("group_batches", SIZES),
     ),
     _counter("accepted_records", "Records of batches answered 200.", readings.counter("records")),
     _counter("accepted_bytes", "Bytes of these records, as lines.", readings.counter("bytes")),
@@ -161,7 +158,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     _histogram(
         "upload_duration_seconds",
         "A successful delivery, from asking for the URL to the store's answer.",
-        lambda f: readings.as_distribution(f["upload_seconds"], readings.SECONDS),
+        lambda f: readings.as_distribution(f["upload_seconds"], SECONDS),
     ),
     _counter("upload_bytes", "Bytes delivered, as sent.", lambda f: f["upload_bytes"]),
     _gauge("uploading_files", "Files on their way.", lambda f: len(f["uploads"]["uploading"])),

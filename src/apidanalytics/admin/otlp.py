@@ -5,7 +5,7 @@ Nothing is counted twice: what ``/metrics`` shows is put into OTLP's own values 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,14 +13,13 @@ import structlog
 from apidanalytics.admin.exposition import with_labels
 from apidanalytics.admin.labels import LabelledTenants
 from apidanalytics.admin.metrics import METRICS, Kind, Metric
+from apidanalytics.admin.readings import Facts
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric as Sent
     from opentelemetry.sdk.metrics.export import MetricsData
 
 log = structlog.get_logger()
-
-Facts = Mapping[str, Any]
 
 
 class Sender:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
 
-from apidanalytics.telemetry.histogram import SECONDS, SIZES
-
-__all__ = ["SECONDS", "SIZES", "Distribution"]
+from apidanalytics.telemetry.histogram import SECONDS
 
 Facts = Mapping[str, Any]
+"""The answer to ``metrics``."""
 Point = tuple[tuple[str, ...], Any]
+"""Label values, and the number; of a histogram ``Distribution``."""
 
 BACKLOG: Final = ("spooled", "staged", "failed")
 OTHER: Final = "_other"

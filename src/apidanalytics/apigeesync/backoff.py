@@ -1,7 +1,13 @@
-"""How long to wait after failures: random, growing, bounded, whether a failure came quickly or slowly."""
+"""How long to wait after failures: random, growing, bounded, whether a failure came quickly or slowly.
+
+The first pause is always the same, and short: a server that was merely restarted is asked again at once. Later ones lie
+anywhere between it and the growth, for many collectors wait for the same server.
+"""
 
 from collections.abc import Callable
 from typing import Final
+
+from apidanalytics.pauses import growing
 
 FIRST_SECONDS: Final = 0.2
 MAX_DOUBLINGS: Final = 30
@@ -18,7 +24,8 @@ def pause_seconds(
     """Return the pause after this many failures in a row: between the first pause and its doublings, up to the cap."""
     if failures <= 0:
         return 0.0
-    longest = first_seconds * 2.0 ** min(failures - 1, MAX_DOUBLINGS)
+    # Not up to the cap: most of the pauses of a long outage are the cap itself.
+    longest = growing(failures, first=first_seconds, longest=first_seconds * 2.0**MAX_DOUBLINGS)
     return min(first_seconds + random() * (longest - first_seconds), cap_seconds)
 
 

@@ -1,8 +1,5 @@
 """``apidanalytics audit``: whether what was accepted is all there, once."""
 
-import json
-import os
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,36 +10,37 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from apidanalytics import config
 from apidanalytics.audit.books import ACCEPTED, PARTS, Book
 from apidanalytics.audit.run import Report, Scope, audit
+from apidanalytics.cli.asking import load, no_directory
+from apidanalytics.cli.drawing import console, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.when import parse_when
 from apidanalytics.config import Settings
 from apidanalytics.control.server import ask
 from apidanalytics.errors import ConfigurationError, NotRunningError
+from apidanalytics.service.identity import known_instance_id
 from apidanalytics.upload.states import Count
 
 
 def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | None, lake_folder: Path | None) -> int:
     """Audit the data directory and print the result; exit code 1 if anything does not add up."""
-    settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+    settings = load(config_file)
     if not settings.data.root.is_dir():
-        print(f"There is no data directory at {settings.data.root}.", file=sys.stderr)
-        return ExitCode.NOT_RUNNING
+        raise NotRunningError(no_directory(settings))
     scope = Scope(
         data=settings.data,
         lake=_lake(settings, lake_folder),
-        instance_id=_instance_id(settings),
+        instance_id=known_instance_id(settings) or None,
         deep=deep,
         since=parse_when("--since", since, time.time()),
     )
     is_running = _is_running(settings)
     report = audit(scope, is_running=is_running)
     if as_json:
-        print(json.dumps(_document(report, scope, is_running=is_running)))
+        print_json(_document(report, scope, is_running=is_running))
     else:
-        _show(report, scope, Console() if sys.stdout.isatty() else Console(width=200))
+        _show(report, scope, console())
     return ExitCode.FAILURE if report.differences else ExitCode.OK
 
 
@@ -51,20 +49,13 @@ def _lake(settings: Settings, given: Path | None) -> Path | None:
         if not given.is_dir():
             raise ConfigurationError([f"--lake: {given} should be a directory"])
         return given
-    own = settings.local_storage_path / "lake"
+    own = settings.lake
     return own if not settings.uap_server_base and own.is_dir() else None
-
-
-def _instance_id(settings: Settings) -> str | None:
-    if settings.apigeesync_apid_instance_id:
-        return settings.apigeesync_apid_instance_id
-    kept = settings.local_storage_path / "instance_id"
-    return kept.read_text().strip() if kept.exists() else None
 
 
 def _is_running(settings: Settings) -> bool:
     try:
-        ask(settings.data.control, {"command": "ping"})
+        ask(settings.data.control, {"command": "ready"})
     except NotRunningError:
         return False
     return True
@@ -100,21 +91,21 @@ def _counts(book: Book) -> dict[str, dict[str, int]]:
     return {word: asdict(book[word]) for word in (ACCEPTED, *PARTS)}
 
 
-def _show(report: Report, scope: Scope, console: Console) -> None:
-    console.print(_table(report))
+def _show(report: Report, scope: Scope, out: Console) -> None:
+    out.print(_table(report))
     checked = report.checked
     objects = f"{checked.objects:,} objects" if scope.lake else "no objects (the store cannot be read here; see --lake)"
     how = "read to their end" if scope.deep else "by name and size"
-    console.print(Text(f"Checked {checked.spools:,} spools, {checked.files:,} files and {objects}, {how}."))
+    out.print(Text(f"Checked {checked.spools:,} spools, {checked.files:,} files and {objects}, {how}."))
     for note in report.notes:
-        console.print(Text(note, style="yellow"))
+        out.print(Text(note, style="yellow"))
     for difference in report.differences:
-        console.print(Text(f"! {difference.sentence}", style="bold red"))
+        out.print(Text(f"! {difference.sentence}", style="bold red"))
     if report.differences:
         count = len(report.differences)
-        console.print(Text(f"{count} difference{'s' * (count != 1)}.", style="bold red"))
+        out.print(Text(f"{count} difference{'s' * (count != 1)}.", style="bold red"))
     else:
-        console.print(Text("All accepted records are accounted for.", style="bold green"))
+        out.print(Text("All accepted records are accounted for.", style="bold green"))
 
 
 def _table(report: Report) -> Table:

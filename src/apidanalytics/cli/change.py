@@ -1,12 +1,11 @@
 """``apidanalytics reload`` and ``upgrade``: other settings, or another program, without refusing a connection."""
 
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
-from apidanalytics import config
+from apidanalytics.cli.asking import load
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.control.server import ask
 from apidanalytics.errors import NotRunningError
@@ -18,7 +17,7 @@ LOOK_SECONDS: Final = 0.1
 
 def run(config_file: Path | None, kind: str) -> int:
     """Ask for it, wait until it is through, and say what it changed."""
-    data = config.load(config_file=config_file, environ=os.environ, embedded=True).data
+    data = load(config_file).data
     try:
         answer = ask(data.control, {"command": kind})
     except NotRunningError as error:

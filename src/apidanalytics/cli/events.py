@@ -16,7 +16,6 @@ from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.when import parse_when
 from apidanalytics.errors import NotRunningError, RefusedError
 
-LEVELS: Final = ("debug", "info", "warning", "error")
 PAGE: Final = 1000
 LOOK_SECONDS: Final = 0.5
 _HEAD: Final = frozenset({"number", "at", "time", "level", "event", "process", "pid", "hint", "exception"})

@@ -1,12 +1,9 @@
 """``apidanalytics failed``: which files gave up for now, and why; and moving them on by hand."""
 
-import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from apidanalytics import config
+from apidanalytics.cli.asking import load, no_directory
+from apidanalytics.cli.drawing import console, instant, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.failed_export import export
 from apidanalytics.config import Settings
@@ -34,11 +32,11 @@ def run_list(config_file: Path | None, *, tenant: str | None, limit: int, as_jso
     with _asking(config_file) as (ask_it, _):
         files = list(_files(ask_it, tenant, limit))
     if as_json:
-        print(json.dumps({"files": files}))
+        print_json({"files": files})
     elif not files:
         print("No failed files.")
     else:
-        _console().print(_table(files))
+        console().print(_table(files))
     return ExitCode.OK
 
 
@@ -52,9 +50,9 @@ def run_show(config_file: Path | None, *, name: str, as_json: bool) -> int:
     for file in files:
         file["path"] = str(settings.data.failed / file["directory"] / file["name"])
     if as_json:
-        print(json.dumps({"files": files}))
+        print_json({"files": files})
     else:
-        _console().print(*map(_details, files), sep="\n")
+        console().print(*map(_details, files), sep="\n")
     return ExitCode.OK
 
 
@@ -68,7 +66,7 @@ def run_retry(config_file: Path | None, *, tenant: str | None, name: str | None,
             total += files
             progress.update(bar, advance=files)
     if as_json:
-        print(json.dumps({"retried": total}))
+        print_json({"retried": total})
     else:
         print(f"{total:,} files are back in staging/." if total else "No failed files to try again.")
     return ExitCode.OK if total or name is None else ExitCode.FAILURE
@@ -81,7 +79,7 @@ def run_export(config_file: Path | None, *, directory: Path, tenant: str | None,
         files = _files(ask_it, tenant, None)
         copied, gone = export(settings.data, directory, files, on_file=lambda: progress.update(bar, advance=1))
     if as_json:
-        print(json.dumps({"copied": copied, "gone": gone, "directory": str(directory)}))
+        print_json({"copied": copied, "gone": gone, "directory": str(directory)})
     else:
         print(f"{copied:,} files copied to {directory}; they are still in failed/ as well.")
         if gone:
@@ -94,12 +92,13 @@ def _asking(config_file: Path | None) -> Iterator[tuple[Ask, Settings]]:
     """Give what answers: the running service, or else its data directory.
 
     Raises:
+        NotRunningError: no service runs, and there is no data directory either.
         DataDirectoryLocked: the service neither answers nor is it gone.
 
     """
-    settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+    settings = load(config_file)
     if not settings.data.root.is_dir():
-        raise SystemExit(_no_directory(settings))
+        raise NotRunningError(no_directory(settings))
     try:
         ask(settings.data.control, {"command": "failed.list", "limit": 0})
     except NotRunningError as error:
@@ -108,11 +107,6 @@ def _asking(config_file: Path | None) -> Iterator[tuple[Ask, Settings]]:
             yield service.ask, settings
     else:
         yield lambda request: _checked(ask(settings.data.control, request, 300.0)), settings
-
-
-def _no_directory(settings: Settings) -> int:
-    print(f"There is no data directory at {settings.data.root}.", file=sys.stderr)
-    return ExitCode.NOT_RUNNING
 
 
 def _checked(answer: Answer) -> Answer:
@@ -144,11 +138,6 @@ def _progress() -> Progress:
     return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
-def _console() -> Console:
-    # Through a pipe there is no width to fit into, and a folded name cannot be searched for.
-    return Console() if sys.stdout.isatty() else Console(width=300)
-
-
 def _table(files: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for title in ("tenant", "file", "records", "size", "attempts", "failed at", "reason"):
@@ -157,16 +146,12 @@ def _table(files: list[dict[str, Any]]) -> Table:
         )
     for file in files:
         amounts = (f"{file['records']:,}", f"{file['size_bytes']:,}", str(file["attempts"]))
-        failed_at, reason = _time(file["failed_at"]), file["reason"] or "-"
+        failed_at, reason = instant(file["failed_at"]), file["reason"] or "-"
         table.add_row(Text(file["tenant"]), Text(file["name"]), *amounts, failed_at, Text(reason))
     return table
 
 
 def _details(file: dict[str, Any]) -> Text:
-    times = {key: _time(file[key]) for key in ("start_at", "staged_at", "failed_at")}
+    times = {key: instant(file[key]) for key in ("start_at", "staged_at", "failed_at")}
     lines = [(key, str(value)) for key, value in {**file, **times}.items() if key != "id"]
     return Text.assemble(*[part for key, value in lines for part in ((f"{key:12}", "bold"), f"{value}\n")])
-
-
-def _time(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"

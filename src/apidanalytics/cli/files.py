@@ -24,7 +24,6 @@ from apidanalytics.cli.drawing import (
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.layout import DataDirectory
 
-STATES: Final = ("staged", "failed", "uploaded", "set_aside", "dropped")
 PAGE: Final = 1000
 MOST_SHOWN: Final = 20
 """Files of one beginning whose histories are shown."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics.audit.contents import Contents, inspect
+from apidanalytics.cli.drawing import console, print_json
 from apidanalytics.cli.exit_code import ExitCode
 
 _ROWS = 20
@@ -21,33 +22,33 @@ _ROWS = 20
 
 def run(path: Path, *, records: int, as_json: bool) -> int:
     """Print what is inside; exit code 1 if any of it is damaged or cannot be read."""
-    console = Console() if sys.stdout.isatty() else Console(width=200)
+    out = console()
     code, files, total = ExitCode.OK, 0, 0
     try:
         for found in inspect(path, records):
             files, total = files + 1, total + found.records
             code = ExitCode.FAILURE if found.problems else code
             if as_json:
-                print(json.dumps(asdict(found)), flush=True)
+                print_json(asdict(found))
             else:
-                _show(found, console)
+                _show(found, out)
     except OSError as error:
         print(f"Cannot read {error.filename or path}: {error.strerror}", file=sys.stderr)
         return ExitCode.FAILURE
     if path.is_dir() and not as_json:
-        console.print(f"{files:,} file{'s' * (files != 1)}, {total:,} record{'s' * (total != 1)}")
+        out.print(f"{files:,} file{'s' * (files != 1)}, {total:,} record{'s' * (total != 1)}")
     return code
 
 
-def _show(found: Contents, console: Console) -> None:
-    console.print(Text.assemble((found.path, "bold"), f"   {found.kind}, {found.size_bytes:,} bytes on disk"))
+def _show(found: Contents, out: Console) -> None:
+    out.print(Text.assemble((found.path, "bold"), f"   {found.kind}, {found.size_bytes:,} bytes on disk"))
     if found.about:
-        console.print(Text("  " + ", ".join(f"{name}: {value}" for name, value in _said(found.about.items()))))
-    console.print(_table(found))
+        out.print(Text("  " + ", ".join(f"{name}: {value}" for name, value in _said(found.about.items()))))
+    out.print(_table(found))
     for record in found.samples:
-        console.print(Text(json.dumps(record, ensure_ascii=False), style="dim"), soft_wrap=True)
+        out.print(Text(json.dumps(record, ensure_ascii=False), style="dim"), soft_wrap=True)
     for problem in found.problems:
-        console.print(Text(f"! {problem}", style="bold red"))
+        out.print(Text(f"! {problem}", style="bold red"))
 
 
 def _said(about: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:

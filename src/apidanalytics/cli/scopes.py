@@ -1,18 +1,16 @@
 """``apidanalytics scopes``: which scope data counts, and who a scope, an org and env, or an API key is."""
 
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from apidanalytics import config
+from apidanalytics.cli.asking import load
+from apidanalytics.cli.drawing import console, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.errors import LookupFailedError
 from apidanalytics.service.scope_answers import check, in_force, list_scopes
@@ -25,7 +23,7 @@ def run(config_file: Path | None, names: Sequence[str], *, as_json: bool) -> int
     if len(names) > MOST_NAMES:
         print("scopes check takes a scope uuid, an org and an env, or an API key.", file=sys.stderr)
         return ExitCode.CONFIGURATION
-    settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+    settings = load(config_file)
     found = in_force(settings)
     if found is None:
         print("There is no scope data yet: every batch gets 500 until there is.", file=sys.stderr)
@@ -36,25 +34,22 @@ def run(config_file: Path | None, names: Sequence[str], *, as_json: bool) -> int
         print(error, file=sys.stderr)
         return ExitCode.FAILURE
     if as_json:
-        print(json.dumps(answer))
+        print_json(answer)
     else:
         _show(answer, names)
     return ExitCode.FAILURE if names and not answer["answers"] else ExitCode.OK
 
 
 def _show(answer: dict[str, Any], names: Sequence[str]) -> None:
-    # Through a pipe there is no width to fit into, and a folded name cannot be searched for.
-    console = Console() if sys.stdout.isatty() else Console(width=240)
-    console.print(Text(_origin(answer)))
+    out = console()
+    out.print(Text(_origin(answer)))
     if not names:
-        console.print(_scopes(answer["scopes"]))
+        out.print(_scopes(answer["scopes"]))
         return
     for one in answer["answers"]:
-        console.print(Text(_sentence(one)))
+        out.print(Text(_sentence(one)))
     if not answer["answers"]:
-        console.print(
-            Text(f"Unknown: {' '.join(names)} is no {'org and env' if names[1:] else 'scope and no API key'}.")
-        )
+        out.print(Text(f"Unknown: {' '.join(names)} is no {'org and env' if names[1:] else 'scope and no API key'}."))
 
 
 def _origin(answer: dict[str, Any]) -> str:

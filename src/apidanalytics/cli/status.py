@@ -1,7 +1,5 @@
 """``apidanalytics status``: whether it is well, and where each tenant's records are."""
 
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from apidanalytics import config
 from apidanalytics.cli import flow_view
-from apidanalytics.cli.drawing import plain
+from apidanalytics.cli.asking import load
+from apidanalytics.cli.drawing import console, plain, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.errors import NotRunningError
 from apidanalytics.service.overview import ask_status, stopped_status
@@ -28,7 +26,7 @@ STATES = ("spooled", "staged", "failed", "uploaded", "set_aside", "dropped")
 
 def run(config_file: Path | None, *, as_json: bool) -> int:
     """Print the state of the service; from its data directory alone when it is down (exit code 4)."""
-    settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+    settings = load(config_file)
     code = ExitCode.OK
     try:
         status = ask_status(settings)
@@ -36,24 +34,23 @@ def run(config_file: Path | None, *, as_json: bool) -> int:
         print(f"{error}; this is what its data directory holds.", file=sys.stderr)
         status, code = stopped_status(settings), ExitCode.NOT_RUNNING
     if as_json:
-        print(json.dumps(status))
+        print_json(status)
     else:
-        # Through a pipe there is no width to fit into, and a folded name cannot be searched for.
-        _show(status, Console() if sys.stdout.isatty() else Console(width=160))
+        _show(status, console())
     return code
 
 
-def _show(status: dict[str, Any], console: Console) -> None:
-    console.print(_headline(status))
+def _show(status: dict[str, Any], out: Console) -> None:
+    out.print(_headline(status))
     if status["state"] != "stopped":
         for finding in flow_view.findings(status, len(status["findings"])):
-            console.print(finding, soft_wrap=not sys.stdout.isatty())
+            out.print(finding, soft_wrap=not sys.stdout.isatty())
     if status["workers"]:
-        console.print(_workers(status["workers"]))
-    console.print(_tenants(status["tenants"], status["totals"]))
+        out.print(_workers(status["workers"]))
+    out.print(_tenants(status["tenants"], status["totals"]))
     if status.get("draining"):
         pids = ", ".join(str(worker["pid"]) for worker in status["draining"])
-        console.print(Text(f"Workers of before the last change, draining: {pids}", style="yellow"))
+        out.print(Text(f"Workers of before the last change, draining: {pids}", style="yellow"))
 
 
 def _headline(status: dict[str, Any]) -> Text:

@@ -1,7 +1,6 @@
 """``apidanalytics tail``: the records that are accepted, as they come."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -10,10 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from apidanalytics import config
 from apidanalytics.audit.tail import Seen, Tail
+from apidanalytics.cli.asking import load, no_directory
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.tenant_name import encoded
+from apidanalytics.errors import NotRunningError
 from apidanalytics.instants import format_instant
 from apidanalytics.layout import DataDirectory
 
@@ -22,10 +22,9 @@ LOOK_SECONDS = 0.25
 
 def run(config_file: Path | None, *, tenants: Sequence[str], records: int | None, as_json: bool) -> int:
     """Print records until Ctrl-C, or until there were so many."""
-    settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+    settings = load(config_file)
     if not settings.data.tmp.is_dir():
-        print(f"There is no data directory at {settings.data.root}.", file=sys.stderr)
-        return ExitCode.NOT_RUNNING
+        raise NotRunningError(no_directory(settings))
     console = Console()
     try:
         for number, seen in enumerate(_follow(settings.data, tenants), start=1):

@@ -1,1 +1,1 @@
-"""The endpoint that hands out signed URLs, and the local store behind the embedded one."""
+"""The endpoint that hands out signed URLs: embedded in the agent, or a service of its own; a module for each store."""

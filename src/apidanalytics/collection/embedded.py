@@ -21,6 +21,7 @@ from apidanalytics.clock import Clock
 from apidanalytics.collection import answers
 from apidanalytics.collection.asked import read_asked
 from apidanalytics.collection.http_log import HTTP_LOG
+from apidanalytics.collection.keys import GZIP
 from apidanalytics.collection.lake import Lake
 from apidanalytics.collection.local import PREFIX, LocalStore
 from apidanalytics.collection.ports import Put
@@ -28,8 +29,6 @@ from apidanalytics.collection.signature import UrlSigner
 
 EXPIRY_SECONDS: Final = 900
 """How long a URL may be used."""
-
-_CONTENT_TYPE: Final = "application/x-gzip"
 
 
 class EmbeddedCollection:
@@ -82,8 +81,8 @@ class EmbeddedCollection:
             asked = read_asked(request.query)
         except ValueError as error:
             return answers.problem(HTTPStatus.BAD_REQUEST, str(error))
-        if asked.content_type != _CONTENT_TYPE:
-            return answers.problem(HTTPStatus.BAD_REQUEST, f"file_content_type is not {_CONTENT_TYPE}")
+        if asked.content_type != GZIP:
+            return answers.problem(HTTPStatus.BAD_REQUEST, f"file_content_type is not {GZIP}")
         known = (layout.format_tenant(org, env) for org, env in asked.readings if self._has_tenant(org, env))
         tenant = next(known, None)
         if tenant is None:

@@ -10,9 +10,10 @@ from typing import Any, Final
 from apidanalytics import errors
 from apidanalytics.config import checks, sources
 from apidanalytics.config.addresses import hide_credentials
-from apidanalytics.config.setting import MASK, PREFIX, Setting
+from apidanalytics.config.setting import PREFIX, Setting
 from apidanalytics.config.settings import SETTINGS, Settings
 from apidanalytics.config.sources import Given, Source, printable
+from apidanalytics.telemetry.masking import MASK
 
 DEFAULT: Final = "default"
 EMBEDDED: Final = "embedded default"

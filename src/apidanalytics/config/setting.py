@@ -4,14 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from apidanalytics.config.kinds import Kind
+from apidanalytics.telemetry.masking import MASK
 
 T = TypeVar("T")
 
 PREFIX: Final = "apidanalytics_"
 """What our own keys begin with; an attribute of ``Settings`` is the key without it."""
-
-MASK: Final = "***"
-"""Stands for a secret."""
 
 UNSET: Final = "not set"
 """Stands for no value."""

@@ -359,6 +359,26 @@ class Settings:
         """The data directory."""
         return layout.DataDirectory(self.local_storage_path / self.data_path.strip("/"))
 
+    @property
+    def lake(self) -> Path:
+        """Where the embedded endpoint keeps the objects."""
+        return self.local_storage_path / "lake"
+
+    @property
+    def scopes_directory(self) -> Path:
+        """The versions of scope data that comes from a file or a database."""
+        return self.local_storage_path / "scopes"
+
+    @property
+    def sync_directory(self) -> Path:
+        """The versions of scope data that comes from Apigee Sync."""
+        return self.local_storage_path / "apigeesync"
+
+    @property
+    def instance_id_file(self) -> Path:
+        """The instance id that was made at the first start."""
+        return self.local_storage_path / "instance_id"
+
     def to_json(self) -> bytes:
         """Return all settings, secrets too: for the pipe to a worker, and for the program that replaces this one."""
         return msgspec.json.encode(self, enc_hook=str)

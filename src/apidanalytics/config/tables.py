@@ -9,6 +9,7 @@ from typing import Any
 from apidanalytics.config.document import Listing, Node, Section, Value
 from apidanalytics.config.kinds import Kind
 from apidanalytics.errors import quote
+from apidanalytics.telemetry.masking import MASK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ class TableReader:
         try:
             return self._placed(key.kind.parse(item.text))
         except ValueError:
-            given = "***" if key.secret else repr(quote(item.text))
+            given = MASK if key.secret else repr(quote(item.text))
             self.add(where, f"{given} should be {key.kind.expected}", item)
             return None
 

@@ -20,7 +20,7 @@ from apidanalytics.doctor.scope_data import some_tenant
 from apidanalytics.errors import ApidAnalyticsError
 from apidanalytics.layout import FileName
 from apidanalytics.outgoing.proxy import Proxy
-from apidanalytics.service.identity import kept_instance_id
+from apidanalytics.service.identity import known_instance_id
 from apidanalytics.service.parts import collection_client, exchanger, proxy, token_source
 from apidanalytics.service.sync import try_token
 from apidanalytics.upload.answers import Answer, SignedUrl
@@ -144,8 +144,8 @@ def _about(token: str | None, patient: Patient) -> Result | None:
 async def _sync_token(patient: Patient) -> tuple[TokenSource, Result]:
     base = patient.settings.apigeesync_proxy_server_base
     try:
-        instance_id = patient.settings.apigeesync_apid_instance_id or kept_instance_id(patient.settings)
-        token = await try_token(patient.settings, instance_id or "doctor", patient.timeout_seconds)
+        instance_id = known_instance_id(patient.settings) or "doctor"
+        token = await try_token(patient.settings, instance_id, patient.timeout_seconds)
     except SyncError as error:
         advice = "401: apigeesync_consumer_key and _secret; no answer: apigeesync_proxy_server_base, proxy, firewall."
         return FixedToken(None), problem("token", f"Apigee Sync at {base} gives none: {error}.", advice)
@@ -155,7 +155,7 @@ async def _sync_token(patient: Patient) -> tuple[TokenSource, Result]:
 
 
 def _embedded(patient: Patient) -> list[Result]:
-    lake = patient.settings.local_storage_path / "lake"
+    lake = patient.settings.lake
     parent = next((path for path in (lake, *lake.absolute().parents) if path.exists()), Path("/"))
     results = [skipped("endpoint", "The embedded one serves while the service runs; nothing goes to another machine.")]
     if not parent.is_dir():

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from apidanalytics.config import parse_listen
+from apidanalytics.config.kinds import OFF
 from apidanalytics.doctor.patient import Patient
 from apidanalytics.doctor.result import Result, ok, problem, skipped
 
 SOON_SECONDS: Final = 14 * 86400
-_OFF: Final = "off"
 _OWN_FILES: Final = 200
 """Open files of a process beside its connections."""
 
@@ -40,7 +40,7 @@ def addresses(patient: Patient) -> Iterator[Result]:
     """Yield whether each address answers, or could be listened on."""
     settings = patient.settings
     yield _address(patient, "api_listen", settings.api_listen, "/ready", tls=settings.api_tls_cert is not None)
-    if settings.admin_listen == _OFF:
+    if settings.admin_listen == OFF:
         yield skipped("admin_listen", "apidanalytics_admin_listen is off: no status page, no metrics.")
         return
     if patient.is_running and settings.admin_client_ca is not None:

@@ -90,10 +90,9 @@ class UploadFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusals:
-    """Batches that were not taken in the last minute."""
+    """Batches that were not taken in the last minute; a disk that refuses is judged by the disk itself."""
 
     overloaded: int = 0
-    unavailable: int = 0
     other_5xx: int = 0
     unanswered: int = 0
 

@@ -1,5 +1,7 @@
 """The composition root: what runs in which process, how it is joined, and in which order it starts and stops.
 
-``build_agent`` and ``build_worker`` are the only places that make concrete parts. ``agent`` and ``worker`` are the
-lives of the two kinds of process, ``packing`` and ``status`` what the agent does across stages.
+``build_agent``, ``build_worker`` and ``collection`` join the parts of the three kinds of process; what is more than a
+line to make has a module of its own (``parts``, ``keys``, ``sync`` and others). ``agent`` and ``worker`` are the lives
+of two of them. ``packing``, ``disk`` and ``ready_answers`` are what the agent does across rooms; ``insight`` and
+``commands`` are how others look at it and order it about.
 """

@@ -5,8 +5,6 @@ It starts early, so that a slow start can be watched, and stops late, so that dr
 
 import asyncio
 import sqlite3
-import ssl
-from typing import Final
 
 import structlog
 
@@ -15,7 +13,8 @@ from apidanalytics.admin.guard import Guard, Token
 from apidanalytics.admin.labels import LabelledTenants
 from apidanalytics.admin.otlp import Sender
 from apidanalytics.admin.server import AdminServer
-from apidanalytics.config import Settings, parse_listen
+from apidanalytics.config import Settings
+from apidanalytics.config.kinds import OFF
 from apidanalytics.control.server import Answer, ControlServer, Request
 from apidanalytics.errors import ConfigurationError
 from apidanalytics.service import failed
@@ -26,12 +25,12 @@ from apidanalytics.service.commands import Commands
 from apidanalytics.service.history import SAMPLE_SECONDS
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.insight import Insight
+from apidanalytics.service.parts import host_and_port
+from apidanalytics.service.tls import admin_tls
 from apidanalytics.service.watched import Watched
 from apidanalytics.upload.view import LedgerView
 
 log = structlog.get_logger()
-
-OFF: Final = "off"
 
 
 class Administration:
@@ -127,29 +126,9 @@ class Administration:
 
 
 def _server(settings: Settings, commands: Commands, labelled: LabelledTenants) -> AdminServer:
-    address = parse_listen(settings.admin_listen)
-    assert isinstance(address, tuple)  # the setting takes no unix socket
-    host, port = address
+    host, port = host_and_port(settings.admin_listen)
     token = Token(settings.admin_token_file) if settings.admin_token_file is not None else None
     is_protected = settings.admin_client_ca is not None
     guard = Guard(token=token, is_protected=is_protected, own_names=frozenset({host.lower()} - {""}))
     served = application(commands.answer, guard, labelled)
     return AdminServer(served, host=host, port=port, tls=admin_tls(settings))
-
-
-def admin_tls(settings: Settings) -> ssl.SSLContext | None:
-    """Return what the administration address speaks TLS with, or None when it speaks plain HTTP.
-
-    Raises:
-        OSError: a file cannot be read (``ssl.SSLError``: it is not what it should be).
-
-    """
-    if settings.admin_tls_cert is None or settings.admin_tls_key is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.admin_tls_cert, settings.admin_tls_key)
-    if settings.admin_client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(settings.admin_client_ca)
-    return context

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from apidanalytics.control.server import Answer
 from apidanalytics.health.judge import judge
 from apidanalytics.layout import parse_tenant
 from apidanalytics.service import tenant_rows
@@ -14,8 +15,6 @@ from apidanalytics.service.insight import Insight
 from apidanalytics.service.queries import Limit, Name, Number, Offset, Query
 from apidanalytics.upload.states import State
 from apidanalytics.upload.view import LedgerView
-
-Answer = dict[str, Any]
 
 NOT_READY_CODES = frozenset({"starting", "draining", "no_worker", "no_scopes", "disk_refuses", "disk_limit"})
 """The findings that explain why no batch is accepted."""
@@ -229,6 +228,11 @@ def files_page(view: LedgerView, *, limit: int, **wanted: Any) -> Answer:
 def no_such(what: str, name: str) -> Answer:
     """Say that there is none of this name."""
     return {"error": f"no such {what}: {name}", "kind": "not_found"}
+
+
+def not_started() -> Answer:
+    """Say that there is no uploader yet."""
+    return {"error": "the service is starting; try again in a moment", "kind": "unavailable"}
 
 
 def _org_and_env(name: str) -> tuple[str | None, str | None]:

@@ -136,7 +136,7 @@ class Service:
         self._access = await asyncio.to_thread(Access, self._settings, self._crew.broadcast, self._clock)
         self._data.create()
         self._lock = self._handover.lock or DataDirectoryLock.acquire(self._data.lock)
-        self._instance_id = self._settings.apigeesync_apid_instance_id or instance_id(self._settings)
+        self._instance_id = instance_id(self._settings)
 
     async def _stop_directory(self, _seconds: float) -> None:
         self._handover.lock = self._lock

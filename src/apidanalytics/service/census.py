@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
-from apidanalytics.service.status import STATES, Counts, Ledger, count_by_tenant
+from apidanalytics.service.counts import STATES, Counts, Ledger, count_by_tenant
 from apidanalytics.spool.counting import Content, SpoolCounts
 from apidanalytics.upload.states import State
 from apidanalytics.upload.view import Backlog, LedgerView

@@ -10,12 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
+from apidanalytics.control.server import Answer, Request
 from apidanalytics.service import answers, flush, orders
 from apidanalytics.service.insight import Insight
 from apidanalytics.service.queries import Query, read_query
-
-Request = dict[str, Any]
-Answer = dict[str, Any]
 
 
 class Command(msgspec.Struct, frozen=True):

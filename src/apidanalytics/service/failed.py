@@ -20,6 +20,7 @@ from typing import Any, Final
 from apidanalytics.config import Settings
 from apidanalytics.control.lock import DataDirectoryLock
 from apidanalytics.control.server import Answer, Request
+from apidanalytics.service.answers import not_started
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.pausing import EVERYBODY
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, revive
@@ -31,7 +32,7 @@ _FOUND_AT_MOST: Final = 100
 
 
 class FailedFiles:
-    """The failed files of one data directory; ``answer`` blocks, but for ``failed.retry`` of a running service."""
+    """What may be asked about the failed files of one data directory. It blocks."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -54,7 +55,7 @@ class FailedFiles:
 async def answer(request: Request, ledger: Ledger, uploader: Uploader | None) -> Answer:
     """Answer one of these commands for a running service; one that starts has no uploader yet."""
     if uploader is None:
-        return {"error": "the service is starting; try again in a moment", "kind": "unavailable"}
+        return not_started()
     if request.get("command") == "failed.retry":
         return {"files": await uploader.retry_failed(_chosen(request), limit=DIRECTORIES_A_PASS)}
     found = await asyncio.to_thread(FailedFiles(ledger).look, request)

@@ -7,20 +7,20 @@ needs no state of its own on this side, and ends although new batches come all t
 
 import asyncio
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import structlog
 
+from apidanalytics.control.server import Answer
 from apidanalytics.layout import DataDirectory
+from apidanalytics.service.answers import not_started
 from apidanalytics.service.insight import Insight
 from apidanalytics.service.queries import Number, Query
 from apidanalytics.upload.pausing import EVERYBODY
 from apidanalytics.upload.states import Count, State
 
 log = structlog.get_logger()
-
-Answer = dict[str, Any]
 
 
 class FlushedQuery(Query, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ async def flush(insight: Insight, _query: Query) -> Answer:
     """Close all buckets, try at once what was put off, and say which spools hold what was accepted until now."""
     uploader = insight.watched.uploader()
     if uploader is None:
-        return {"error": "the service is starting; try again in a moment", "kind": "unavailable"}
+        return not_started()
     insight.watched.crew.broadcast({"type": "seal"})
     spools = await asyncio.to_thread(lambda: sorted(_numbers(insight.watched.settings.data)))
     uploader.send_now()

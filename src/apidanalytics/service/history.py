@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from apidanalytics.health.facts import Refusals
-from apidanalytics.service.status import Counts
+from apidanalytics.service.counts import Counts
 from apidanalytics.telemetry.histogram import SECONDS, quantile
 
 SAMPLE_SECONDS: Final = 5.0
 KEPT_SECONDS: Final = 3600.0
 _MINUTE: Final = 60.0
+_JUDGED_ELSEWHERE: Final = frozenset({"STORAGE_UNAVAILABLE", "NOT_READY"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,17 +127,11 @@ def _backlog(sample: Sample) -> int:
 
 
 def _refusals(outcomes: Mapping[str, int]) -> Refusals:
-    named = {"OVERLOADED": 0, "STORAGE_UNAVAILABLE": 0}
-    other = 0
+    overloaded = other = 0
     for outcome, number in outcomes.items():
         status, _, code = outcome.partition(" ")
-        if code in named:
-            named[code] += number
-        elif status.startswith("5") and code != "NOT_READY":
+        if code == "OVERLOADED":
+            overloaded += number
+        elif status.startswith("5") and code not in _JUDGED_ELSEWHERE:
             other += number
-    return Refusals(
-        overloaded=named["OVERLOADED"],
-        unavailable=named["STORAGE_UNAVAILABLE"],
-        other_5xx=other,
-        unanswered=outcomes.get("0", 0),
-    )
+    return Refusals(overloaded=overloaded, other_5xx=other, unanswered=outcomes.get("0", 0))

@@ -3,10 +3,11 @@
 import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
 
 import structlog
 
+from apidanalytics.control.server import Answer
+from apidanalytics.service.answers import no_such, not_started
 from apidanalytics.service.insight import Insight
 from apidanalytics.service.queries import Name, Query
 from apidanalytics.upload.pausing import EVERYBODY
@@ -14,8 +15,6 @@ from apidanalytics.upload.states import Chosen
 from apidanalytics.upload.uploader import Uploader
 
 log = structlog.get_logger()
-
-Answer = dict[str, Any]
 
 
 class Target(Query, frozen=True, kw_only=True):
@@ -35,9 +34,9 @@ def _order(carry_out: Order) -> Callable[[Insight, Target], Awaitable[Answer]]:
     async def run(insight: Insight, target: Target) -> Answer:
         uploader = insight.watched.uploader()
         if uploader is None:
-            return {"error": "the service is starting; try again in a moment", "kind": "unavailable"}
+            return not_started()
         if target.tenant is not None and not await _is_known(insight, target.tenant):
-            return {"error": f"no such tenant: {target.tenant}", "kind": "not_found"}
+            return no_such("tenant", target.tenant)
         try:
             return await carry_out(uploader, target)
         except (OSError, sqlite3.Error) as error:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from apidanalytics.clock import Clock
+from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 
@@ -45,12 +46,12 @@ class Packing:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="packing")
         self._wanted = asyncio.Event()
-        self._pauses: dict[str, tuple[float, float]] = {}
+        self._put_off: dict[str, tuple[float, int]] = {}  # spools by name: until when, after how many failures
         self.packing: str | None = None
         """Name of the spool in hand."""
 
     def __repr__(self) -> str:
-        return f"<Packing {self.packing or 'idle'}, {len(self._pauses)} put off>"
+        return f"<Packing {self.packing or 'idle'}, {len(self._put_off)} put off>"
 
     def wake(self) -> None:
         """Look at once: a spool was sealed, or a worker died."""
@@ -79,7 +80,7 @@ class Packing:
                 hint="what is sealed waits; tried again in a few seconds: look at the disk",
             )
             return
-        self._pauses = {path.name: self._pauses[path.name] for path in waiting if path.name in self._pauses}
+        self._put_off = {path.name: self._put_off[path.name] for path in waiting if path.name in self._put_off}
         for path in waiting:
             if self._is_due(path.name):
                 await self._pack_one(path)
@@ -101,26 +102,27 @@ class Packing:
         try:
             await self.in_thread(lambda: self._pack(path))
         except Exception as error:  # noqa: BLE001 - one odd spool must not keep the others from being delivered
-            self._put_off(path.name, error)
+            self._fail(path.name, error)
         else:
-            self._pauses.pop(path.name, None)
+            self._put_off.pop(path.name, None)
             self._on_staged()
         finally:
             self.packing = None
 
     def _seconds_to_look(self) -> float:
         """Return how long there is nothing to do, unless somebody calls ``wake``."""
-        due_at = min((due_at for due_at, _ in self._pauses.values()), default=float("inf"))
+        due_at = min((due_at for due_at, _ in self._put_off.values()), default=float("inf"))
         return min(max(due_at - self._clock.monotonic(), 0.1), LOOK_SECONDS)
 
     def _is_due(self, name: str) -> bool:
-        due_at, _ = self._pauses.get(name, (0.0, 0.0))
+        due_at, _ = self._put_off.get(name, (0.0, 0))
         return self._clock.monotonic() >= due_at
 
-    def _put_off(self, name: str, error: Exception) -> None:
-        _, last = self._pauses.get(name, (0.0, 0.0))
-        pause = min(last * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-        self._pauses[name] = (self._clock.monotonic() + pause, pause)
+    def _fail(self, name: str, error: Exception) -> None:
+        _, before = self._put_off.get(name, (0.0, 0))
+        failures = before + 1
+        pause = growing(failures, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
+        self._put_off[name] = (self._clock.monotonic() + pause, failures)
         # An error of the disk explains itself; anything else is a defect, and its place matters.
         trace = None if isinstance(error, OSError | sqlite3.OperationalError) else error
         hint = "the spool stays where it is and is tried again; nothing is lost"

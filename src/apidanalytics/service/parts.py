@@ -138,7 +138,7 @@ def embedded_collection(
 ) -> EmbeddedCollection:
     """Return the collection endpoint that serves when no other one is configured."""
     return EmbeddedCollection(
-        lake=Lake(settings.local_storage_path / "lake"),
+        lake=Lake(settings.lake),
         has_tenant=has_tenant,
         token=token,
         signer=UrlSigner(secrets.token_bytes(32)),

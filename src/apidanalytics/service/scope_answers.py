@@ -74,14 +74,13 @@ def _answers(database: ScopeDatabase, names: Sequence[str]) -> Iterator[dict[str
 
 
 def _stored(settings: Settings) -> InForce | None:
-    storage = settings.local_storage_path
     if settings.apigeesync_consumer_key is not None:
-        state = read_state(storage / "apigeesync")
+        state = read_state(settings.sync_directory)
         if state is None:
             return None
-        path = storage / "apigeesync" / state.version / FILE_NAME
+        path = settings.sync_directory / state.version / FILE_NAME
         return InForce(path=path, known={"source": "apigee-sync", "version": state.version, "state": "stopped"})
-    current = read_current(storage / "scopes")
+    current = read_current(settings.scopes_directory)
     if current is None:
         return None
     version, source, path = current

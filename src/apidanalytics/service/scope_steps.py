@@ -72,7 +72,7 @@ class ScopeSteps:
         if form is None:
             log.warning("scopes.none", hint="set apidanalytics_scopes_file; without scope data every batch gets 500")
             return
-        source = await asyncio.to_thread(WatchedFile, form, self._settings.local_storage_path / "scopes", self._clock)
+        source = await asyncio.to_thread(WatchedFile, form, self._settings.scopes_directory, self._clock)
         self._watched = source
         news = ScopeNews(source, on_published=self._on_published, versions_in_use=self._versions_in_use)
         await news.look()

@@ -45,7 +45,7 @@ class ScopeSync:
         self._clock = clock
         self._on_published = on_published
         self._counts = (0, 0)
-        self._store = VersionStore(settings.local_storage_path / "apigeesync", settings.apigeesync_cluster_id or "")
+        self._store = VersionStore(settings.sync_directory, settings.apigeesync_cluster_id or "")
         self._http = Http(timeout_seconds=settings.sync_timeout, proxy=proxy(settings), ca_bundle=settings.ca_bundle)
         identity = self._identity(instance_id)
         servers = _servers(settings)

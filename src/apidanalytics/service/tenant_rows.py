@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from apidanalytics.service.census import Tenants
-from apidanalytics.service.status import STATES
+from apidanalytics.service.counts import STATES
 from apidanalytics.upload.attempts import Trouble
 
 Row = dict[str, Any]

@@ -1,1 +1,1 @@
-"""Logs: one structured line per change of state, with secrets masked."""
+"""Logs, one structured line per change of state, with secrets masked; and distributions, for the metrics."""

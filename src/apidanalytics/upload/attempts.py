@@ -5,7 +5,7 @@
 
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 from apidanalytics.clock import Clock
 from apidanalytics.telemetry.histogram import Histogram
@@ -20,6 +20,7 @@ from apidanalytics.upload.outcome import (
     Unreachable,
     Unreadable,
 )
+from apidanalytics.upload.ports import Collection
 
 REMEMBERED: Final = 2000
 """Attempts that are remembered one by one."""
@@ -96,13 +97,6 @@ class Attempts:
     def of_file(self, name: str) -> list[Attempt]:
         """Return what is remembered of one file, oldest first."""
         return [attempt for attempt in self.recent if attempt.name == name]
-
-
-class Collection(Protocol):
-    """Where files go."""
-
-    async def deliver(self, delivery: Delivery) -> Outcome:
-        """Make one attempt; it ends with an outcome."""
 
 
 class WatchedCollection:

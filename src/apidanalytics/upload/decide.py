@@ -1,4 +1,4 @@
-"""What follows from an attempt, decided without doing anything: (outcome, attempts, now, random) -> decision.
+"""What follows from an attempt, decided without doing anything: pure functions, told the state and the chance.
 
 =============  ===========================================  ==================================================
 outcome        while the breaker is closed                  while it is open, or when this outcome opened it
@@ -14,9 +14,11 @@ TokenRefused   (always opens it)                            Return
 =============  ===========================================  ==================================================
 """
 
+# ruff: noqa: RUF009 - Pauses are frozen
 from dataclasses import dataclass
 from typing import Final
 
+from apidanalytics.pauses import Pauses
 from apidanalytics.upload.outcome import (
     Delivered,
     Faulty,
@@ -30,25 +32,6 @@ from apidanalytics.upload.outcome import (
 
 LONGEST_WAIT_SECONDS: Final = 3600.0
 """Nobody is left alone for longer, whatever ``Retry-After`` says."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pauses:
-    """Growing, random pauses: the n-th lies between half and all of ``first * factor ** n``, up to ``longest``."""
-
-    first_seconds: float
-    factor: float
-    longest_seconds: float
-
-    def after(self, failures: int, random: float) -> float:
-        """Return the pause in seconds after so many failures (from 1); ``random`` is from [0, 1)."""
-        # Not factor ** failures at once: after some hundred failures that overflows.
-        longest = self.first_seconds
-        for _ in range(failures - 1):
-            if longest >= self.longest_seconds:
-                break
-            longest *= self.factor
-        return min(longest, self.longest_seconds) * (1 + random) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -17,6 +17,7 @@ from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher, Sending
 from apidanalytics.upload.outcome import Outcome, Party, Refused, Unreadable
 from apidanalytics.upload.overview import Uploading
+from apidanalytics.upload.ports import Collection
 from apidanalytics.upload.prepare import Prepared
 from apidanalytics.upload.settle import Result
 from apidanalytics.upload.states import LedgerFile
@@ -26,13 +27,6 @@ _DISK_PAUSE_SECONDS: Final = 5.0
 """Before a file is opened again that the disk refused."""
 
 log = structlog.get_logger()
-
-
-class Collection(Protocol):
-    """Where files go."""
-
-    async def deliver(self, delivery: Delivery) -> Outcome:
-        """Make one attempt; it ends with an outcome."""
 
 
 class Sender:

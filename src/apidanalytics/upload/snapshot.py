@@ -8,17 +8,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from apidanalytics.layout import FILES_PER_SPOOL
+from apidanalytics.upload import schema
 from apidanalytics.upload.states import Count, State
 
 Totals = dict[str, dict[State, Count]]
-
-_EMPTY: Final = """
-CREATE TABLE files (directory, name, tenant, start_at, records, bytes, size_bytes, sha256, state, settled_at);
-CREATE TABLE totals (tenant, state, records, bytes, files);
-CREATE TABLE spools (number, packed_at);
-CREATE TABLE set_aside (name, reason, tenant, records, bytes, at);
-"""
-"""Where there is no ledger, nothing is known."""
 
 _COLUMNS: Final = "directory, name, tenant, start_at, records, bytes, size_bytes, sha256, state, settled_at"
 _N_DIGITS: Final = len(str(FILES_PER_SPOOL)) - 1
@@ -54,15 +47,14 @@ class LedgerSnapshot:
             sqlite3.DatabaseError: it cannot be read.
 
         """
-        source = f"{path.absolute().as_uri()}?mode=ro" if path.exists() else ":memory:"
-        database = sqlite3.connect(source, uri=True, isolation_level=None, timeout=30)
+        if path.exists():
+            source = f"{path.absolute().as_uri()}?mode=ro"
+            database = sqlite3.connect(source, uri=True, isolation_level=None, timeout=30)
+        else:
+            database = schema.empty()
         try:
-            if not path.exists():
-                database.executescript(_EMPTY)
             database.execute("BEGIN")
-            database.execute(
-                "SELECT 1 FROM files LIMIT 1"
-            ).fetchone()  # from its first look on, it stays at this moment
+            database.execute("SELECT 1 FROM files LIMIT 1").fetchone()  # from now on, it stays at this moment
         except BaseException:
             database.close()
             raise

@@ -28,10 +28,11 @@ from apidanalytics.upload.housekeeping import keep_house
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.overview import UploadState, state_of
 from apidanalytics.upload.pausing import Pausing
+from apidanalytics.upload.ports import Collection
 from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
-from apidanalytics.upload.sender import Collection, Sender
+from apidanalytics.upload.sender import Sender
 from apidanalytics.upload.settings import UploadSettings
 from apidanalytics.upload.settle import Result
 from apidanalytics.upload.settler import Settler

@@ -73,7 +73,7 @@ def test_what_was_refused_in_the_last_minute_is_told_by_kind_and_what_is_older_i
         "0": 2,
     }
     history.add(sample(85, requests={**after, "400 BAD_DATA": 100}))
-    assert history.refusals() == Refusals(overloaded=2, unavailable=1, other_5xx=3, unanswered=2)
+    assert history.refusals() == Refusals(overloaded=2, other_5xx=3, unanswered=2)
 
 
 def test_an_hour_is_kept():

@@ -2,8 +2,9 @@
 
 import pytest
 
+from apidanalytics.pauses import Pauses
 from apidanalytics.upload.breaker import Breaker
-from apidanalytics.upload.decide import Pauses, Policy
+from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.outcome import (
     Delivered,
     Faulty,

@@ -2,13 +2,13 @@
 
 import pytest
 
+from apidanalytics.pauses import Pauses
 from apidanalytics.upload.decide import (
     LONGEST_WAIT_SECONDS,
     Defer,
     Done,
     GiveUp,
     Hold,
-    Pauses,
     Policy,
     Return,
     decide,

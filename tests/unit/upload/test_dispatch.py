@@ -3,7 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from apidanalytics.upload.decide import Defer, Done, GiveUp, Hold, Pauses, Policy, Return
+from apidanalytics.pauses import Pauses
+from apidanalytics.upload.decide import Defer, Done, GiveUp, Hold, Policy, Return
 from apidanalytics.upload.dispatch import Dispatcher
 from apidanalytics.upload.outcome import Delivered, Faulty, Party, Refused, Throttled, TokenRefused, Unreachable
 from apidanalytics.upload.states import Waiting

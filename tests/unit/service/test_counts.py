@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from apidanalytics.service.status import count_by_tenant, total
+from apidanalytics.service.counts import count_by_tenant, total
 from apidanalytics.upload.states import Count, State
 
 
