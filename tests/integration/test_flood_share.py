@@ -6,12 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing, contextmanager
+from types import SimpleNamespace
 
 from tests.crash.load import SCOPES, TENANTS, amounts, children
 from tests.harness import ServiceProcess, wait_until
 from tests.integration.test_overload import body_of
 
 FLOOD, CALM = TENANTS
+NOBODY = SimpleNamespace(scopes=["nobodys-scope"])
 CONNECTIONS = 8
 
 
@@ -68,5 +70,12 @@ def test_a_tenant_that_floods_is_held_back_while_another_posts_and_both_have_all
             wait_until(lambda: flood[200] >= flooded + 50 and calm[200] >= calmed + 50, what="both go on")
         wait_until(lambda: not holds_back(), what="the flood is alone again")
     assert (set(flood), set(calm)) == ({200}, {200})
-    stored = flood[200] + calm[200]
+    with posting(service, CALM, 1, 500) as calm_again:
+        with posting(service, NOBODY, CONNECTIONS, 500) as refused:
+            wait_until(holds_back, what="a flood of what is refused is held back, too")
+            had, calmed = refused[400], calm_again[200]
+            wait_until(lambda: refused[400] >= had + 50 and calm_again[200] >= calmed + 50, what="both go on")
+        wait_until(lambda: not holds_back(), what="that flood is over")
+    assert (set(refused), set(calm_again)) == ({400}, {200})
+    stored = flood[200] + calm[200] + calm_again[200]
     wait_until(lambda: amounts(service)["uploaded"] == stored, what="what was accepted, and nothing else, is delivered")
