@@ -1,4 +1,4 @@
-"""How long a calm tenant waits for its durable 200: alone, beside one that floods, and when all flood at once."""
+"""How long a calm tenant waits for its durable 200: alone, beside floods (of what is refused, too), when all flood."""
 
 import json
 import statistics
@@ -23,6 +23,7 @@ ALL_TENANTS: Final = 8
 NICENESS: Final = 19
 """Of the clients that flood: they take what the service leaves of the cores, as if they were on other machines."""
 CALM: Final = "scope-00000"
+UNKNOWN: Final = "nobodys-scope"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Neighbour:
 
 
 def measure(below: Path, seconds: float) -> list[Neighbour]:
-    """Measure alone, beside a flood of single posts, beside one of batches, and beside one of all."""
+    """Measure alone, beside floods of single posts, of batches, and of what is refused, and beside one of all."""
     with directory(below) as folder:
         scopes.write(folder / "scopes.yaml", ALL_TENANTS + 1)
         with prepared(folder) as service:
@@ -55,29 +56,34 @@ def measure(below: Path, seconds: float) -> list[Neighbour]:
             wait_until(lambda: _all_ready(service), pause_seconds=0.2, what="every worker is ready")
             _calm(service, 1.0)  # every code path has been taken once
             alone = _row("nobody", service, _calm(service, seconds))
-            return [alone, *(_beside(service, load, seconds, alone) for load in _loads(seconds))]
+            return [alone, *(_beside(service, load, what, seconds, alone) for load, what in _loads(seconds))]
 
 
 def _all_ready(service: ServiceProcess) -> bool:
     return all(worker["state"] == "running" and worker["ready"] for worker in service.status()["workers"])
 
 
-def _loads(seconds: float) -> Iterator[wrk.Load]:
+def _loads(seconds: float) -> Iterator[tuple[wrk.Load, str]]:
+    """Yield what floods, and what it is called."""
     names = scopes.names(ALL_TENANTS + 1)
     for records in (1, 100):
-        yield wrk.Load(
+        load = wrk.Load(
             bodies=traffic.bodies(records),
             records=records,
             connections=CONNECTIONS,
             seconds=seconds + 2,
             scopes=names[1:2],
         )
-    yield wrk.Load(
+        yield load, f"batches of {records}"
+        yield replace(load, scopes=(UNKNOWN,)), f"batches of {records} to an unknown scope"
+        yield replace(load, bodies=[body[:-1] for body in load.bodies]), f"batches of {records}, cut short"
+    load = wrk.Load(
         bodies=traffic.bodies(500), records=500, connections=ALL_CONNECTIONS, seconds=seconds + 2, scopes=names[1:]
     )
+    yield load, "batches of 500"
 
 
-def _beside(service: ServiceProcess, load: wrk.Load, seconds: float, alone: Neighbour) -> Neighbour:
+def _beside(service: ServiceProcess, load: wrk.Load, what: str, seconds: float, alone: Neighbour) -> Neighbour:
     shorter = replace(load, seconds=seconds / 3)
     with _flood(service, shorter) as before:
         pass
@@ -85,7 +91,7 @@ def _beside(service: ServiceProcess, load: wrk.Load, seconds: float, alone: Neig
         time.sleep(1.5)
         took = _calm(service, seconds)
     recovered = _recovery(service, alone.p50_milliseconds * 2)
-    others = f"{len(load.scopes)} at {load.connections} connections, batches of {load.records}"
+    others = f"{len(load.scopes)} at {load.connections} connections, {what}"
     return _row(
         others,
         service,

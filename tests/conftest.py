@@ -98,14 +98,20 @@ def start_service(
     """Return a function that starts a real service, ready to serve; settings by keyword, under their whole names.
 
     ``start_service(apidanalytics_workers=2)``; ``ready=False`` does not wait; ``environment=`` adds variables as
-    they are. All its processes are gone when the test ends.
+    they are, and ``wrapper=`` is a command in front. All its processes are gone when the test ends.
     """
     services = request.node.stash.setdefault(_SERVICES, [])
 
-    def start(*, ready: bool = True, environment: dict[str, str] | None = None, **settings: Any) -> ServiceProcess:
+    def start(
+        *,
+        ready: bool = True,
+        environment: dict[str, str] | None = None,
+        wrapper: tuple[str, ...] = (),
+        **settings: Any,
+    ) -> ServiceProcess:
         settings.setdefault("api_listen", f"127.0.0.1:{free_port()}")
         settings.setdefault("local_storage_path", data_directory)
-        service = ServiceProcess(settings, environment=environment)
+        service = ServiceProcess(settings, environment=environment, wrapper=wrapper)
         services.append(service)
         service.start(ready=ready)
         return service

@@ -6,12 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing, contextmanager
+from types import SimpleNamespace
 
 from tests.crash.load import SCOPES, TENANTS, amounts, children
 from tests.harness import ServiceProcess, wait_until
 from tests.integration.test_overload import body_of
 
 FLOOD, CALM = TENANTS
+NOBODY = SimpleNamespace(scopes=["nobodys-scope"])
 CONNECTIONS = 8
 
 
@@ -58,15 +60,21 @@ def test_a_tenant_that_floods_is_held_back_while_another_posts_and_both_have_all
     )
     (worker,) = children(service.pid)
     holds_back = pushes_in(worker)
+    with posting(service, CALM, 1, 500) as calm_first:
+        with posting(service, NOBODY, CONNECTIONS, 500) as refused:
+            wait_until(holds_back, what="a flood of what is refused is held back")
+            had, calmed = refused[400], calm_first[200]
+            wait_until(lambda: refused[400] >= had + 50 and calm_first[200] >= calmed + 50, what="both go on")
+        wait_until(lambda: not holds_back(), what="that flood is over")
+    assert (set(refused), set(calm_first)) == ({400}, {200})
     with ExitStack() as flooding:
         flood = flooding.enter_context(posting(service, FLOOD, CONNECTIONS, 20_000))
-        wait_until(lambda: flood[200] > CONNECTIONS, what="the flood is served")
-        assert not holds_back()
+        wait_until(lambda: flood[200] > CONNECTIONS and not holds_back(), what="the flood is served, and alone")
         with posting(service, CALM, 1, 500) as calm:
             wait_until(holds_back, what="the flood is held back")
             flooded, calmed = flood[200], calm[200]
             wait_until(lambda: flood[200] >= flooded + 50 and calm[200] >= calmed + 50, what="both go on")
         wait_until(lambda: not holds_back(), what="the flood is alone again")
     assert (set(flood), set(calm)) == ({200}, {200})
-    stored = flood[200] + calm[200]
+    stored = flood[200] + calm[200] + calm_first[200]
     wait_until(lambda: amounts(service)["uploaded"] == stored, what="what was accepted, and nothing else, is delivered")

@@ -35,17 +35,17 @@ def data(tmp_path):
     return directory
 
 
-def desk_of(data, owner, limits=LIMITS):
-    return KeyDesk(data, owner, current_of(data, limits), SystemClock())
+def desk_of(data, owner, limits=LIMITS, open_spool=SegmentReader.open):
+    return KeyDesk(data, owner, current_of(data, limits, open_spool), SystemClock())
 
 
-def current_of(data, limits=LIMITS):
-    return CurrentIndex(data, limits, lambda: known_keys(data, SegmentReader.open), SystemClock())
+def current_of(data, limits=LIMITS, open_spool=SegmentReader.open):
+    return CurrentIndex(data, limits, lambda: known_keys(data, open_spool), SystemClock())
 
 
 def settler_of(data, lost=None, open_spool=SegmentReader.open, clock=None):
     on_lost = [].append if lost is None else lost.append
-    return Settler(data, current_of(data), open_spool, clock or SystemClock(), on_lost)
+    return Settler(data, current_of(data, open_spool=open_spool), open_spool, clock or SystemClock(), on_lost)
 
 
 def wish(key="k", body=b"b" * 16, ticket=0):

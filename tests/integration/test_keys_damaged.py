@@ -1,6 +1,7 @@
 """A damaged index of keys is set aside and replaced by whoever finds it; what the spools know is kept."""
 
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -10,10 +11,13 @@ import structlog
 
 from apidanalytics import durable
 from apidanalytics.idempotency.lost import find_lost
-from apidanalytics.layout import DataDirectory
+from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import Claim, Fate, Verdict
+from apidanalytics.spool.segment import SegmentReader
 from tests.integration.test_keys import (
+    LIMITS,
     TENANT,
+    LaterClock,
     ask,
     current_of,
     desk_of,
@@ -240,3 +244,144 @@ def test_trouble_of_the_disk_is_no_damage(data, code):
         current_of(data).use(fails)
     assert index_of(data).name == "index.db"
     assert find_lost(data.damaged) == []
+
+
+class Opener:
+    """Opens spools but for some, until ``mend``."""
+
+    def __init__(self, *refused, code=errno.EACCES):
+        self.refused = refused
+        self.code = code
+
+    def __call__(self, path):
+        if path in self.refused:
+            raise OSError(self.code, os.strerror(self.code), str(path))
+        return SegmentReader.open(path)
+
+    def mend(self):
+        self.refused = ()
+
+
+async def test_beside_a_spool_that_cannot_be_read_it_is_replaced_says_so_and_knows_its_keys_once_it_is_packed(data):
+    claims = fill(data, "sealed", "unread", "repeated", ticket=1)
+    write_spool(data.sealed, 1, 5, claims[0])
+    unread = write_spool(data.sealed, 2, 5, *claims[1:])
+    opener = Opener(unread)
+    garbage(index_of(data))
+    desk = desk_of(data, 6, open_spool=opener)
+    with structlog.testing.capture_logs() as logs:
+        assert await verdict_of(desk, wish("new")) is Verdict.GRANTED
+    assert [(entry["event"], entry["unread"]) for entry in logs] == [
+        ("keys.index_lost", {unread.name: "Permission denied"})
+    ]
+    assert desk.trouble is None
+    assert await verdict_of(desk, wish("sealed")) is Verdict.REPLAYED
+    assert await verdict_of(desk, wish("repeated")) is Verdict.GRANTED  # nothing can tell that it is a repeat
+    await desk.stop()
+    (lost,) = find_lost(data.damaged)
+    assert f"{unread.name} (Permission denied)" in lost.sentence
+
+    settler = settler_of(data, open_spool=opener)
+    settler.settle_the_dead()
+    assert settler.lost == lost
+    opener.mend()
+    with structlog.testing.capture_logs() as logs:
+        settler.spool_goes(2, claims[1:])
+        settler.spool_goes(1, claims[:1])
+    assert [(e["event"], e["spool"], e["tenants"]) for e in logs] == [
+        ("keys.used_again", f"{2:012x}", {TENANT: 1}),
+    ]
+    assert stored_keys(data, "sealed", "unread") == {"sealed": True, "unread": True}
+
+
+def test_packing_goes_on_beside_a_spool_that_cannot_be_read(data):
+    claims = fill(data, "k", ticket=1)
+    opener = Opener(write_spool(data.sealed, 2, 5))
+    garbage(index_of(data))
+    settler = settler_of(data, open_spool=opener)
+    settler.spool_goes(1, claims)
+    settler.spool_goes(3, [])
+    assert stored_keys(data, "k") == {"k": True}
+
+
+async def test_of_a_spool_that_can_be_read_in_part_that_part_is_known(data, monkeypatch):
+    claims = fill(data, "first", "second", ticket=1)
+    path = write_spool(data.sealed, 1, 5, *claims, groups=2)
+    garbage(index_of(data))
+    read = SegmentReader.entries
+
+    def entries(spool):
+        groups = read(spool)
+        yield next(groups)
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(SegmentReader, "entries", entries)
+    desk = desk_of(data, 6)
+    assert await verdict_of(desk, wish("first")) is Verdict.REPLAYED
+    assert await verdict_of(desk, wish("second")) is Verdict.GRANTED
+    await desk.stop()
+    assert find_lost(data.damaged)[0].unread == {path.name: "Input/output error"}
+
+
+async def test_what_is_the_trouble_of_this_process_waits_until_it_is_over(data):
+    (claim,) = fill(data, "k", ticket=1)
+    opener = Opener(write_spool(data.sealed, 1, 5, claim), code=errno.EMFILE)
+    garbage(index_of(data))
+    desk = desk_of(data, 6, open_spool=opener)
+    assert await verdict_of(desk, wish("k")) is Verdict.FAILED
+    assert "Too many open files" in desk.trouble
+    assert find_lost(data.damaged) == []
+    opener.mend()
+    assert await verdict_of(desk, wish("k")) is Verdict.REPLAYED
+    assert desk.trouble is None
+    await desk.stop()
+
+
+def test_what_is_no_plain_file_keeps_nobody_waiting(data):
+    fill(data, "k")
+    os.mkfifo(data.sealed / str(SpoolName(number=1)))
+    (data.sealed / str(SpoolName(number=2))).symlink_to("elsewhere")
+    garbage(index_of(data))
+    current_of(data).use(lambda _: None)
+    assert find_lost(data.damaged)[0].unread == {}
+
+
+@pytest.mark.parametrize("finder", ["a worker", "packing"])
+async def test_an_index_that_was_removed_while_nothing_ran_is_missed_where_spools_know_keys(data, finder):
+    claims = fill(data, "k", ticket=1)
+    index_of(data).unlink()
+    path = write_spool(data.sealed, 1, 5, *claims)
+    told = []
+    settler = settler_of(data, told)
+    with structlog.testing.capture_logs() as logs:
+        if finder == "a worker":
+            desk = desk_of(data, 6)
+            assert await verdict_of(desk, wish("k")) is Verdict.REPLAYED
+            await desk.stop()
+        settler.spool_goes(1, claims)
+    path.unlink()
+    assert [(entry["event"], entry["kept"]) for entry in logs] == [("keys.index_gone", 1)]
+    assert stored_keys(data, "k") == {"k": True}
+    assert [lost.is_gone for lost in told] == [True]
+    assert "The index of keys is gone" in settler.lost.sentence
+
+
+def test_where_no_key_was_ever_used_no_index_is_missed(data):
+    write_spool(data.sealed, 1, 5)
+    settler_of(data).spool_goes(1, [])
+    assert not list(data.keys.glob("index*"))
+    with structlog.testing.capture_logs() as logs:
+        current_of(data).use(lambda _: None)
+    assert logs == []
+    assert find_lost(data.damaged) == []
+
+
+def test_a_lost_index_matters_for_its_window(data):
+    fill(data, "k")
+    garbage(index_of(data))
+    clock = LaterClock()
+    settler = settler_of(data, clock=clock)
+    settler.settle_the_dead()
+    assert settler.lost is not None
+    clock.ahead = LIMITS.window_seconds + 1
+    assert settler.lost is None

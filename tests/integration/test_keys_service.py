@@ -8,8 +8,12 @@ import os
 import pytest
 
 from apidanalytics import failpoints
+from apidanalytics.control.server import ask
+from apidanalytics.layout import DataDirectory
+from apidanalytics.model import Claim
 from tests.crash.load import amounts
 from tests.harness import wait_until
+from tests.integration.test_keys import write_spool
 from tests.small_disk import small_disk
 
 SETTINGS = {"apidanalytics_collection_interval": 1, "apidanalytics_upload_interval": 1}
@@ -104,6 +108,41 @@ def test_a_key_counts_once_through_workers_a_kill_delivery_and_a_restart_and_dam
     notes = json.loads(audit.stdout)["notes"]
     assert len(notes) == 2
     assert "Idempotency-Key was used between" in notes[0]
+
+
+@pytest.fixture
+def ordinary_user(require_tool):
+    """Return the command in front of a service that makes file modes count for it, also where the tests are root's."""
+    return () if os.geteuid() else (require_tool("setpriv"), "--bounding-set=-dac_override,-dac_read_search")
+
+
+def findings_of(service):
+    answer = ask(service.directory / "ax/control.sock", {"command": "status", "tenants": False})
+    return {finding["code"]: finding["text"] for finding in answer["findings"]}
+
+
+def test_a_damaged_index_beside_a_spool_that_cannot_be_read_is_replaced_and_status_says_so(
+    start_service, ordinary_user
+):
+    service = start_service(**SETTINGS, apidanalytics_workers=1, wrapper=ordinary_user)
+    client = Client(service)
+    assert client.post("before") == (200, "")
+    claims = [Claim(tenant="testorg~testenv", key=key, ticket=n) for n, key in enumerate(("unread", "again"), 1)]
+    unread = write_spool(DataDirectory(service.directory / "ax").tmp, 1, 5, *claims)
+    unread.chmod(0)
+    unread = unread.rename(service.directory / "ax/sealed" / unread.name)
+    spoil(index_of(service))
+
+    assert client.post("new") == (200, "")
+    assert client.post("again") == (200, "")
+    wait_until(lambda: {"keys_lost", "packing_failed"} <= findings_of(service).keys(), what="status says so")
+    assert f"{unread.name} (Permission denied)" in findings_of(service)["keys_lost"]
+
+    unread.chmod(0o600)
+    wait_until(lambda: not unread.exists(), what="it is packed")
+    assert client.post("unread") == (200, "replayed")
+    assert "keys.used_again" in service.log()
+    wait_until(lambda: "packing_failed" not in findings_of(service), what="packing is well")
 
 
 @pytest.fixture

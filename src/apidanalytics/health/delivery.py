@@ -97,6 +97,22 @@ def pauses(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def packing(facts: Facts) -> Iterator[Finding]:
+    """Judge spools that cannot be packed; which records are in them may not be known."""
+    pack = facts.packing
+    if pack.put_off:
+        since = how_long(facts.now - (pack.since or facts.now))
+        others = f" and {how_many(pack.put_off - 1, 'other spool')}" if pack.put_off > 1 else ""
+        yield Finding(
+            code="packing_failed",
+            severity=Severity.WARNING,
+            text=f"Spool {pack.first}{others} could not be packed for {since}: {_plain(pack.reason)}.",
+            hint="It stays where it is and is tried again; its records are not delivered before. Look at the disk, and "
+            "whether the service's user may read it.",
+            since=pack.since,
+        )
+
+
 def backlog(facts: Facts) -> Iterator[Finding]:
     """Judge data that gets old although nothing fails."""
     uploads = facts.uploads

@@ -24,6 +24,8 @@ class WorkerFacts:
     restarts: int = 0
     is_writable: bool = True
     """The disk took its last write."""
+    keys_trouble: str | None = None
+    """Why the last batch with an ``Idempotency-Key`` was refused, if it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,28 @@ class UploadFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackFacts:
+    """Spools that could not be packed, and are tried again."""
+
+    put_off: int = 0
+    first: str = ""
+    """Of these the one that has waited longest: its name."""
+    since: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """The index of idempotency keys."""
+
+    lost: str | None = None
+    """What was forgotten with an index that is lost, and until when a repeat matters: a sentence."""
+    lost_at: float | None = None
+    unread_spools: int = 0
+    """Spools that could not be read then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusals:
     """Batches that were not taken in the last minute; a disk that refuses is judged by the disk itself."""
 
@@ -110,6 +134,8 @@ class Facts:
     access: AccessFacts = AccessFacts()
     disk: DiskFacts | None = None
     uploads: UploadFacts = UploadFacts()
+    packing: PackFacts = PackFacts()
+    keys: KeyFacts = KeyFacts()
     spooled: Backlog = Backlog()
     staged: Backlog = Backlog()
     failed: Backlog = Backlog()

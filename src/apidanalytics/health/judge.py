@@ -178,6 +178,28 @@ def _refusals(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _keys(facts: Facts) -> Iterator[Finding]:
+    refusing = [worker for worker in facts.workers if worker.keys_trouble]
+    if refusing:
+        yield Finding(
+            code="keys_refused",
+            severity=Severity.TROUBLE,
+            text=f"Batches with an Idempotency-Key get 503: {refusing[0].keys_trouble}.",
+            hint="Others are taken. Nothing acknowledged is lost. Look at the disk, and whose the files in keys/ are.",
+        )
+    if facts.keys.lost:
+        unread = (
+            "; look at the spools that cannot be read, for they wait undelivered" if facts.keys.unread_spools else ""
+        )
+        yield Finding(
+            code="keys_lost",
+            severity=Severity.WARNING,
+            text=facts.keys.lost,
+            hint=f"A new index has taken its place, and no record is lost. Look at the disk{unread}.",
+            since=facts.keys.lost_at,
+        )
+
+
 JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
     _life,
     _workers,
@@ -185,6 +207,8 @@ JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
     _access,
     _disk,
     _refusals,
+    _keys,
+    delivery.packing,
     delivery.everybody,
     delivery.throttling,
     delivery.tenants,

@@ -1,14 +1,16 @@
 """Which keys the spools know: the claims in all that are not packed yet."""
 
-from collections.abc import Callable, Iterable, Iterator
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from apidanalytics import durable
 from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.idempotency.index import KnownKey
-from apidanalytics.layout import DataDirectory, SpoolName
+from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Claim, Entry, SpoolHeader
 
 
@@ -36,24 +38,45 @@ class ClaimedSpool(Protocol):
 
 
 OpenSpool = Callable[[Path], ClaimedSpool]
+Trouble = OSError | NewerFormatError | ValueError
+
+_PASSES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
+"""Trouble of this process, not of a spool: it can be read a moment later."""
 
 
-def known_keys(data: DataDirectory, open_spool: OpenSpool) -> Iterator[KnownKey]:
-    """Yield every key that a spool holds, with what is known of it.
+@dataclass(slots=True)
+class Known:
+    """What spools tell of keys."""
+
+    keys: list[KnownKey] = field(default_factory=list)
+    unread: dict[Path, Trouble] = field(default_factory=dict)
+    """Why some spools, or the rest of them, could not be read: they may hold more keys."""
+
+
+def known_keys(data: DataDirectory, open_spool: OpenSpool) -> Known:
+    """Return every key that a spool holds, with what is known of it, and which spools could not be asked.
 
     Of an open spool the last group may still be refused by the disk: its claims are in doubt about that spool.
+
+    Raises:
+        OSError: this process has no memory or descriptors for that now.
+
     """
-    for place in (data.tmp, data.sealed, data.recovered):
-        for path in sorted(place.glob("*.spool")):
-            yield from _known_of(path, open_spool, is_open=place == data.tmp)
+    known = Known()
+    for number, path in data.spools():
+        try:
+            _add_known(known.keys, number, path, open_spool, is_open=path.parent == data.tmp)
+        except (OSError, NewerFormatError, ValueError) as error:
+            if getattr(error, "errno", None) in _PASSES:
+                raise
+            known.unread[path] = error
+    return known
 
 
-def claims_of(
-    data: DataDirectory, open_spool: OpenSpool, owner: int
-) -> tuple[list[Claim], dict[Path, OSError | NewerFormatError]]:
+def claims_of(data: DataDirectory, open_spool: OpenSpool, owner: int) -> tuple[list[Claim], dict[Path, Trouble]]:
     """Return the claims in all spools of a worker that is dead, and why others, which may be its, cannot be read."""
     found: list[Claim] = []
-    unreadable: dict[Path, OSError | NewerFormatError] = {}
+    unreadable: dict[Path, Trouble] = {}
     for _, path in data.spools():
         try:
             found += _claims_in(path, open_spool, owner)
@@ -62,17 +85,18 @@ def claims_of(
     return found, unreadable
 
 
-def _known_of(path: Path, open_spool: OpenSpool, *, is_open: bool) -> Iterable[KnownKey]:
+def _add_known(keys: list[KnownKey], number: int, path: Path, open_spool: OpenSpool, *, is_open: bool) -> None:
     try:
-        name = SpoolName.parse(path.name)
         with open_spool(path) as spool:
             durable.sync_file(path)
-            for _ in spool.entries():
-                pass
-            doubtful = {claim.ticket for claim in spool.last_claims()} if is_open else set()
-            return [(claim, -name.number if claim.ticket in doubtful else None) for claim in spool.claims()]
-    except (ValueError, DamagedError, NewerFormatError, FileNotFoundError):
-        return []
+            try:
+                for _ in spool.entries():
+                    pass
+            finally:  # of one that can be read in part, that part
+                doubtful = {claim.ticket for claim in spool.last_claims()} if is_open else set()
+                keys += ((claim, -number if claim.ticket in doubtful else None) for claim in spool.claims())
+    except (DamagedError, FileNotFoundError):
+        return  # set aside when it is packed, so that nothing of it is delivered; or just now moved on
 
 
 def _claims_in(path: Path, open_spool: OpenSpool, owner: int) -> list[Claim]:

@@ -13,7 +13,7 @@ close the damaged index must not remove the log of the next one.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,7 +22,8 @@ import structlog
 from apidanalytics import durable
 from apidanalytics.clock import Clock
 from apidanalytics.errors import DamagedError
-from apidanalytics.idempotency.index import IndexLimits, KeyIndex, KnownKey
+from apidanalytics.idempotency.claimed import Known
+from apidanalytics.idempotency.index import IndexLimits, KeyIndex
 from apidanalytics.idempotency.lost import Lost
 from apidanalytics.idempotency.turn import Turn
 from apidanalytics.layout import DataDirectory, format_key_index, parse_key_index
@@ -44,9 +45,7 @@ _DAMAGE: Final = {
 class CurrentIndex:
     """One process's way to the index. One thread uses it."""
 
-    def __init__(
-        self, data: DataDirectory, limits: IndexLimits, known: Callable[[], Iterable[KnownKey]], clock: Clock
-    ) -> None:
+    def __init__(self, data: DataDirectory, limits: IndexLimits, known: Callable[[], Known], clock: Clock) -> None:
         """``known`` finds the keys that are known without the index."""
         self._data = data
         self._limits = limits
@@ -127,39 +126,48 @@ class CurrentIndex:
         return None
 
     def _make_first(self) -> Path:
-        """Make an index where there is none; where this process had one, somebody took it away."""
+        """Make an index where there is none; where this process had one, or spools know keys, it was taken away."""
         number = 1 if self._path is None else _number(self._path) + 1
-        if number > 1:
-            log.error("keys.index_gone", name=format_key_index(number - 1), hint="which keys were used is forgotten")
-        known = self._known() if number > 1 else ()
-        return _publish(self._make(number, known)[0])
+        known = self._known()
+        new = self._make(number, known)
+        if number > 1 or known.keys or known.unread:
+            was = format_key_index(max(number - 1, 1))
+            lost = self._lost(known, reason="it was taken away", was=was, bytes=0, is_gone=True)
+            lost.write(self._data.damaged)
+            log.error("keys.index_gone", name=was, kept=lost.kept, unread=lost.unread, hint=lost.sentence)
+        return _publish(new)
 
-    def _make(self, number: int, known: Iterable[KnownKey]) -> tuple[Path, int]:
-        """Make an index, ready to be published, that holds these keys; return how many that were."""
+    def _make(self, number: int, known: Known) -> Path:
+        """Make an index, ready to be published, that holds these keys."""
         new = self._data.keys / f"{format_key_index(number)}.new"
         part = new.with_suffix(".part")
         for path in (part, *(part.with_name(part.name + suffix) for suffix in _LOGS)):
             path.unlink(missing_ok=True)
-        known = list(known)
-        KeyIndex.create(part, self._limits, known, self._clock.now())
+        KeyIndex.create(part, self._limits, known.keys, self._clock.now())
         durable.sync_file(part)
         durable.rename(part, new)
-        return new, min(len(known), self._limits.max_keys)
+        return new
+
+    def _lost(self, known: Known, *, reason: str, was: str, bytes: int, is_gone: bool) -> Lost:  # noqa: A002 - says what it is
+        return Lost(
+            reason=reason,
+            was=was,
+            at=self._clock.now(),
+            bytes=bytes,
+            window_seconds=self._limits.window_seconds,
+            kept=min(len(known.keys), self._limits.max_keys),
+            unread={path.name: getattr(error, "strerror", None) or str(error) for path, error in known.unread.items()},
+            is_gone=is_gone,
+        )
 
     def _replace(self, reason: str) -> None:
         """Set the index aside and publish a new one that holds what is known without it."""
         self._let_go()
         path = self._path
         assert path is not None  # it was opened, or tried
-        new, kept = self._make(_number(path) + 1, self._known())
-        lost = Lost(
-            reason=reason,
-            was=path.name,
-            at=self._clock.now(),
-            bytes=path.stat().st_size,
-            window_seconds=self._limits.window_seconds,
-            kept=kept,
-        )
+        known = self._known()
+        new = self._make(_number(path) + 1, known)
+        lost = self._lost(known, reason=reason, was=path.name, bytes=path.stat().st_size, is_gone=False)
         lost.write(self._data.damaged)
         durable.rename(path, self._data.damaged / lost.name)
         for suffix in _LOGS:
@@ -167,7 +175,14 @@ class CurrentIndex:
             if log_path.exists():
                 log_path.rename(self._data.damaged / f"{lost.name}{suffix}")
         _publish(new)
-        log.error("keys.index_lost", reason=reason, moved_to=f"damaged/{lost.name}", kept=kept, hint=lost.sentence)
+        log.error(
+            "keys.index_lost",
+            reason=reason,
+            moved_to=f"damaged/{lost.name}",
+            kept=lost.kept,
+            unread=lost.unread,
+            hint=lost.sentence,
+        )
 
 
 def _publish(new: Path) -> Path:

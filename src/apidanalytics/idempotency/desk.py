@@ -59,10 +59,11 @@ class KeyDesk:
         self._owner: Owner | None = None
         self._index: KeyIndex | None = None  # the one in which all that is granted has its rows
         self._granted: dict[int, tuple[Wish, Claim]] = {}  # by ticket, until it is settled
-        self._is_failing = False
+        self.trouble: str | None = None
+        """Why the last claim could not be made, nor the last settlement. Any thread may look."""
 
     def __repr__(self) -> str:
-        state = "failing" if self._is_failing else "open" if self._thread else "never used"
+        state = "failing" if self.trouble else "open" if self._thread else "never used"
         return f"<KeyDesk {state}: {len(self._wishes)} wishes, {len(self._settlements)} settlements>"
 
     def claim(self, wish: Wish, done: Told) -> None:
@@ -157,17 +158,17 @@ class KeyDesk:
             return  # the loop is closed: nobody is left who could be told
 
     def _failed(self, error: Exception) -> None:
-        if not self._is_failing:
-            self._is_failing = True
+        if self.trouble is None:
             log.error("keys.failed", error=str(error), directory=str(self._directory), hint=HINT)
+        self.trouble = str(error)
 
     def _works(self, *, is_claim: bool, is_settlement: bool) -> None:
         if is_settlement:
             failpoints.hit("keys.after_settle")
         if is_claim:
             failpoints.hit("keys.after_claim")
-        if self._is_failing:
-            self._is_failing = False
+        if self.trouble is not None:
+            self.trouble = None
             log.info("keys.works_again")
 
     def _leave(self) -> None:

@@ -209,9 +209,18 @@ class KeyIndex:
 
     # For the agent.
 
-    def know_stored(self, claims: Iterable[Claim], at: float) -> None:
-        """Add what a spool holds and a lost index knew, as claimed at this time; what is there stays as it is."""
+    def know_stored(self, claims: Sequence[Claim], at: float) -> list[Claim]:
+        """Add what a spool holds and a lost index knew, as claimed at this time; what is there stays as it is.
+
+        Return those whose keys were claimed again meanwhile: their batches may be stored twice.
+        """
         self._know(((claim, None) for claim in claims), at)
+        return [claim for claim in claims if self._is_anothers(claim)]
+
+    def _is_anothers(self, claim: Claim) -> bool:
+        query = "SELECT ticket FROM keys WHERE id = ?"
+        found = self._database.execute(query, (name_of(claim.tenant, claim.key),)).fetchone()
+        return found is not None and found[0] != claim.ticket
 
     def owners(self) -> list[int]:
         """Return whose open claims there are: workers, and negated the numbers of spools."""

@@ -1,4 +1,4 @@
-"""What is written beside an index of keys that was damaged and set aside: since when, until when, and how much."""
+"""What is written of an index of keys that was damaged, or taken away: since when, until when, and how much."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +12,8 @@ from apidanalytics.instants import format_recovery_time
 from apidanalytics.layout import parse_key_index
 
 _ENDING = ".reason.json"
+_NAMED = 3
+"""So many spools are named in a sentence."""
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,11 +26,15 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """Unix time at which it was set aside."""
     bytes: int
-    """Its length."""
+    """Its length; 0 where it is gone."""
     window_seconds: float
     """How long it kept a key."""
     kept: int
     """Keys that were found again, in spools not yet packed."""
+    unread: dict[str, str] = {}
+    """Spools that could not be read then, in part or at all, and why: keys in them are forgotten, too."""
+    is_gone: bool = False
+    """Whether somebody took it away: then there is nothing to look at."""
 
     @property
     def name(self) -> str:
@@ -38,12 +44,26 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """Say what is forgotten, and how long that matters."""
-        since, until = (_instant(self.at + shift) for shift in (-self.window_seconds, self.window_seconds))
+        since, until = (_instant(at) for at in (self.at - self.window_seconds, self.until))
+        what = "is gone" if self.is_gone else f"was damaged ({self.reason}) and set aside as damaged/{self.name}"
         return (
-            f"The index of keys was damaged ({self.reason}) and set aside as damaged/{self.name}: a batch whose "
-            f"Idempotency-Key was used between {since} and {_instant(self.at)} may have been stored again "
-            f"if it was repeated by {until}; {self.kept} keys were kept, from spools that were not packed yet."
+            f"The index of keys {what}: a batch whose Idempotency-Key was used between {since} and "
+            f"{_instant(self.at)} may have been stored again if it was repeated by {until}; {self.kept} keys were "
+            f"kept, from spools that were not packed yet.{self._sentence_on_unread()}"
         )
+
+    @property
+    def until(self) -> float:
+        """Unix time from which on no repeat of a forgotten key is within its window."""
+        return self.at + self.window_seconds
+
+    def _sentence_on_unread(self) -> str:
+        if not self.unread:
+            return ""
+        names = [f"{name} ({why})" for name, why in sorted(self.unread.items())[:_NAMED]]
+        more = len(self.unread) - len(names)
+        listed = ", ".join(names) + (f" and {more} more" if more else "")
+        return f" None were kept of what could not be read: {listed}. Once that is packed, its keys are known again."
 
     def write(self, damaged: Path) -> None:
         """Write it beside the index, durably."""

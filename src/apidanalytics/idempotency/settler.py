@@ -6,6 +6,7 @@ dead, so that nothing is added any more, and as long as no spool has gone withou
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -33,6 +34,7 @@ _UNREADABLE: Final = (
     "keys of dead workers that are in no other spool are answered 503 until it can be read, or their window is over: "
     "look at its owner, the disk, and which version wrote it"
 )
+_AGAIN: Final = "they were forgotten with an index that was lost, so their batches may be stored twice"
 _CHUNK: Final = 5000
 """So many claims are looked up in one turn: a few tens of milliseconds."""
 CHECKED_BYTES: Final = 64 << 20
@@ -72,12 +74,10 @@ class Settler:
 
         """
         claims = list(claims)
-        if not self._current.is_there():
-            return
-        if not claims and -number not in self._use(KeyIndex.owners):
+        if not claims and not (self._current.is_there() and -number in self._use(KeyIndex.owners)):
             return
         failpoints.hit("keys.before_spool_goes")
-        self._make_known(claims)
+        self._make_known(number, claims)
         self._use(lambda index: index.spool_goes(number, claims))
         failpoints.hit("keys.after_spool_goes")
 
@@ -130,14 +130,24 @@ class Settler:
                 self._on_lost(lost)
                 self._told.add(lost.name)
 
-    def _make_known(self, claims: Iterable[Claim]) -> None:
-        """Add those that an index knew which was lost meanwhile: who set it aside could not find them in a spool."""
+    @property
+    def lost(self) -> Lost | None:
+        """The last index that was lost, as long as a repeat of a key in it may come."""
         lost = self._lost
-        if lost is None or self._clock.now() - lost.at >= lost.window_seconds:
+        return lost if lost is not None and self._clock.now() < lost.until else None
+
+    def _make_known(self, number: int, claims: Iterable[Claim]) -> None:
+        """Add those that an index knew which was lost meanwhile: who set it aside could not find them in a spool."""
+        self._use(lambda _: None)  # it may be lost just now
+        lost = self.lost
+        if lost is None:
             return
-        left = iter(claims)
+        again, left = Counter[str](), iter(claims)
         while chunk := list(islice(left, _CHUNK)):
-            self._use(lambda index, chunk=chunk: index.know_stored(chunk, lost.at))  # type: ignore[misc]
+            found = self._use(lambda index, chunk=chunk: index.know_stored(chunk, lost.at))  # type: ignore[misc]
+            again.update(claim.tenant for claim in found)
+        if again:
+            log.warning("keys.used_again", spool=f"{number:012x}", keys=again.total(), tenants=again, hint=_AGAIN)
 
     def _may_change(self, owner: int) -> bool:
         """Tell whether the worker, or the spool in doubt, is still there."""

@@ -296,5 +296,5 @@ class Acceptor:
         self._answer(exchange, Response(refusal.status, refusal.body(), headers), refusal.code)
 
     def _answer(self, exchange: Exchange, response: Response, code: str = "") -> None:
-        self.counters.requests[response.status, code] += 1
+        self.counters.answered(exchange, response.status, code)
         exchange.respond(response)

@@ -207,6 +207,7 @@ class Service:
             on_staged=self._uploader.notify,
             clock=self._clock,
         )
+        self._watched.packing, self._watched.keys = self._packing, self._keys
         # What dead workers left is taken over before new workers fill tmp/; it is packed while they serve.
         await asyncio.to_thread(recovery.clear)
         await asyncio.to_thread(recovery.sweep)

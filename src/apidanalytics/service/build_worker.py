@@ -10,7 +10,6 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +22,11 @@ from apidanalytics.config import Settings
 from apidanalytics.control.channel import Channel, Message
 from apidanalytics.ingest.accept import AcceptOptions, Acceptor
 from apidanalytics.ingest.guard import Guard
+from apidanalytics.ingest.held import NOBODY
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, Listener
 from apidanalytics.ingest.payload import PayloadOptions
+from apidanalytics.ingest.refused import Refused
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
 from apidanalytics.service.access import follow_tokens
@@ -133,7 +134,15 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
     )
 
     if settings.flood_share < 1:
-        writer.on_company = partial(_make_way, listener, writer)
+        way = _Way(listener, writer)
+        writer.on_company = way.let_large
+        acceptor.counters.on_refused = Refused(
+            acceptor.lane_of,
+            way.let_refused,
+            stored=lambda: acceptor.counters.batches,
+            who_posts=writer.who_posts,
+            call_later=loop.call_later,
+        ).saw
 
     def follow(message: Message) -> None:
         follow_room(message, room, writer)
@@ -147,18 +156,36 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         start_draining=lambda: setattr(acceptor, "draining", True),
         load_scopes=feed.load,
         poll_scopes=feed.poll,
-        report=WorkerReport(acceptor, listener, writer, recent, scopes=lambda: (feed.version, feed.sequence)),
+        report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=lambda: (feed.version, feed.sequence)),
         follow=follow,
     )
 
 
-def _make_way(listener: Listener, writer: SpoolWriter, large: frozenset[str]) -> None:
-    """Hold these tenants back, if any, and be there at once for the others."""
-    listener.hold_back(large)
-    if large:
-        step_forward(writer.thread_id)
-    else:
-        step_back(writer.thread_id)
+class _Way:
+    """Holds some tenants back, if any are large or refused very much, and is there at once for the others."""
+
+    def __init__(self, listener: Listener, writer: SpoolWriter) -> None:
+        self._listener = listener
+        self._writer = writer
+        self._large = self._refused = NOBODY
+
+    def let_large(self, lanes: frozenset[str]) -> None:
+        """Let those wait that have far more in the spool than others."""
+        self._large = lanes
+        self._make()
+
+    def let_refused(self, lanes: frozenset[str]) -> None:
+        """Let those wait of whom very much is refused."""
+        self._refused = lanes
+        self._make()
+
+    def _make(self) -> None:
+        lanes = self._large | self._refused
+        self._listener.hold_back(lanes)
+        if lanes:
+            step_forward(self._writer.thread_id)
+        else:
+            step_back(self._writer.thread_id)
 
 
 class _ScopeFeed:

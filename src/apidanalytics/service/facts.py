@@ -8,6 +8,8 @@ from apidanalytics.health.facts import (
     Backlog,
     DiskFacts,
     Facts,
+    KeyFacts,
+    PackFacts,
     Refusals,
     ScopeFacts,
     TenantTrouble,
@@ -46,6 +48,8 @@ def gather(
             limits_reached=keeper.status()["problems"] if keeper is not None else (),
         ),
         uploads=_uploads(watched, tenants, upload),
+        packing=_packing(watched),
+        keys=_keys(watched),
         refusals=refusals,
         **backlogs,
     )
@@ -63,6 +67,7 @@ def _workers(status: Sequence[Mapping[str, Any]]) -> list[WorkerFacts]:
             state=worker["state"],
             restarts=worker["restarts"],
             is_writable=worker.get("writable", True),
+            keys_trouble=worker.get("keys_trouble"),
         )
         for worker in status
     ]
@@ -101,6 +106,21 @@ def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | No
         paused_since=pauses.get(EVERYBODY),
         paused_tenants=sorted(pauses.keys() - {EVERYBODY}),
     )
+
+
+def _packing(watched: Watched) -> PackFacts:
+    put_off = dict(watched.packing.put_off) if watched.packing is not None else {}
+    if not put_off:
+        return PackFacts()
+    first = min(put_off, key=lambda name: put_off[name].since)
+    return PackFacts(put_off=len(put_off), first=first, since=put_off[first].since, reason=put_off[first].error)
+
+
+def _keys(watched: Watched) -> KeyFacts:
+    lost = watched.keys.lost if watched.keys is not None else None
+    if lost is None:
+        return KeyFacts()
+    return KeyFacts(lost=lost.sentence, lost_at=lost.at, unread_spools=len(lost.unread))
 
 
 def _trouble(trouble: Trouble, tenants: Tenants | None) -> TenantTrouble:

@@ -25,7 +25,8 @@ def settler(settings: Settings, ledger: Ledger, clock: Clock) -> Settler:
     """Return what settles the claims of dead workers, and counts an index that is lost."""
 
     def count(lost: Lost) -> None:
-        ledger.set_aside(lost.name, 0, lost.bytes, f"index of keys: {lost.reason}", lost.at)
+        if not lost.is_gone:
+            ledger.set_aside(lost.name, 0, lost.bytes, f"index of keys: {lost.reason}", lost.at)
 
     return Settler(settings.data, _current(settings, clock), SegmentReader.open, clock, count)
 

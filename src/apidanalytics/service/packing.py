@@ -6,8 +6,9 @@ go on.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,20 @@ from apidanalytics.pauses import growing
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOff:
+    """Why a spool is not packed yet."""
+
+    since: float
+    """Unix time of the first try."""
+    error: str
+    """Of the last one."""
+    due_at: float
+    """When it is tried again, by the monotonic clock."""
+    failures: int
+
 
 LOOK_SECONDS: Final = 5.0
 """The longest time until a sealed spool is noticed without being told of it, as by a worker of a former agent."""
@@ -46,12 +61,17 @@ class Packing:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="packing")
         self._wanted = asyncio.Event()
-        self._put_off: dict[str, tuple[float, int]] = {}  # spools by name: until when, after how many failures
+        self._put_off: dict[str, PutOff] = {}
         self.packing: str | None = None
         """Name of the spool in hand."""
 
     def __repr__(self) -> str:
         return f"<Packing {self.packing or 'idle'}, {len(self._put_off)} put off>"
+
+    @property
+    def put_off(self) -> Mapping[str, PutOff]:
+        """The spools, by name, that could not be packed and are tried again."""
+        return self._put_off
 
     def wake(self) -> None:
         """Look at once: a spool was sealed, or a worker died."""
@@ -102,7 +122,7 @@ class Packing:
         try:
             await self.in_thread(lambda: self._pack(path))
         except Exception as error:  # noqa: BLE001 - one odd spool must not keep the others from being delivered
-            self._fail(path.name, error)
+            self._put_it_off(path.name, error)
         else:
             self._put_off.pop(path.name, None)
             self._on_staged()
@@ -111,18 +131,23 @@ class Packing:
 
     def _seconds_to_look(self) -> float:
         """Return how long there is nothing to do, unless somebody calls ``wake``."""
-        due_at = min((due_at for due_at, _ in self._put_off.values()), default=float("inf"))
+        due_at = min((spool.due_at for spool in self._put_off.values()), default=float("inf"))
         return min(max(due_at - self._clock.monotonic(), 0.1), LOOK_SECONDS)
 
     def _is_due(self, name: str) -> bool:
-        due_at, _ = self._put_off.get(name, (0.0, 0))
-        return self._clock.monotonic() >= due_at
+        last = self._put_off.get(name)
+        return last is None or self._clock.monotonic() >= last.due_at
 
-    def _fail(self, name: str, error: Exception) -> None:
-        _, before = self._put_off.get(name, (0.0, 0))
-        failures = before + 1
+    def _put_it_off(self, name: str, error: Exception) -> None:
+        last = self._put_off.get(name)
+        failures = 1 if last is None else last.failures + 1
         pause = growing(failures, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
-        self._put_off[name] = (self._clock.monotonic() + pause, failures)
+        self._put_off[name] = PutOff(
+            since=self._clock.now() if last is None else last.since,
+            error=str(error),
+            due_at=self._clock.monotonic() + pause,
+            failures=failures,
+        )
         # An error of the disk explains itself; anything else is a defect, and its place matters.
         trace = None if isinstance(error, OSError | sqlite3.OperationalError) else error
         hint = "the spool stays where it is and is tried again; nothing is lost"

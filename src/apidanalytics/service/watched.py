@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from apidanalytics.clock import Clock
 from apidanalytics.config import Settings
 from apidanalytics.control.handover import Handover
+from apidanalytics.idempotency.settler import Settler
 from apidanalytics.scopes.source import Published
 from apidanalytics.service.access import Access
 from apidanalytics.service.agent import Agent
 from apidanalytics.service.crew import Crew
 from apidanalytics.service.disk import DiskKeeper
+from apidanalytics.service.packing import Packing
 from apidanalytics.service.scope_steps import ScopeSteps
 from apidanalytics.telemetry.recent import Recent
 from apidanalytics.upload.attempts import Attempts
@@ -38,3 +40,5 @@ class Watched:
     published: Callable[[], Published | None]
     admin_url: Callable[[], str | None]
     attempts: Attempts = field(default_factory=Attempts)
+    packing: Packing | None = None
+    keys: Settler | None = None

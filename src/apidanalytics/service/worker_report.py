@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from apidanalytics.errors import ErrorCode
+from apidanalytics.idempotency.desk import KeyDesk
 from apidanalytics.ingest.accept import Acceptor
 from apidanalytics.ingest.listener import Listener
 from apidanalytics.spool.writer import SpoolWriter
@@ -39,6 +40,7 @@ class WorkerReport:
         acceptor: Acceptor,
         listener: Listener,
         writer: SpoolWriter,
+        desk: KeyDesk,
         recent: Recent,
         *,
         scopes: Callable[[], tuple[str | None, str | None]],
@@ -46,6 +48,7 @@ class WorkerReport:
         self._acceptor = acceptor
         self._listener = listener
         self._writer = writer
+        self._desk = desk
         self._recent = recent
         self._scopes = scopes
         self._told = 0
@@ -57,6 +60,7 @@ class WorkerReport:
         return {
             "ready": version is not None and writer.is_writable and not (acceptor.draining or acceptor.room.is_full),
             "writable": writer.is_writable,
+            "keys_trouble": self._desk.trouble,
             "taken": acceptor.room.taken,
             "scopes": version,
             "sequence": sequence,

@@ -33,6 +33,10 @@ class Company:
         self._period_ends_at = -inf
         self._look_at = -inf
 
+    def lately(self) -> set[str]:
+        """Return whose the batches of the last periods were; any thread may ask."""
+        return self._period.keys() | self._period_before.keys()
+
     def is_even(self, now: float) -> bool:
         """Tell whether no tenant had much more than another lately."""
         return now >= self._until

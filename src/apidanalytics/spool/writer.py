@@ -102,6 +102,10 @@ class SpoolWriter:
         """The system's number of the writer's thread; 0 before it is started."""
         return self._thread.native_id or 0
 
+    def who_posts(self) -> set[str]:
+        """Return whose batches were in the last groups, of a second at most, before the last one of all."""
+        return self._company.lately()
+
     def is_awaited(self) -> bool:
         """Tell whether a group is on its way to the disk, or a batch waits whose tenant is not large beside others."""
         return self._is_committing or self._littles > 0

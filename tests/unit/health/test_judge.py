@@ -9,6 +9,8 @@ from apidanalytics.health.facts import (
     Backlog,
     DiskFacts,
     Facts,
+    KeyFacts,
+    PackFacts,
     Refusals,
     ScopeFacts,
     TenantTrouble,
@@ -184,3 +186,22 @@ def test_a_broken_file_of_tokens_is_reported_with_its_time():
     finding = only(replace(WELL, access=AccessFacts(trouble="is not YAML", trouble_since=ago(5))))
     assert (finding.code, finding.since) == ("tokens_stale", ago(5))
     assert "for 5 minutes: is not YAML" in finding.text
+
+
+def test_a_spool_that_cannot_be_packed_is_told_with_since_when_and_why():
+    pack = PackFacts(put_off=3, first="00000000000a.spool", since=ago(5), reason="Permission denied")
+    finding = only(replace(WELL, packing=pack))
+    assert finding.code == "packing_failed"
+    assert finding.text == (
+        "Spool 00000000000a.spool and 2 other spools could not be packed for 5 minutes: Permission denied."
+    )
+
+
+def test_keys_that_are_refused_are_trouble_and_forgotten_ones_a_warning():
+    workers = [WorkerFacts(index=0, state="running", keys_trouble="disk I/O error")]
+    refused = only(replace(WELL, workers=workers))
+    assert (refused.code, refused.severity) == ("keys_refused", Severity.TROUBLE)
+    assert refused.text == "Batches with an Idempotency-Key get 503: disk I/O error."
+    lost = only(replace(WELL, keys=KeyFacts(lost="It is lost.", lost_at=ago(1), unread_spools=1)))
+    assert (lost.code, lost.severity, lost.text) == ("keys_lost", Severity.WARNING, "It is lost.")
+    assert "cannot be read" in lost.hint

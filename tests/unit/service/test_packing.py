@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from apidanalytics.clock import SystemClock
-from apidanalytics.service.packing import Packing
+from apidanalytics.service.packing import FIRST_PAUSE_SECONDS, Packing
 
 
 async def test_a_stop_begins_no_spool_once_its_time_is_over_and_finishes_the_one_in_hand():
@@ -61,4 +61,43 @@ async def test_a_spool_that_is_sealed_in_the_moment_of_the_stop_does_not_hold_it
     running.cancel()
     assert ended
     assert running.cancelled()
+    await packing.aclose()
+
+
+class LaterClock(SystemClock):
+    ahead = 0.0
+
+    def monotonic(self):
+        return self.ahead
+
+
+async def test_a_spool_that_cannot_be_packed_is_put_off_and_named_until_it_can():
+    failing, packed = {"0.spool"}, []
+
+    def pack(path):
+        if path.name in failing:
+            raise PermissionError(13, "Permission denied")
+        packed.append(path.name)
+
+    clock = LaterClock()
+    packing = Packing(
+        sweep=lambda: None,
+        waiting=lambda: [Path(f"{number}.spool") for number in range(2) if f"{number}.spool" not in packed],
+        pack=pack,
+        on_staged=lambda: None,
+        clock=clock,
+    )
+    before = clock.now()
+    await packing.run_pass()
+    first = packing.put_off["0.spool"]
+    assert before <= first.since <= clock.now()
+    assert "Permission denied" in first.error
+    assert packed == ["1.spool"]
+    await packing.run_pass()  # it is not due yet
+    assert packing.put_off == {"0.spool": first}
+    failing.clear()
+    clock.ahead = FIRST_PAUSE_SECONDS
+    await packing.run_pass()
+    assert packing.put_off == {}
+    assert packed == ["1.spool", "0.spool"]
     await packing.aclose()

@@ -1,0 +1,82 @@
+"""Whose requests are refused, and so many of them that others wait: for holding them back, and for nothing else.
+
+What is stored tells its tenant to the writer (``spool/company.py``); what is refused comes to nobody's spool, and is
+counted here. A request is its tenant's, as far as path and body tell; those that are no tenant's share a lane.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from apidanalytics.ingest.held import NOBODY, CallLater
+from apidanalytics.ingest.http import Exchange
+from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf, LanesByPath
+
+PERIOD_SECONDS: Final = 0.25
+"""Who is refused is told from the last two periods."""
+MANY: Final = 8
+"""Fewer refusals than so many in that time hold up nobody."""
+SHARE: Final = 16
+"""A lane is large when at least so manieth of all requests were refused in it."""
+
+
+class Refused:
+    """Counts refusals by lane. Where nothing is refused it does nothing."""
+
+    def __init__(
+        self,
+        lane_of: LaneOf,
+        on_large: Callable[[frozenset[str]], None],
+        *,
+        stored: Callable[[], int],
+        who_posts: Callable[[], set[str]],
+        call_later: CallLater,
+    ) -> None:
+        """``on_large`` is told, whenever that changes, in which lanes very much is refused while others post.
+
+        ``stored`` tells how many batches were stored so far, and ``who_posts`` whose the last of them were.
+        """
+        self._lane_of = lane_of
+        self._on_large = on_large
+        self._stored = stored
+        self._who_posts = who_posts
+        self._call_later = call_later
+        self._known = LanesByPath(lane_of)
+        self._period: Counter[str] = Counter()
+        self._before: Counter[str] = Counter()
+        self._stored_at = (0, 0)  # the beginning of each
+        self._large = NOBODY
+        self._is_watching = False
+
+    def __repr__(self) -> str:
+        return f"<Refused {self._period.total()}, large: {sorted(self._large)}>"
+
+    def saw(self, exchange: Exchange) -> None:
+        """Take note that a request is refused."""
+        lane = self._known[exchange.path]
+        if lane == UNNAMED_LANE:
+            lane = self._lane_of(exchange.path, exchange.body)
+        self._period[lane] += 1
+        if not self._is_watching:
+            self._is_watching = True
+            self._stored_at = (self._stored(),) * 2
+            self._call_later(PERIOD_SECONDS, self._look)
+
+    def _look(self) -> None:
+        refused, stored = self._before + self._period, self._stored()
+        large = self._large_of(refused, stored - self._stored_at[0])
+        if large != self._large:
+            self._large = large
+            self._on_large(large)
+        self._known.clear()  # scope data change
+        self._before, self._period = self._period, Counter()
+        self._stored_at = (self._stored_at[1], stored)
+        self._is_watching = bool(refused)
+        if self._is_watching:
+            self._call_later(PERIOD_SECONDS, self._look)
+
+    def _large_of(self, refused: Counter[str], stored: int) -> frozenset[str]:
+        if not stored:
+            return NOBODY
+        least, posting = max((refused.total() + stored) / SHARE, MANY), self._who_posts()
+        return frozenset(lane for lane, number in refused.items() if number >= least and posting - {lane})
