@@ -12,7 +12,7 @@ from tests.harness import ServiceProcess
 FEW: Final = 10
 RECORDS: Final = 100
 """In each batch."""
-PAIRS: Final = 7
+PAIRS: Final = 11
 """Turns of each. The speed of a machine changes from one turn to the next, by half at times; so the median counts."""
 FILLING: Final = 15
 """Times as long as a turn keys are drawn before: by then a worker remembers most that it will."""
