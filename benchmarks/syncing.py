@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from apidanalytics.clock import SystemClock
 from apidanalytics.control.server import NotRunningError, ask
 from apidanalytics.model import Tenant
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.ready import FILE_NAME
-from benchmarks import processes, sync_data, traffic, wrk
+from benchmarks import drawn_keys, processes, sync_data
 from benchmarks.service import directory, prepared
 from benchmarks.sync_data import CLUSTER, TENANT, Size
 from tests.apigeesync.accounts import MAPPER
@@ -20,12 +21,11 @@ from tests.apigeesync.server import InThread, StandIn
 from tests.apigeesync.tables import SELECTOR
 from tests.harness import ServiceProcess, wait_until
 
-FEW_KEYS = 10
+SHARE = 0.6
+"""Of the usual length of a measurement, for a turn of those that are compared: short ones meet the same hour."""
 CHANGES = 100
 LOOKUPS = 20_000
 FLOOD = 100_000
-FILLING = 3
-"""Times as long as a measurement keys are drawn before it: by then a worker remembers most that it will."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,15 @@ class Syncing:
     """Peak memory of the largest worker, after the load."""
     agent_megabytes: float
     few_keys_cpu: float
-    """CPU seconds per million records with 10 keys."""
+    """CPU seconds per million records with 10 keys, in the median of the turns."""
     all_keys_cpu: float
     """The same with all keys, drawn with a Zipf skew."""
     filling_cpu: float
     """The same before that, from the start of the workers on."""
+    keys_ratios: list[float]
+    """Cost of a record with all keys, in those with 10, for each pair of turns, in order of size."""
+    workers_keys_ratio: float
+    """The same of the workers alone, in the median."""
     cached_microseconds: float
     ready_microseconds: float
     """Not remembered by the worker, and ready-made."""
@@ -60,8 +64,8 @@ class Syncing:
 
     @property
     def keys_ratio(self) -> float:
-        """Cost of a record with all keys, in those with 10."""
-        return self.all_keys_cpu / self.few_keys_cpu
+        """Cost of a record with all keys, in those with 10: the median of the pairs."""
+        return median(self.keys_ratios)
 
 
 def measure(below: Path, size: Size, seconds: float) -> Syncing:
@@ -77,7 +81,7 @@ def measure(below: Path, size: Size, seconds: float) -> Syncing:
             in_service = time.time() - _status(service)["scopes"]["snapshot_at"]
             _wait_ready(service)
             change = max(_change(service, stand_in, round_) for round_ in range(5))
-            few, every, filling = _costs(service, size, seconds)
+            drawn = drawn_keys.measure(service, size, SHARE * seconds)
             workers = service.worker_pids()
             peaks = max(map(processes.peak_megabytes, workers)), processes.peak_megabytes(service.pid)
             file = Path(_status(service)["scopes"]["path"])
@@ -90,9 +94,11 @@ def measure(below: Path, size: Size, seconds: float) -> Syncing:
             change_milliseconds=change * 1e3,
             worker_megabytes=peaks[0],
             agent_megabytes=peaks[1],
-            few_keys_cpu=few,
-            all_keys_cpu=every,
-            filling_cpu=filling,
+            few_keys_cpu=median(spent.everybody for spent in drawn.few),
+            all_keys_cpu=median(spent.everybody for spent in drawn.every),
+            filling_cpu=drawn.filling.everybody,
+            keys_ratios=drawn.ratios,
+            workers_keys_ratio=drawn.workers_ratio,
             cached_microseconds=cached,
             ready_microseconds=ready,
             uncached_microseconds=uncached,
@@ -154,25 +160,6 @@ def _change(service: ServiceProcess, stand_in: StandIn, round_: int) -> float:
     while before & {worker["sequence"] for worker in _workers(service)}:
         time.sleep(0.002)
     return time.monotonic() - began
-
-
-def _costs(service: ServiceProcess, size: Size, seconds: float) -> tuple[float, float, float]:
-    """Return CPU seconds per million records with few keys and with all, measured in turn, once memory has filled."""
-    bodies = traffic.bodies(100, keys=[wrk.PLACEHOLDER])
-    scopes = [sync_data.scope(number * 7 % size.scopes) for number in range(10)]
-    spent: dict[int, list[float]] = {FEW_KEYS: [], size.api_keys: []}
-    turns = [(size.api_keys, FILLING * seconds), *2 * [(FEW_KEYS, seconds), (size.api_keys, seconds)]]
-    done = records = 0
-    for keys, length in turns:
-        load = wrk.Load(bodies=bodies, records=100, connections=32, seconds=length, scopes=scopes, drawn_keys=keys)
-        before = processes.cpu_seconds(service.pids())
-        answers = wrk.run(load, int(service.settings["api_listen"].rpartition(":")[2]))
-        done += 100 * (answers.requests - answers.refused)
-        service.wait_delivered(done, timeout_seconds=180, pause_seconds=0.5)
-        former, records = records, int(_status(service)["totals"]["uploaded"]["records"])
-        spent[keys].append((processes.cpu_seconds(service.pids()) - before) / (records - former) * 1e6)
-    few, (filling, *every) = spent[FEW_KEYS], spent[size.api_keys]
-    return sum(few) / len(few), sum(every) / len(every), filling
 
 
 def _lookups(file: Path, size: Size) -> tuple[float, float, float, float, int]:

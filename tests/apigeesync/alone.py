@@ -19,6 +19,7 @@ from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.source import Published
 from apidanalytics.service.sync import ScopeSync
 from tests.apigeesync.accounts import CLUSTER
+from tests.steps import at_once
 
 
 class Alone:
@@ -82,7 +83,7 @@ class Alone:
         elif published.news is None:
             self.scopes.switch(published.path)
         else:
-            self.scopes.renew(published.news)
+            at_once(self.scopes.renewal(published.news))
 
     def _opened(self, path: Path) -> CachedScopes | UncachedScopes:
         if not self._use_caching:

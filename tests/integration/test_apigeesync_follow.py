@@ -25,6 +25,7 @@ from tests.apigeesync import accounts, faults
 from tests.apigeesync.server import StandIn
 from tests.apigeesync.snapshots import write_sqlite
 from tests.apigeesync.tables import SELECTOR
+from tests.steps import at_once
 from tests.unit.scopes.samples import who
 
 ACME = Tenant(org="acme", env="prod", tenant_id="acmeid")
@@ -58,7 +59,7 @@ class Site:
         elif news is None:
             self.scopes.switch(file.path)
         else:
-            self.scopes.renew(news)
+            at_once(self.scopes.renewal(news))
         self.look(self.scopes)
 
     async def until(self, is_so: Callable[[CachedScopes], object], seconds: float = 60) -> None:

@@ -27,6 +27,7 @@ from tests.apigeesync.oracle import oracle, selectors
 from tests.apigeesync.snapshots import write_sqlite
 from tests.apigeesync.values import TimestampForm
 from tests.crash.test_apigeesync_model import ENVS, KEYS, ORGS, SCOPES, TENANTS, Upstream
+from tests.steps import at_once
 from tests.unit.scopes.samples import who
 
 TENANT_IDS = [*TENANTS, "tenantid"]
@@ -109,7 +110,7 @@ class World:
             return
         for worker in self.workers:
             if self.chance.random() < 0.8:
-                worker.renew(news)
+                at_once(worker.renewal(news))
             else:
                 self._miss(worker)
         if self.file.is_outgrown:

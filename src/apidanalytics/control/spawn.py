@@ -3,29 +3,18 @@
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from apidanalytics.control.child import Child
 
 ONE_HEAP: Final = {"MALLOC_ARENA_MAX": "1"}
 """A worker's threads take turns anyway, and memory that one gave back another can use."""
-_TUNABLES: Final = "GLIBC_TUNABLES"
-_HUGE_PAGES: Final = "glibc.malloc.hugetlb"
-"""1: what is large, as the table of all API keys, lies in huge pages (2 MB) where the system gives them to who asks."""
 
 
 def worker_command() -> list[str]:
     """Return the command that runs one worker: this very interpreter and package."""
     return [sys.executable, "-m", "apidanalytics", "worker"]
-
-
-def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Return this environment with what a worker's memory should be like; of huge pages it may say something else."""
-    tunables = own.get(_TUNABLES, "")
-    if _HUGE_PAGES not in tunables:
-        tunables = f"{tunables}:{_HUGE_PAGES}=1".removeprefix(":")
-    return {**own, **ONE_HEAP, _TUNABLES: tunables}
 
 
 def spawn_worker(command: Sequence[str], control: socket.socket, listening: Iterable[socket.socket]) -> Child:
@@ -41,6 +30,6 @@ def spawn_worker(command: Sequence[str], control: socket.socket, listening: Iter
         arguments += ["--listen-fd", str(descriptor)]
     return Child.spawn(
         [*command, *arguments],
-        environment=worker_environment(os.environ),
+        environment={**os.environ, **ONE_HEAP},
         descriptors=(control.fileno(), *listen_fds),
     )

@@ -34,7 +34,7 @@ class PlainRecord(msgspec.Struct, gc=False):
 
     start: Timestamp = msgspec.field(name=START)
     end: Timestamp | None = msgspec.field(name=END, default=None)
-    client_id: str | None = None
+    client_id: str | None = ""
     organization: UnsetType = UNSET
     environment: UnsetType = UNSET
 

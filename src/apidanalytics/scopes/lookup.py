@@ -2,14 +2,14 @@
 
 ``CachedScopes`` answers from memory (``apidanalytics_use_caching: true``), ``UncachedScopes`` asks the database every
 time. Both read one published file, and their owner calls ``tick`` about once a second, so that what changes in that
-file counts, ``switch`` when another one is published, and ``renew`` when a change list went into it. All of it happens
-between two requests: an answer is never half old and half new. A file that cannot be read leaves the last good answers
-in force.
+file counts, ``switch`` when another one is published, and ``renewal`` when a change list went into it. What is answered
+changes between two requests: an answer is never half old and half new. A file that cannot be read leaves the last good
+answers in force.
 
 Not for several threads at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from apidanalytics.scopes.developers import DeveloperCache
 from apidanalytics.scopes.findings import FindingsLog
 from apidanalytics.scopes.news import News
 from apidanalytics.scopes.ready import ReadyAnswers
+from apidanalytics.scopes.remembered import Place
 from apidanalytics.scopes.tails import WITHOUT_KEY, tail_of
 from apidanalytics.scopes.tenants import adjust
 from apidanalytics.scopes.trouble import Trouble
@@ -89,26 +90,35 @@ class CachedScopes:
         ready.close()
         self._trouble.end()
 
-    def renew(self, news: News) -> None:
-        """Take up what a change list changed in the file, and forget nothing else.
+    def renewal(self, news: News) -> Iterator[None]:
+        """Take up what a change list changed in the file, and forget nothing else, in steps of a few milliseconds.
+
+        Answers are as before until the last step, which changes all of them. Only one at a time.
 
         Raises:
             LookupFailedError: it cannot be read; what is remembered stays, and the next ``tick`` reads everything.
 
         """
+        developers, concerned = self._developers, list[Place]()
+        if self._follows(news):
+            concerned = yield from developers.concerned(news.parts)
         if news.sequence == self.sequence:
             return  # everything was read anew meanwhile
         try:
             self._database.renew()
-            if news.is_all or self.sequence != news.after:
+            if developers is not self._developers or not self._follows(news):
                 self.switch(self._database.path)
                 return
             adjust(self._tenants, news.scopes, self._database.tenant, self._database.tenant_of)
         except LookupFailedError:
             self._refresh_at = self._clock.monotonic()
             raise
-        self._developers.forget(news.keys, news.parts)
+        developers.forget(news.keys, news.parts, concerned)
         self.sequence = news.sequence
+
+    def _follows(self, news: News) -> bool:
+        """Return whether news are all that lies between what answers contain and the sequence of the news."""
+        return not news.is_all and self.sequence == news.after
 
     def tick(self) -> bool:
         """Load anew when the file has changed or the refresh interval is over; return whether that was done."""
@@ -192,14 +202,15 @@ class UncachedScopes:
         former.close()
         self._trouble.end()
 
-    def renew(self, news: News) -> None:  # noqa: ARG002 - whatever it was, nothing is remembered
-        """Ask as of the latest commit from now on.
+    def renewal(self, news: News) -> Iterator[None]:  # noqa: ARG002 - whatever it was, nothing is remembered
+        """Ask as of the latest commit from now on, in one step.
 
         Raises:
             LookupFailedError: it cannot be read.
 
         """
         self._database.renew()
+        yield from ()
 
     @property
     def sequence(self) -> str:

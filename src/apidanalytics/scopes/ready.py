@@ -37,6 +37,10 @@ READ_BYTES: Final = 448
 """Read at once: nearly every entry is shorter, and the interpreter keeps room for pieces of this length at hand."""
 _LOW: Final = (1 << 32) - 1
 _lengths: Final = ENTRY.unpack_from
+_USUAL: Final = struct.Struct("=4q")
+"""The hashes of a key with a product, an app and a developer: as a tuple they are there in half the time."""
+_USUAL_BYTES: Final = _USUAL.size
+_usual_hashes: Final = _USUAL.unpack
 
 
 class ReadyFile:
@@ -126,7 +130,7 @@ class ReadyAnswers:
         except (OSError, ValueError, struct.error):  # damaged on disk: the database has the same
             self.close()
             return None
-        if found is None or (self._changed and not self._changed.isdisjoint(memoryview(found[1]).cast("q"))):
+        if found is None or (self._changed and self._has_changed(found[1])):
             return None
         return found
 
@@ -156,6 +160,10 @@ class ReadyAnswers:
             self._file = file
         else:
             file.close()
+
+    def _has_changed(self, hashes: bytes) -> bool:
+        numbers = _usual_hashes(hashes) if len(hashes) == _USUAL_BYTES else memoryview(hashes).cast("q")
+        return not self._changed.isdisjoint(numbers)
 
     def close(self) -> None:
         """Let go of the file; every answer comes from the database then. Safe to call twice."""

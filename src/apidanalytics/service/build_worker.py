@@ -196,6 +196,7 @@ class _ScopeFeed:
         self._acceptor = acceptor
         self._clock = clock
         self._scopes: CachedScopes | UncachedScopes | None = None
+        self._turn = asyncio.Lock()
         self.version: str | None = None
 
     @property
@@ -204,12 +205,20 @@ class _ScopeFeed:
         return "" if self._scopes is None else self._scopes.sequence
 
     async def load(self, message: Message) -> None:
-        """Answer from this version, or as of this change list, from now on, between two requests."""
+        """Answer from this version, or as of this change list, from now on, between two requests.
+
+        One after another, in the order of the messages.
+        """
+        async with self._turn:
+            await self._load(message)
+
+    async def _load(self, message: Message) -> None:
         version, path, news = message["version"], Path(message["path"]), message.get("news")
         if self._scopes is None:
             self._scopes = self._acceptor.scopes = self._open(path)
         elif version == self.version and news is not None:
-            self._scopes.renew(msgspec.convert(news, News))
+            for _ in self._scopes.renewal(msgspec.convert(news, News)):
+                await asyncio.sleep(0)  # requests have their turn
             return
         else:
             self._scopes.switch(path)
@@ -218,7 +227,7 @@ class _ScopeFeed:
 
     async def poll(self) -> None:
         """Take up what changed inside the published file."""
-        if self._scopes is not None:
+        if self._scopes is not None and not self._turn.locked():
             self._scopes.tick()
 
     def _open(self, path: Path) -> CachedScopes | UncachedScopes:

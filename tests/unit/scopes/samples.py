@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from apidanalytics.model import Developer, Tenant
+from apidanalytics.scopes.developers import DeveloperCache
+from apidanalytics.scopes.news import Kind
 from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, developer_in, tail_of
+from tests.steps import at_once
 
 Text = str | None
 
@@ -196,3 +199,8 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         self.at += seconds
+
+
+def forget(cache: DeveloperCache, keys: list[tuple[str, str]], parts: list[tuple[Kind, str, str]]) -> None:
+    """Have a cache forget what these keys and parts concern, at once."""
+    cache.forget(keys, parts, at_once(cache.concerned(parts)))

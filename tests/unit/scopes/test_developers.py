@@ -8,6 +8,7 @@ from apidanalytics.scopes.developers import LONGEST_KEY, Answer, DeveloperCache
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text
 from apidanalytics.scopes.news import Kind, part_hash
 from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, developer_in
+from tests.unit.scopes.samples import forget
 
 
 class Asked:
@@ -50,7 +51,7 @@ def test_nothing_is_said_where_there_is_no_key(api_key: str | None) -> None:
     cache = make(asked, 10)
     for _ in range(2):
         assert cache.tails("t")[api_key] == WITHOUT_KEY
-        cache.forget([("t", "")], [])
+        forget(cache, [("t", "")], [])
     assert asked.keys == []
 
 
@@ -128,7 +129,7 @@ def test_what_depends_on_a_changed_part_is_asked_for_again_and_nothing_else(kind
     for key in keys:
         get(cache, *key)
     asked.keys.clear()
-    cache.forget([], [(kind, "t", f"{kind} of a"), (kind, "t", f"{kind} of unknown")])
+    forget(cache, [], [(kind, "t", f"{kind} of a"), (kind, "t", f"{kind} of unknown")])
     for key in keys:
         get(cache, *key)
     assert asked.keys == [("t", "a"), ("t", "unknown")]
@@ -139,9 +140,9 @@ def test_a_changed_key_is_asked_for_again_and_may_exist_from_now_on() -> None:
     cache = make(asked, 10, KnownKeys(memoryview(b"").cast("q")))
     assert cache.tails("t")["new"] == NOBODY
     assert asked.keys == []
-    cache.forget([("t", "new")], [])
+    forget(cache, [("t", "new")], [])
     assert get(cache, "t", "new") == Developer(api_product="new")
-    cache.forget([("t", "new")], [])
+    forget(cache, [("t", "new")], [])
     get(cache, "t", "new")
     assert asked.keys == [("t", "new")] * 2
 
@@ -166,7 +167,7 @@ def test_what_is_forgotten_is_all_that_a_change_concerns_and_little_else(max_key
         get(cache, *key)
     remembered = len(cache)
     changed = {("t", f"k{number}") for number in range(0, 1200, 7)}
-    cache.forget([], [(Kind.APP, tenant_id, f"{Kind.APP} of {key}") for tenant_id, key in changed])
+    forget(cache, [], [(Kind.APP, tenant_id, f"{Kind.APP} of {key}") for tenant_id, key in changed])
     assert len(cache) <= remembered
     assert len(cache) >= remembered - len(changed)
     asked.keys.clear()
@@ -188,5 +189,5 @@ def test_an_unknown_key_is_told_at_once_the_second_time_until_it_is_there() -> N
     for _ in range(3):
         assert cache.tails("t")["later"] == NOBODY
     assert known.asked == 1
-    cache.forget([("t", "later")], [])
+    forget(cache, [("t", "later")], [])
     assert get(cache, "t", "later") == Developer(api_product="later")

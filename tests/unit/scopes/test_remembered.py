@@ -1,6 +1,7 @@
 """The places of remembered tails: bounded, for those who come often, and never with an answer that has changed."""
 
 from array import array
+from collections.abc import Generator
 from random import Random
 
 import pytest
@@ -10,8 +11,9 @@ from apidanalytics.scopes import remembered
 from apidanalytics.scopes.developers import Answer, DeveloperCache
 from apidanalytics.scopes.known_keys import KnownKeys
 from apidanalytics.scopes.news import Kind, part_hash
-from apidanalytics.scopes.remembered import Places, Tails
+from apidanalytics.scopes.remembered import Place, Places, Search, Tails
 from apidanalytics.scopes.tails import tail_of
+from tests.steps import at_once, count
 
 
 def never(tails: Tails, api_key: str) -> bytes:
@@ -79,15 +81,13 @@ def test_a_tail_goes_with_whatever_it_depends_on(changed: set[int], is_kept: boo
     tails = Tails("t", never)
     places = Places(10)
     places.remember(tails, "k", b"tail", hashes(1, 98, 99))
-    places.forget_dependent({"t": changed})
-    assert ("k" in tails) is is_kept
+    assert at_once(places.dependent({"t": changed})) == ([] if is_kept else [(tails, "k")])
 
 
 @pytest.mark.parametrize("number", [0, 1, 1023, 1024, 1025, 2047, 2048, 2499])
 def test_every_place_is_looked_at(number: int) -> None:
     tails = Tails("t", never)
-    full(tails, 2500).forget_dependent({"t": {number + 1}})
-    assert [n for n in range(2500) if f"k{n}" not in tails] == [number]
+    assert at_once(full(tails, 2500).dependent({"t": {number + 1}})) == [(tails, f"k{number}")]
 
 
 def test_a_tail_that_depends_on_more_than_fits_goes_with_any_change_of_its_tenant() -> None:
@@ -95,16 +95,40 @@ def test_a_tail_that_depends_on_more_than_fits_goes_with_any_change_of_its_tenan
     places = Places(10)
     places.remember(tails, "much", b"tail", hashes(*range(1, 8)))
     places.remember(tails, "little", b"tail", hashes(1, 2, 3, 4))
-    places.forget_dependent({"u": {1}})
-    assert "much" in tails
-    places.forget_dependent({"t": {77}})
-    assert "much" not in tails
-    assert "little" in tails
+    assert at_once(places.dependent({"u": {1}})) == []
+    assert at_once(places.dependent({"t": {77}})) == [(tails, "much")]
     assert other.remembered() == 0
 
 
+def test_a_search_gives_others_their_turn_before_it_takes_long() -> None:
+    tails = Tails("t", never)
+    places = full(tails, 50_000)
+    assert count(places.dependent({"t": {-7}})) == 50_000 // 1024 // 16
+    everywhere = set(range(1, 50_001, 100))
+    assert count(places.dependent({"t": everywhere})) > 50_000 // 1024 // 5
+    assert list(places.dependent({})) == []
+
+
+def test_during_a_search_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "_STEP", 1)
+    tails = Tails("t", never)
+    places = full(tails, 3000)
+    for end in (at_once, Generator.close):
+        search = places.dependent({"t": {1}})
+        next(search)
+        for _ in range(2):
+            places.remember(tails, "new", b"old", hashes(1))
+        assert "new" not in tails
+        end(search)
+    for _ in range(2):
+        places.remember(tails, "new", b"new", hashes(1))
+    assert tails["new"] == b"new"
+
+
 @pytest.mark.parametrize("max_keys", [1, 3, 40, 1500])
-def test_what_is_answered_is_never_what_it_was_before_a_change(max_keys: int) -> None:
+def test_what_is_answered_is_never_what_it_was_before_a_change(max_keys: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "_AT_ONCE", 16)
+    monkeypatch.setattr(remembered, "_STEP", 8)
     draw = Random(max_keys)
     version: dict[tuple[str, str], int] = {}
 
@@ -117,16 +141,31 @@ def test_what_is_answered_is_never_what_it_was_before_a_change(max_keys: int) ->
         parts = tuple(part_hash(Kind.APP, app) for app in apps(api_key))
         return Answer(Developer(developer=f"{tenant_id} {api_key} {changed}"), parts)
 
+    def look() -> None:
+        tenant_id, api_key = draw.choice(["t", "u"]), str(min(int(draw.paretovariate(0.4)), 3000))
+        assert cache.tails(tenant_id)[api_key] == tail_of(truth(tenant_id, api_key).developer)
+
     cache = DeveloperCache(truth, KnownKeys(None), max_keys)
+    waited = 0
     for step in range(4000):
         tenant_id, api_key = draw.choice(["t", "u"]), str(min(int(draw.paretovariate(0.4)), 3000))
-        if step % 10 == 0:
-            app = draw.choice(apps(api_key))
-            version[tenant_id, app] = step
-            cache.forget([], [(Kind.APP, tenant_id, app)])
-        elif step % 15 == 1:
-            version[tenant_id, api_key] = step
-            cache.forget([(tenant_id, api_key)], [])
-        assert cache.tails(tenant_id)[api_key] == tail_of(truth(tenant_id, api_key).developer)
+        keys, parts = [(tenant_id, api_key)] * (step % 15 == 1), [(Kind.APP, tenant_id, draw.choice(apps(api_key)))]
+        parts = parts * (step % 10 == 0)
+        search = cache.concerned(parts)
+        while (concerned := next_or_end(search)) is None:
+            waited += 1
+            look()
+        version.update({(tenant_id, name): step for name in [key for _, key in keys] + [app for *_, app in parts]})
+        cache.forget(keys, parts, concerned)
+        look()
         assert len(cache) <= max_keys
     assert len(cache) > 0
+    assert (waited > 0) is (max_keys > 3)
+
+
+def next_or_end(search: Search) -> list[Place] | None:
+    """Take the next step; return what was found if it was the last."""
+    try:
+        return next(search)
+    except StopIteration as end:
+        return end.value
