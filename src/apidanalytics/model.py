@@ -165,7 +165,7 @@ class StagedFile:
     md5: str | None = None
     """Of the gzip file, lower-case hex: what stores check and report. None in entries of older ledgers."""
     xxh3: str | None = None
-    """Of the gzip file, XXH3 with 128 bits, lower-case hex: what the uploader checks. None in entries of older ledgers."""
+    """Of the gzip file, XXH3 with 128 bits, lower-case hex: what the uploader checks. None in older entries."""
 
 
 class Outcome(Enum):
