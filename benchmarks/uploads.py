@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import xxhash
+
 from apidanalytics import layout
 from apidanalytics.demo.seaweed import BUCKET, REGION, Seaweed
 from apidanalytics.layout import BucketName, DataDirectory, FileName
@@ -152,6 +154,7 @@ def _write(data: DataDirectory, n: int, content: bytes, in_directory: int) -> St
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        xxh3=xxhash.xxh3_128_hexdigest(content),
     )
 
 

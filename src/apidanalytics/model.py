@@ -164,6 +164,8 @@ class StagedFile:
     """Of the gzip file, lower-case hex."""
     md5: str | None = None
     """Of the gzip file, lower-case hex: what stores check and report. None in entries of older ledgers."""
+    xxh3: str | None = None
+    """Of the gzip file, XXH3 with 128 bits, lower-case hex: what the uploader checks. None in older entries."""
 
 
 class Outcome(Enum):

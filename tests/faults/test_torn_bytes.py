@@ -26,7 +26,7 @@ from apidanalytics.pack.strangers import Strangers
 from apidanalytics.service.parts import adoption
 from apidanalytics.spool.frame import Share, format_group, format_header
 from apidanalytics.spool.segment import SegmentReader
-from apidanalytics.upload.content import ChangedError
+from apidanalytics.upload.checksum import ChangedError
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.shelves import Shelves

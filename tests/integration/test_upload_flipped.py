@@ -8,7 +8,7 @@ from apidanalytics.upload.states import State
 from tests.integration.upload_world import until
 
 
-@pytest.mark.parametrize("size", [2_000, 2 * READ_BYTES], ids=["small", "large"])
+@pytest.mark.parametrize("size", [2_000, 600_000, 2 * READ_BYTES], ids=["small", "held", "large"])
 @pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
 async def test_a_file_whose_bit_flipped_on_the_disk_never_becomes_an_object_and_delays_nobody(world, size, place):
     world.stage("acme~prod", "globex~prod", size=size)
@@ -24,4 +24,4 @@ async def test_a_file_whose_bit_flipped_on_the_disk_never_becomes_an_object_and_
     assert (world.data.damaged / path.name).read_bytes() == content
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["upload.file_changed"]
     (known,) = world.ledger.files(State.SET_ASIDE)
-    assert "SHA-256" in known.reason
+    assert "XXH3" in known.reason

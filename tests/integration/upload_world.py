@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import xxhash
 from aiohttp import web
 
 from apidanalytics.clock import SystemClock
@@ -190,6 +191,7 @@ class World:
             bytes=len(lines),
             size_bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
+            xxh3=xxhash.xxh3_128_hexdigest(content),
         )
         key = self.key(tenant, partition.start_at, name)
         self.expected[key] = content

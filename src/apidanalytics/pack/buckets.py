@@ -51,6 +51,7 @@ class Bucket:
             size_bytes=written.size_bytes,
             sha256=written.sha256,
             md5=written.md5,
+            xxh3=written.xxh3,
         )
 
     def remove_if_empty(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+import xxhash
 from isal import igzip, isal_zlib
 
 from apidanalytics.errors import DamagedError
@@ -30,6 +31,8 @@ class Written:
     sha256: str
     md5: str
     """What object stores check an upload by; only of use against accidents."""
+    xxh3: str
+    """With 128 bits: what the uploader checks a file by, thirty times as fast; of the same use."""
 
 
 class _Sums:
@@ -37,7 +40,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self._size_bytes = 0
-        self._digests = (hashlib.sha256(), hashlib.md5(usedforsecurity=False))
+        self._digests = (hashlib.sha256(), hashlib.md5(usedforsecurity=False), xxhash.xxh3_128())
 
     def update(self, piece: bytes) -> None:
         self._size_bytes += len(piece)
@@ -45,8 +48,8 @@ class _Sums:
             digest.update(piece)
 
     def written(self) -> Written:
-        sha256, md5 = (digest.hexdigest() for digest in self._digests)
-        return Written(size_bytes=self._size_bytes, sha256=sha256, md5=md5)
+        sha256, md5, xxh3 = (digest.hexdigest() for digest in self._digests)
+        return Written(size_bytes=self._size_bytes, sha256=sha256, md5=md5, xxh3=xxh3)
 
 
 def write_gzip(path: Path, pieces: Iterable[bytes]) -> Written:

@@ -80,7 +80,7 @@ class Publisher:
             return None
         part.unlink()
         found = describe(target)
-        return replace(file, size_bytes=found.size_bytes, sha256=found.sha256, md5=found.md5)
+        return replace(file, size_bytes=found.size_bytes, sha256=found.sha256, md5=found.md5, xxh3=found.xxh3)
 
 
 def _link(part: Path, target: Path) -> bool:

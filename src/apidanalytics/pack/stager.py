@@ -89,4 +89,5 @@ class Stager:
             size_bytes=written.size_bytes,
             sha256=written.sha256,
             md5=written.md5,
+            xxh3=written.xxh3,
         )

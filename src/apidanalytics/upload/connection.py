@@ -135,11 +135,8 @@ class Connection(asyncio.Protocol):
             self.transport.write(piece)
             self._left -= len(piece)
             writable = self._writable
-            if writable is not None:
-                await asyncio.wait((answer, writable), return_when=asyncio.FIRST_COMPLETED)
-                if not (writable.done() and writable.result()):
-                    return
-            # Both may have happened by the time this task runs: the piece went out all the same.
+            if writable is not None and not await writable:
+                return
             self.sent += len(piece)
             on_progress()
             if answer.done():
@@ -244,6 +241,14 @@ class Connection(asyncio.Protocol):
         elif self._answer is not None and not self._answer.done():
             self.is_reusable = self._parser.should_keep_alive() and not self._reads_to_the_end
             self._answer.set_result(Answer(status=status, headers=self._headers, body=bytes(self._body)))
+            if self._writable is not None:
+                # Not at once: in this turn of the loop there may be room, too, and then the piece went out.
+                self._loop.call_soon(_give_up, self._writable)
             went_out = not self._left and not self.transport.get_write_buffer_size()
             if went_out and status < HTTPStatus.MULTIPLE_CHOICES:
                 self._on_taken()
+
+
+def _give_up(writable: "asyncio.Future[bool]") -> None:
+    if not writable.done():
+        writable.set_result(False)

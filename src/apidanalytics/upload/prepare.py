@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import structlog
 
 from apidanalytics.model import StagedFile
-from apidanalytics.upload.content import ChangedError, Content
+from apidanalytics.upload.checksum import ChangedError, Checksum
+from apidanalytics.upload.content import Content
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.outcome import Unreadable
+from apidanalytics.upload.room import Room
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import LedgerFile, State
 
@@ -30,10 +32,12 @@ class Prepared:
     """Of the content, as it was made; empty when it cannot be read."""
 
 
-def prepare(ledger: Ledger, shelves: Shelves, numbers: Sequence[int], now: float) -> list[Prepared | Exception | None]:
+def prepare(
+    ledger: Ledger, shelves: Shelves, numbers: Sequence[int], now: float, room: Room | None = None
+) -> list[Prepared | Exception | None]:
     """Open staged files; None when there is nothing to send under a number (any more). It blocks.
 
-    Each one's own error, when the disk is failing, stands in its place.
+    ``room`` is for those that are held whole. Each one's own error, when the disk is failing, stands in its place.
 
     Raises:
         sqlite3.Error: the ledger is failing.
@@ -43,18 +47,20 @@ def prepare(ledger: Ledger, shelves: Shelves, numbers: Sequence[int], now: float
     prepared: list[Prepared | Exception | None] = []
     for number in numbers:
         try:
-            prepared.append(_prepare(ledger, shelves, known.get(number), now))
+            prepared.append(_prepare(ledger, shelves, known.get(number), now, room))
         except Exception as error:  # noqa: BLE001 - raised by whoever waits for this file
             prepared.append(error)
     return prepared
 
 
-def _prepare(ledger: Ledger, shelves: Shelves, known: LedgerFile | None, now: float) -> Prepared | None:
+def _prepare(
+    ledger: Ledger, shelves: Shelves, known: LedgerFile | None, now: float, room: Room | None
+) -> Prepared | None:
     if known is None or known.state is not State.STAGED:
         return None
     made = known.file
     try:
-        content, md5 = _open(shelves.path_of((made.directory, made.name)), made)
+        content, md5 = _open(shelves.path_of((made.directory, made.name)), made, room)
     except FileNotFoundError:
         _not_there(ledger, shelves, known, now)
     except ChangedError as change:
@@ -66,9 +72,9 @@ def _prepare(ledger: Ledger, shelves: Shelves, known: LedgerFile | None, now: fl
     return None
 
 
-def _open(path: str, made: StagedFile) -> tuple[Content, str]:
+def _open(path: str, made: StagedFile, room: Room | None) -> tuple[Content, str]:
     """Return the content, and its MD5."""
-    content = Content.open(path, made.sha256)
+    content = Content.open(path, Checksum.of(made), room)
     try:
         _compare_size(content.size_bytes, made.size_bytes)
         return content, made.md5 or content.md5()  # early versions noted none

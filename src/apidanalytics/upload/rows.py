@@ -9,7 +9,7 @@ from apidanalytics.model import StagedFile
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
 
 _COLUMNS = (
-    "id, directory, name, tenant, start_at, records, bytes, size_bytes, sha256, md5,"
+    "id, directory, name, tenant, start_at, records, bytes, size_bytes, sha256, md5, xxh3,"
     " state, attempts, next_attempt_at, staged_at, settled_at, etag, reason"
 )
 
@@ -64,8 +64,8 @@ def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Co
 def insert(database: sqlite3.Connection, file: StagedFile, state: State, at: float) -> None:
     """Add a file, and count it in its state."""
     database.execute(
-        "INSERT INTO files (directory, name, tenant, start_at, records, bytes, size_bytes, sha256, md5,"
-        " state, staged_at, settled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO files (directory, name, tenant, start_at, records, bytes, size_bytes, sha256, md5, xxh3,"
+        " state, staged_at, settled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             file.directory,
             file.name,
@@ -76,6 +76,7 @@ def insert(database: sqlite3.Connection, file: StagedFile, state: State, at: flo
             file.size_bytes,
             file.sha256,
             file.md5,
+            file.xxh3,
             state,
             at,
             None if state is State.STAGED else at,
@@ -159,7 +160,7 @@ def _negative(file: StagedFile) -> Count:
 
 
 def _file(row: Sequence[Any]) -> LedgerFile:
-    number, directory, name, tenant, start_at, records, size, size_bytes, sha256, md5, *rest = row
+    number, directory, name, tenant, start_at, records, size, size_bytes, sha256, md5, xxh3, *rest = row
     state, attempts, next_attempt_at, staged_at, settled_at, etag, reason = rest
     file = StagedFile(
         directory=directory,
@@ -171,6 +172,7 @@ def _file(row: Sequence[Any]) -> LedgerFile:
         size_bytes=size_bytes,
         sha256=sha256,
         md5=md5,
+        xxh3=xxh3,
     )
     return LedgerFile(
         id=number,

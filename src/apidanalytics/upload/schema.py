@@ -46,6 +46,7 @@ CREATE TABLE files (
     size_bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
     md5 TEXT,
+    xxh3 TEXT,
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at REAL NOT NULL DEFAULT 0,
@@ -89,6 +90,9 @@ CREATE INDEX IF NOT EXISTS files_tenant ON files (tenant, id);
 CREATE INDEX IF NOT EXISTS files_set_aside ON files (settled_at) WHERE state = 'set_aside';
 """
 """Came later. A version that does not know them can do without, so the format's number is the same."""
+
+_ADDED_COLUMN: Final = "ALTER TABLE files ADD COLUMN xxh3 TEXT"
+"""The same, for ledgers that began without it."""
 
 log = structlog.get_logger()
 
@@ -182,10 +186,28 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         steps = _TABLES if version == 0 else "".join(_MIGRATIONS[older] for older in range(version, FORMAT))
         database.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {FORMAT}; COMMIT;")
     database.executescript(_ADDED)
+    _add_column(database)
     if path.stat().st_size <= _CHECKED_BYTES or _suspicion(path).exists():
         _check(database)
         _suspicion(path).unlink(missing_ok=True)
     _reserve(database, path.with_name(path.name + "-wal"))
+
+
+def _add_column(database: sqlite3.Connection) -> None:
+    if _has_column(database):
+        return
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if not _has_column(database):  # another process may open it in the same moment
+            database.execute(_ADDED_COLUMN)
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _has_column(database: sqlite3.Connection) -> bool:
+    return any(name == "xxh3" for _, name, *_ in database.execute("PRAGMA table_info(files)"))
 
 
 def _suspicion(path: Path) -> Path:

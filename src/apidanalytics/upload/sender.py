@@ -10,8 +10,9 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.errands import Errands
+from apidanalytics.upload.checksum import ChangedError
 from apidanalytics.upload.client import Delivery
-from apidanalytics.upload.content import ChangedError, Content
+from apidanalytics.upload.content import Content
 from apidanalytics.upload.decide import Defer, Done, GiveUp
 from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher, Sending

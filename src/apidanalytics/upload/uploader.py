@@ -32,6 +32,7 @@ from apidanalytics.upload.ports import Collection
 from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
+from apidanalytics.upload.room import Room
 from apidanalytics.upload.sender import Sender
 from apidanalytics.upload.settings import UploadSettings
 from apidanalytics.upload.settle import Result
@@ -78,8 +79,9 @@ class Uploader:
         )
         self._wake = asyncio.Event()
         self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
+        room = Room()
         self._sender = Sender(
-            prepare=lambda numbers: prepare(ledger, self._shelves, numbers, clock.now()),
+            prepare=lambda numbers: prepare(ledger, self._shelves, numbers, clock.now(), room),
             set_aside=lambda known, change: self._settler.alone(
                 partial(set_changed_aside, ledger, self._shelves, known, change, clock.now())
             ),

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 
 import pytest
+import xxhash
 from structlog.testing import capture_logs
 
 from apidanalytics.layout import FILES_PER_SPOOL, SpoolName
@@ -26,6 +27,7 @@ def test_a_whole_file_in_staging_is_counted_and_stays_as_it_is(data, adoption, l
     assert (file.directory, file.name, file.tenant) == (DIRECTORY, NAME, "acme~test")
     assert (file.records, file.bytes) == (3, len(gzip.decompress(WHOLE)))
     assert (file.size_bytes, file.sha256) == (len(WHOLE), hashlib.sha256(WHOLE).hexdigest())
+    assert file.xxh3 == xxhash.xxh3_128_hexdigest(WHOLE)
     assert path.read_bytes() == WHOLE
     assert (staged.files, staged.records) == (1, 3)
 

@@ -7,6 +7,7 @@ import subprocess
 import zlib
 
 import pytest
+import xxhash
 
 from apidanalytics.errors import DamagedError
 from apidanalytics.pack.compress import PIECE_BYTES, describe, gather, read_gzip, same_lines, write_gzip
@@ -28,6 +29,7 @@ def test_size_and_digest_are_those_of_the_file(tmp_path):
     content = (tmp_path / "a.gz").read_bytes()
     assert written.size_bytes == len(content)
     assert (written.sha256, written.md5) == (hashlib.sha256(content).hexdigest(), hashlib.md5(content).hexdigest())
+    assert written.xxh3 == xxhash.xxh3_128_hexdigest(content)
     assert describe(tmp_path / "a.gz") == written
 
 

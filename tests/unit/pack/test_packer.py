@@ -13,6 +13,7 @@ from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.layout import FileName
 from apidanalytics.model import Damage
 from apidanalytics.pack import packer as packer_module
+from apidanalytics.pack.compress import describe
 from apidanalytics.pack.packer import Outcome
 from tests.unit.pack.fakes import ACME, GLOBEX, NUMBER, START_AT, FakeSpool, header, lines
 
@@ -52,6 +53,8 @@ def test_what_the_ledger_is_told_of_a_file_is_true(bench, data, ledger):
         content = gzip.decompress(path.read_bytes())
         assert (file.size_bytes, file.bytes) == (path.stat().st_size, len(content))
         assert file.records == content.count(b"\n")
+        found = describe(path)
+        assert (file.sha256, file.md5, file.xxh3) == (found.sha256, found.md5, found.xxh3)
 
 
 def test_packing_the_same_spool_again_with_a_lost_ledger_gives_the_same_files(bench, ledger):

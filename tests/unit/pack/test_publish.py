@@ -61,6 +61,7 @@ def test_a_file_that_was_published_before_is_left_as_it_is_and_described_as_it_i
     assert target.read_bytes() == before
     found = describe(target)
     assert (published.size_bytes, published.sha256, published.md5) == (len(before), found.sha256, found.md5)
+    assert published.xxh3 == found.xxh3
     assert registered == [published]
 
 

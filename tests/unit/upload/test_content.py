@@ -4,8 +4,17 @@ import hashlib
 import tracemalloc
 
 import pytest
+import xxhash
 
-from apidanalytics.upload.content import PIECE_BYTES, READ_BYTES, ChangedError, Content
+from apidanalytics.upload.checksum import ChangedError, Checksum
+from apidanalytics.upload.content import PIECE_BYTES, READ_BYTES, Content
+from apidanalytics.upload.room import Room
+
+
+def checksum(whole, kind="XXH3"):
+    if kind == "XXH3":
+        return Checksum(sha256="not looked at", xxh3=xxhash.xxh3_128_hexdigest(whole))
+    return Checksum(sha256=hashlib.sha256(whole).hexdigest())
 
 
 async def read(content):
@@ -62,22 +71,46 @@ def test_a_file_that_is_not_there_cannot_be_opened(tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES])
-def test_a_small_file_of_other_bytes_is_not_opened(tmp_path, size):
+@pytest.mark.parametrize("kind", ["SHA-256", "XXH3"])
+def test_a_small_file_of_other_bytes_is_not_opened(tmp_path, size, kind):
     path = tmp_path / "file"
     path.write_bytes(b"x" * size)
-    Content.open(path, hashlib.sha256(b"x" * size).hexdigest()).close()
-    with pytest.raises(ChangedError, match="SHA-256"):
-        Content.open(path, hashlib.sha256(b"y" * size + b"z").hexdigest())
+    Content.open(path, checksum(b"x" * size, kind)).close()
+    with pytest.raises(ChangedError, match=kind):
+        Content.open(path, checksum(b"y" * size + b"z", kind))
 
 
+def test_a_larger_one_is_held_whole_and_checked_while_there_is_room(tmp_path):
+    path, whole, room = tmp_path / "file", b"x" * READ_BYTES, Room(READ_BYTES + 1)
+    path.write_bytes(whole)
+    held = Content.open(path, checksum(whole), room)
+    beside = Content.open(path, checksum(whole), room)
+    assert (held.whole, beside.whole) == (whole, None)
+    for content in (held, held, beside):
+        content.close()
+    with pytest.raises(ChangedError, match="XXH3"):
+        Content.open(path, checksum(b"other"), room)
+    assert room.take(READ_BYTES + 1)  # all of it was given back, once
+    assert not room.take(1)
+
+
+def test_no_room_makes_a_file_be_held_that_is_longer_than_what_is_read_at_once(tmp_path):
+    path, room = tmp_path / "file", Room(4 * READ_BYTES)
+    path.write_bytes(b"x" * (READ_BYTES + 1))
+    content = Content.open(path, checksum(b"other"), room)
+    assert content.whole is None
+    content.close()
+    assert room.take(4 * READ_BYTES)
+
+
+@pytest.mark.parametrize("kind", ["SHA-256", "XXH3"])
 @pytest.mark.parametrize("size", [PIECE_BYTES + 1, 999_999, READ_BYTES + 1, 3 * READ_BYTES])
 @pytest.mark.parametrize("place", ["first", "last"])
-async def test_of_a_large_file_with_a_flipped_bit_the_end_is_never_sent(tmp_path, size, place):
+async def test_of_a_large_file_with_a_flipped_bit_the_end_is_never_sent(tmp_path, size, place, kind):
     path = tmp_path / "file"
     whole = b"x" * size
-    sha256 = hashlib.sha256(whole).hexdigest()
     path.write_bytes(whole)
-    content = Content.open(path, sha256)
+    content = Content.open(path, checksum(whole, kind))
     assert b"".join(await read(content)) == whole
     with path.open("r+b") as file:
         file.seek(0 if place == "first" else size - 1)

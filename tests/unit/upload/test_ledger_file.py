@@ -41,10 +41,37 @@ def test_a_newer_format_is_left_alone(path):
     assert path.read_bytes() == before
 
 
+def test_a_ledger_that_began_without_a_column_gets_it_and_an_older_version_can_do_without(path):
+    opened(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE files DROP COLUMN xxh3")
+        version = database.execute("PRAGMA user_version").fetchone()
+        add_as_before(database)
+    database.close()
+    with opened(path) as ledger:
+        assert not ledger.is_new
+        ledger.stage([replace(staged("new"), xxh3="11")], 1.0)
+        assert {known.file.name: known.file.xxh3 for known in ledger.files(State.STAGED)} == {"old": None, "new": "11"}
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == version
+        database.execute("DELETE FROM files WHERE name = 'old'")
+        add_as_before(database)
+    database.close()
+
+
+def add_as_before(database):
+    database.execute(
+        "INSERT INTO files"
+        " (directory, name, tenant, start_at, records, bytes, size_bytes, sha256, md5, state, staged_at)"
+        " VALUES ('d', 'old', 'acme~prod', 0, 3, 30, 3, '00', '00', 'staged', 1.0)"
+    )
+
+
 def test_a_ledger_of_the_first_format_is_brought_to_this_one_with_all_it_knows(path):
     opened(path).close()
     with sqlite3.connect(path) as database:
         database.execute("ALTER TABLE files DROP COLUMN md5")
+        database.execute("ALTER TABLE files DROP COLUMN xxh3")
         database.execute("PRAGMA user_version = 1")
         database.execute(
             "INSERT INTO files"

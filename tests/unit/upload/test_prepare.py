@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import StagedFile
-from apidanalytics.upload.content import PIECE_BYTES, ChangedError
+from apidanalytics.upload.checksum import ChangedError
+from apidanalytics.upload.content import PIECE_BYTES
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.outcome import Unreadable
 from apidanalytics.upload.prepare import prepare, set_changed_aside
