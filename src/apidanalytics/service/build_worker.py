@@ -156,9 +156,9 @@ def _make_way(listener: Listener, writer: SpoolWriter, large: frozenset[str]) ->
     """Hold these tenants back, if any, and be there at once for the others."""
     listener.hold_back(large)
     if large:
-        step_forward(writer.thread_id)
+        step_forward(*writer.thread_ids)
     else:
-        step_back(writer.thread_id)
+        step_back(*writer.thread_ids)
 
 
 class _ScopeFeed:
