@@ -16,7 +16,6 @@ first; its spool is sealed like the other one, at the end of the interval.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from apidanalytics.clock import Clock
@@ -33,7 +32,7 @@ MAX_GROUP_BYTES: Final = 512 << 10
 MAX_GROUP_BYTES_EVEN: Final = 8 << 20
 """The same, where tenants have much the same, or one is alone: fewer syncs save a tenth of the CPU of large batches."""
 ACKS_AT_ONCE: Final = 6
-"""Of large tenants: then the loop looks for what is new. A client that was answered posts again, and is read at once."""
+"""Of large tenants: then the loop looks for what is new. Whoever was answered posts again, and is read at once."""
 
 
 class SpoolWriter:
