@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections import Counter
 
 import pytest
@@ -11,9 +12,10 @@ from apidanalytics.clock import SystemClock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
 from apidanalytics.spool import committer as committer_module
+from apidanalytics.spool.company import COMPANY_SECONDS
 from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.spool.segment import SegmentReader
-from apidanalytics.spool.writer import SpoolWriter
+from apidanalytics.spool.writer import ACKS_AT_ONCE, SpoolWriter
 
 
 class ShiftedClock(SystemClock):
@@ -24,6 +26,15 @@ class ShiftedClock(SystemClock):
 
     def now(self):
         return super().now() + self.shift
+
+
+class StoppedClock(ShiftedClock):
+    """Its time of day goes on; nothing that is measured is over before the test says so."""
+
+    seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
 
 
 @pytest.fixture
@@ -114,10 +125,10 @@ async def test_a_full_buffer_takes_nothing_and_tells_when_there_is_room(data):
 
 async def test_batches_for_which_the_writer_was_woken_take_no_places_in_the_buffer(data, monkeypatch):
     acks, writer = Acks(), SpoolWriter(data, limits(capacity=2, linger_seconds=0), SystemClock())
-    monkeypatch.setattr(writer._thread, "start", lambda: None)  # it has not had its turn yet
+    monkeypatch.setattr(writer._main._thread, "start", lambda: None)  # it has not had its turn yet
     writer.start()
     assert [writer.append(batch(n), acks.outcomes.append) for n in range(4)] == [True, True, True, False]
-    group = writer._take()
+    group = writer._take(writer._main)
     assert len(group) == 3
     assert [writer.append(batch(n), acks.outcomes.append) for n in range(3)] == [True, True, False]
     writer._ack(group, Outcome.COMMITTED)
@@ -126,10 +137,11 @@ async def test_batches_for_which_the_writer_was_woken_take_no_places_in_the_buff
 
 async def test_during_a_commit_the_buffer_holds_no_more_than_its_places(data, monkeypatch):
     acks, writer = Acks(), SpoolWriter(data, limits(capacity=2, linger_seconds=0), SystemClock())
-    monkeypatch.setattr(writer._thread, "start", lambda: None)
+    monkeypatch.setattr(writer._main._thread, "start", lambda: None)
     writer.start()
     assert writer.append(batch(0), acks.outcomes.append)
-    before, writer._is_committing = writer._take(), True  # the next group is on its way, and its predecessor is told
+    before = writer._take(writer._main)
+    writer._main.is_committing = True  # the next group is on its way, and its predecessor is told
     assert [writer.append(batch(n), acks.outcomes.append) for n in range(3)] == [True, True, False]
     writer._ack(before, Outcome.COMMITTED)
     assert not writer.append(batch(3), acks.outcomes.append)
@@ -185,7 +197,7 @@ async def test_when_not_even_the_cut_is_sure_the_answer_is_unknown(data, monkeyp
     writer.start()
     writer.append(batch(1), acks.outcomes.append)
     await acks.all(1)
-    writer._committer._spool._sync = fail
+    writer._main.committer._spool._sync = fail
     monkeypatch.setattr(os, "ftruncate", fail)
     writer.append(batch(2), acks.outcomes.append)
     assert await acks.all(2) == {Outcome.COMMITTED: 1, Outcome.UNKNOWN: 1}
@@ -261,8 +273,13 @@ async def test_a_spool_over_its_size_is_sealed_at_once(data):
     assert len(lines_in(data.sealed)) == 20
 
 
-async def test_beside_a_large_tenant_anothers_batch_waits_for_no_more_and_it_is_told_who_is_large(data):
-    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=600), SystemClock())
+LINGER = 600
+"""Seconds for which the main lane waits for more batches: what is answered in time came another way."""
+
+
+async def in_company(data, clock=None, **changes):
+    """Return a writer that knows ``large`` for a large tenant beside ``little``, its acks, and what it told."""
+    acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=LINGER, **changes), clock or StoppedClock())
     told = []
     writer.on_company = told.append
     for n in range(20):
@@ -271,14 +288,126 @@ async def test_beside_a_large_tenant_anothers_batch_waits_for_no_more_and_it_is_
     writer.start()
     await acks.all(21)
     assert told == [{"large"}]
-    assert not writer.is_awaited()
+    return writer, acks, told
 
-    assert writer.append(batch(1, "little"), acks.outcomes.append)  # as the first of a group
+
+async def test_beside_a_large_tenant_anothers_batch_waits_for_no_more_and_it_is_told_who_is_large(data):
+    writer, acks, _ = await in_company(data)
+    assert not writer.is_awaited()
+    assert writer.append(batch(1, "little"), acks.outcomes.append)
     assert writer.is_awaited()
     await acks.all(22)
-    for n in range(20):
-        assert writer.append(batch(n, "large"), acks.outcomes.append)
-    assert writer.append(batch(2, "little"), acks.outcomes.append)  # to a group that gathers
-    await acks.all(43)
     assert not writer.is_awaited()
     await writer.stop()
+
+
+async def test_beside_a_large_tenant_anothers_batch_waits_for_no_sync_of_it(data):
+    writer, acks, _ = await in_company(data)
+    begun, may_go = threading.Event(), threading.Event()
+
+    def stuck(descriptor):
+        begun.set()
+        assert may_go.wait(60)
+        os.fdatasync(descriptor)
+
+    writer._main.committer._spool._sync = stuck
+    for n in range(20, 41):
+        assert writer.append(batch(n, "large"), acks.outcomes.append)
+    await asyncio.to_thread(begun.wait, 60)
+    for n in range(1, 4):
+        assert writer.append(batch(n, "little"), acks.outcomes.append)
+        await acks.all(21 + n)
+    assert sum(writer.counters()["group_batches"]["counts"]) == writer.groups
+    may_go.set()
+    await acks.all(45)
+    await writer.stop()
+    assert writer.records == 45
+    assert len(list(data.sealed.iterdir())) == 2
+    assert len(lines_in(data.sealed)) == 45
+    assert list(data.tmp.iterdir()) == []
+
+
+async def test_when_the_large_tenant_has_gone_it_is_told_though_the_main_lane_has_nothing_to_do(data):
+    clock = StoppedClock()
+    writer, acks, told = await in_company(data, clock)
+    writer.append(batch(1, "little"), acks.outcomes.append)
+    await acks.all(22)
+    assert told == [{"large"}]
+    clock.seconds = COMPANY_SECONDS
+    writer.append(batch(2, "little"), acks.outcomes.append)
+    await acks.all(23)
+    assert told == [{"large"}, frozenset()]
+    writer.append(batch(3, "little"), acks.outcomes.append)  # waits for more, like everybody
+    assert writer.waiting == 1
+    await writer.stop()
+    assert len(lines_in(data.sealed)) == 24
+
+
+@pytest.mark.parametrize("step", ["create", "sync"])
+async def test_a_disk_that_refuses_one_lane_leaves_the_other_at_work_and_both_come_back(data, monkeypatch, step):
+    writer, acks, _ = await in_company(data)
+    create = committer_module.OpenSpool.create
+    is_broken = True
+
+    def refuse():
+        if is_broken and threading.current_thread().name == "spool-express":
+            raise OSError(errno.ENOSPC, "full")
+
+    def sync(descriptor):
+        refuse()
+        os.fdatasync(descriptor)
+
+    if step == "sync":
+        writer._express.committer._sync = sync
+    else:
+        monkeypatch.setattr(committer_module.OpenSpool, "create", lambda *a, **k: refuse() or create(*a, **k))
+    writer.append(batch(1, "little"), acks.outcomes.append)
+    assert (await acks.all(22))[Outcome.UNAVAILABLE] == 1
+    assert step == "sync" or not writer.is_writable  # a spool that is empty may well be made again at once
+    for n in range(20, 41):
+        writer.append(batch(n, "large"), acks.outcomes.append)
+    assert (await acks.all(43))[Outcome.UNAVAILABLE] == 1
+    is_broken = False
+    async with asyncio.timeout(60):
+        while not writer.is_writable:
+            await asyncio.sleep(0.02)
+    writer.append(batch(2, "little"), acks.outcomes.append)
+    assert (await acks.all(44))[Outcome.UNAVAILABLE] == 1
+    await writer.stop()
+    assert ("little", b'{"n":1}') not in lines_in(data.sealed)
+    assert len(lines_in(data.sealed)) == 43
+
+
+async def test_both_spools_are_sealed_when_that_is_wanted_and_when_the_interval_ends(data):
+    writer, acks, _ = await in_company(data)
+    writer.append(batch(1, "little"), acks.outcomes.append)
+    await acks.all(22)
+    writer.seal_soon()
+    await wait_for_sealed(data, 2)
+    assert len(lines_in(data.sealed)) == 22
+    writer.append(batch(2, "little"), acks.outcomes.append)
+    await acks.all(23)
+    writer._clock.shift = 7200
+    await wait_for_sealed(data, 3)
+    await writer.stop()
+
+
+async def test_acks_of_a_large_tenant_come_a_few_at_a_time_and_all_of_them_before_a_stop_is_over(data):
+    writer, acks, _ = await in_company(data)
+    turns = []
+
+    def done(outcome):
+        turns.append(turn)
+        acks.outcomes.append(outcome)
+
+    turn = 0
+    for n in range(20, 41):
+        writer.append(batch(n, "large"), done)
+    async with asyncio.timeout(60):
+        while len(turns) < 21:
+            turn += 1
+            await asyncio.sleep(0)
+    assert max(Counter(turns).values()) <= 2 * ACKS_AT_ONCE
+    await writer.stop()
+    writer._ack([(batch(n, "large"), acks.outcomes.append) for n in range(41, 90)], Outcome.COMMITTED)  # its last group
+    assert len(acks.outcomes) == 91

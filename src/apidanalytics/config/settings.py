@@ -195,7 +195,7 @@ class Settings:
         "apidanalytics_buffer_channel_size",
         kinds.integer(1, 1_000_000, unit="batches"),
         100,
-        "batches that may wait for the disk, per worker",
+        "batches that may wait for the disk, per worker; beside tenants that flood, as many of the others",
     )
     max_inflight_bytes: int = default(
         "apidanalytics_max_inflight_bytes", kinds.size(), 32 * _MIB, "bodies in a worker at once; above it none is read"
@@ -203,7 +203,7 @@ class Settings:
     flood_share: float = default(
         "apidanalytics_flood_share",
         kinds.fraction(0.1),
-        0.7,
+        0.5,
         "of a worker's time, while tenants post much less than others who get it; 1: all",
     )
     overload_wait: float = default(

@@ -63,9 +63,9 @@ class Crowd:
             released += going
         return released
 
-    def handle(self, monotonic: Callable[[], float]) -> bool:
+    def handle(self, monotonic: Callable[[], float], slice_seconds: float = SLICE_SECONDS) -> bool:
         """Hand on what a slice of time allows; return whether anything is left."""
-        end = monotonic() + SLICE_SECONDS
+        end = monotonic() + slice_seconds
         turns, lanes, handle = self._turns, self._lanes, self._handle
         while turns:
             lane = turns[0]

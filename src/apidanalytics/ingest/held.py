@@ -21,6 +21,8 @@ from apidanalytics.ingest.pace import Pace
 
 LOOK_SECONDS: Final = 0.001
 """How long it takes until a slice that may not go ahead is tried again."""
+SLICE_SECONDS: Final = 0.0003
+"""How long some of what is held are handled before it is looked for new requests, of others above all."""
 LONGEST_SECONDS: Final = 2.0
 """Nobody is held for longer, whatever others do: then it takes turns with them."""
 NOBODY: Final[frozenset[str]] = frozenset()
@@ -86,7 +88,7 @@ class Held:
         if self._is_soon or not self._crowd:
             return
         if self._pace.may_go(self._monotonic(), self._busy_seconds(), is_awaited=self._is_awaited()):
-            if self._crowd.handle(self._monotonic):
+            if self._crowd.handle(self._monotonic, SLICE_SECONDS):
                 self._is_soon = True
                 self._call_soon(self._look_soon)
         elif not self._is_timed:

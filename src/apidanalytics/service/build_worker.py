@@ -183,9 +183,9 @@ class _Way:
         lanes = self._large | self._refused
         self._listener.hold_back(lanes)
         if lanes:
-            step_forward(self._writer.thread_id)
+            step_forward(*self._writer.thread_ids)
         else:
-            step_back(self._writer.thread_id)
+            step_back(*self._writer.thread_ids)
 
 
 class _ScopeFeed:

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from math import inf
 from typing import Final
 
-from apidanalytics.model import Batch
-
 COMPANY_SECONDS: Final = 1.0
 """Company is even again when it was not uneven for so long."""
 UNEVEN: Final = 4
@@ -41,11 +39,11 @@ class Company:
         """Tell whether no tenant had much more than another lately."""
         return now >= self._until
 
-    def saw(self, batches: Iterable[Batch], now: float) -> None:
-        """Take note of whose the batches of a group are, together with the group before it."""
+    def saw(self, batches: Iterable[tuple[str, int]], now: float) -> None:
+        """Take note of the tenants and bytes of the batches of a group, together with the group before it."""
         shares: dict[str, int] = {}
-        for batch in batches:
-            shares[batch.tenant] = shares.get(batch.tenant, 0) + len(batch.lines)
+        for tenant, size in batches:
+            shares[tenant] = shares.get(tenant, 0) + size
         last, self._last = self._last, shares
         self._count(shares, now)
         if len(shares) > 1 or shares.keys() != last.keys():

@@ -2,50 +2,41 @@
 
 ::
 
-    loop thread                                    writer thread                    sealing thread
-    append(batch, done) --> queue
-    wait a moment for more (a timer), then  ---->  take all
-                                                   join by tenant and start,
-                                                   compress, write, sync
-    done(COMMITTED), done(COMMITTED), ...  <-----  tell the loop
-    (again, if batches came meanwhile)             seal due? hand it over  ------>  sync, rename to sealed/
-                                                   more than one group holds? take all again
+    append(batch, done) ---> main lane: wait a moment for more (a timer), then a group --> done(COMMITTED), ...
+                     |
+                     +-----> express lane: a group at once  -----------------------------> done(COMMITTED), ...
 
 While one group is committed, the next one gathers.
+
+As long as some tenants have far more than others, the batches of the others go the express lane: a second thread with
+a spool of its own, so that they wait for no sync of a group that is not theirs. Its thread starts when it is used
+first; its spool is sealed like the other one, at the end of the interval.
 """
 
 import asyncio
-import os
-import threading
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
-
-import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
 from apidanalytics.spool.committer import Committer
 from apidanalytics.spool.company import NOBODY, Company
-from apidanalytics.spool.fair import FairGroups
+from apidanalytics.spool.lane import Done, Lane, Waiting
 from apidanalytics.spool.limits import SpoolLimits
-
-log = structlog.get_logger()
+from apidanalytics.telemetry.histogram import Histogram
 
 MAX_GROUP_BYTES: Final = 512 << 10
 """A group takes no further batch once it holds this many bytes of lines: whoever comes next waits for its sync."""
 MAX_GROUP_BYTES_EVEN: Final = 8 << 20
 """The same, where tenants have much the same, or one is alone: fewer syncs save a tenth of the CPU of large batches."""
-LITTLE_BYTES: Final = 32 << 10
-"""A tenant of which no more than this waits goes first when the others' do not fit into one group."""
-Done = Callable[[Outcome], None]
-_Waiting = tuple[Batch, Done]
+ACKS_AT_ONCE: Final = 6
+"""Of large tenants: then the loop looks for what is new. Whoever was answered posts again, and is read at once."""
 
 
 class SpoolWriter:
-    """Makes batches durable. ``append`` and the acks belong to the loop thread, all else to the writer's own."""
+    """Makes batches durable. ``append`` and the acks belong to the loop thread, all else to the lanes' own."""
 
     def __init__(
         self,
@@ -56,51 +47,47 @@ class SpoolWriter:
     ) -> None:
         self._limits = limits
         self._on_sealed = on_sealed
-        self._queue: deque[_Waiting] = deque()
-        self._wake = threading.Lock()  # a binary semaphore: released to wake the writer thread
-        self._wake.acquire()
+        self._clock = clock
+        self._main = Lane("spool-writer", Committer(data, limits, clock, self._sealed), self._take, self._ack)
+        self._express = Lane(
+            "spool-express", Committer(data, limits, clock, self._sealed), self._take_littles, self._ack_littles
+        )
+        self._lanes = (self._main, self._express)
         self._gathering: asyncio.TimerHandle | None = None
         self._expected = 1  # batches that the next group waits for, at most for the linger
         self._is_busy = False  # from the first batch of a group until its acks; belongs to the loop thread
-        self._groups = FairGroups[_Waiting](lambda waiting: waiting[0], little_bytes=LITTLE_BYTES)
-        self._company = Company()
-        self._large = NOBODY  # as the loop knows it
-        self._is_hurried = False  # somebody waits who must not wait for more batches; belongs to the loop thread
-        self._littles = 0  # batches that have no ack, of tenants that are not large, while others are
-        self._is_committing = False  # set by the writer thread
-        self._clock = clock
-        self._cut = 0  # batches that are out of the queue for a moment, to be cut into a group and the rest
-        self._leaving = 0  # batches in the queue that the writer thread was woken for, and has not taken yet
-        self._has_left_some = False  # of what waited, when it took a group; belongs to the writer thread
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
-        self._committer = Committer(data, limits, clock, self._sealed)
+        self._company = Company()
+        self._large = NOBODY  # as the loop knows it
+        self._littles = 0  # batches of the express lane that have no ack
+        self._beside: deque[tuple[str, int]] = deque()  # what the express lane had, for the main one to take note of
         self.on_room: Callable[[], None] | None = None
         self.on_company: Callable[[frozenset[str]], None] | None = None
+        """Called on the loop with the tenants that are large from now on. Without it nobody is."""
 
     def __repr__(self) -> str:
-        return f"<SpoolWriter {len(self._queue)} waiting, {self._committer}>"
+        return f"<SpoolWriter {self._main}, {self._express}>"
 
     @property
     def is_writable(self) -> bool:
         """Whether the disk took the last write that was tried."""
-        return self._committer.is_writable
+        return all(lane.committer.is_writable for lane in self._lanes)
 
     @property
     def groups(self) -> int:
         """Groups committed so far."""
-        return self._committer.groups
+        return sum(lane.committer.groups for lane in self._lanes)
 
     @property
     def records(self) -> int:
         """Records committed so far."""
-        return self._committer.records
+        return sum(lane.committer.records for lane in self._lanes)
 
     @property
-    def thread_id(self) -> int:
-        """The system's number of the writer's thread; 0 before it is started."""
-        return self._thread.native_id or 0
+    def thread_ids(self) -> tuple[int, ...]:
+        """The system's numbers of the threads that commit."""
+        return tuple(lane.thread_id for lane in self._lanes if lane.is_started)
 
     def who_posts(self) -> set[str]:
         """Return whose batches were in the last groups, of a second at most, before the last one of all."""
@@ -108,40 +95,40 @@ class SpoolWriter:
 
     def is_awaited(self) -> bool:
         """Tell whether a group is on its way to the disk, or a batch waits whose tenant is not large beside others."""
-        return self._is_committing or self._littles > 0
+        return self._main.is_committing or self._littles > 0
 
     def seal_soon(self) -> None:
-        """Have the open spool sealed before its time, within about a second, so that it is packed and gone."""
-        self._committer.seal_wanted = True
+        """Have the open spools sealed before their time, within about a second, so that they are packed and gone."""
+        for lane in self._lanes:
+            lane.committer.seal_wanted = True
 
     @property
     def waiting(self) -> int:
         """Batches that wait for the disk."""
-        return len(self._queue)
+        return sum(len(lane.queue) for lane in self._lanes)
 
     def counters(self) -> dict[str, Any]:
         """Return how long commits took and how many batches were in them, as numbers that only grow."""
-        committer = self._committer
+        committers = [lane.committer for lane in self._lanes]
         return {
-            "commit_seconds": committer.seconds.as_counters(),
-            "group_batches": committer.group_batches.as_counters(),
+            "commit_seconds": Histogram.sum_of([one.seconds for one in committers]),
+            "group_batches": Histogram.sum_of([one.group_batches for one in committers]),
         }
 
     def start(self) -> None:
-        """Start the writer thread; acks go to the running event loop."""
+        """Start to commit; acks go to the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._thread.start()
-        if self._queue:
+        self._main.start()
+        if self._main.queue:
             self._is_busy = True
             self._gather()
 
     async def stop(self) -> None:
-        """Commit what waits, seal the open spool, and end. Nothing may be appended any more."""
+        """Commit what waits, seal the open spools, and end. Nothing may be appended any more."""
         self._stopping = True
-        self._kick()
-        if self._thread.ident is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-        # The last acks were handed to the loop before the thread ended; give them their turn.
+        for lane in self._lanes:
+            await lane.stop()
+        # The last acks were handed to the loop before the threads ended; give them their turn.
         await asyncio.sleep(0)
 
     def append(self, batch: Batch, done: Done, *, beyond: int = 0) -> bool:
@@ -150,28 +137,25 @@ class SpoolWriter:
         ``done`` is called once, on the loop thread, with what became of the batch. The buffer is full later for a
         batch that may use places ``beyond`` it.
         """
-        queue = self._queue
-        if len(queue) + self._cut - self._leaving >= self._limits.capacity + beyond:
+        is_little = self._large and batch.tenant not in self._large
+        lane = self._express if is_little else self._main
+        queue = lane.queue
+        if len(queue) + lane.cut_out - lane.leaving >= self._limits.capacity + beyond:
             return False
         if self._limits.durability == "memory" and self._loop is not None:
             self._loop.call_soon(done, Outcome.COMMITTED)
             done = _acked_already
-        if self._large and batch.tenant not in self._large:
-            self._is_hurried = True
-            self._littles += 1
-            done = partial(self._little_done, done)
         queue.append((batch, done))
-        if not self._is_busy and self._loop is not None:
+        if is_little:
+            self._littles += 1
+            lane.wake()
+        elif not self._is_busy and self._loop is not None:
             self._is_busy = True
             self._gather()
-        elif self._gathering is not None and (len(queue) >= self._expected or self._is_hurried):
+        elif self._gathering is not None and len(queue) >= self._expected:
             self._gathering.cancel()
             self._kick()
         return True
-
-    def _little_done(self, done: Done, outcome: Outcome) -> None:
-        self._littles -= 1
-        done(outcome)
 
     def _gather(self) -> None:
         """Give more batches a moment to join: a group costs one sync, however many are in it.
@@ -180,103 +164,70 @@ class SpoolWriter:
         are worth waiting for; when all of them are there, waiting for more would only leave the machine idle.
         """
         assert self._loop is not None
-        if self._limits.linger_seconds and len(self._queue) < self._expected and not self._is_hurried:
+        if self._limits.linger_seconds and len(self._main.queue) < self._expected:
             self._gathering = self._loop.call_later(self._limits.linger_seconds, self._kick)
         else:
             self._kick()
 
     def _kick(self) -> None:
-        """Wake the writer thread: what is in the queue does not wait for the disk any more."""
         self._gathering = None
-        self._leaving = 0 if self._has_left_some or self._is_committing else len(self._queue)
-        self._is_hurried = False
-        if self._wake.locked():
-            self._wake.release()
+        self._main.wake()
 
-    def _run(self) -> None:
-        try:
-            self._write_groups()
-        except BaseException:
-            # Without this thread no batch would ever be answered. Dying is safe at any moment, going on is not.
-            log.exception("spool.writer_died", hint="the worker ends and is replaced")
-            os._exit(1)
+    # In the lanes' threads.
 
-    def _write_groups(self) -> None:
-        committer = self._committer
-        while not (self._stopping and not self._queue):
-            group = self._take()
-            if group:
-                self._is_committing = True
-                outcome = committer.commit([batch for batch, _ in group])
-                self._is_committing = False
-                self._tell(group, outcome)
-            elif not committer.is_writable:
-                committer.probe()
-            committer.seal_if_due()
-        committer.close()
-
-    def _take(self) -> list[_Waiting]:
-        """Wait until a group has gathered and return it; empty when there was none for a while."""
-        is_wanted = self._stopping or self._has_left_some
-        if not is_wanted and not self._wake.acquire(timeout=self._committer.seconds_to_look()):
-            return []
-        queue = self._queue
+    def _take(self, lane: Lane) -> list[Waiting]:
         now, company = self._clock.monotonic(), self._company
         limit = MAX_GROUP_BYTES_EVEN if company.is_even(now) else MAX_GROUP_BYTES
-        group: list[_Waiting] = []
-        size = 0
-        self._leaving = 0
-        while queue and size < limit:
-            waiting = queue.popleft()
-            size += len(waiting[0].lines)
-            group.append(waiting)
+        group = lane.gather(limit)
         if group:
-            company.saw((batch for batch, _ in group), now)
+            beside = [self._beside.popleft() for _ in range(len(self._beside))]  # the loop may be adding some
+            company.saw([*beside, *((batch.tenant, len(batch.lines)) for batch, _ in group)], now)
             limit = limit if company.is_even(now) else MAX_GROUP_BYTES
-        if queue or size > limit:
-            group = self._fair(group, limit)
-        self._has_left_some = bool(queue)
-        return group
+        return lane.cut(group, limit)
 
-    def _fair(self, group: list[_Waiting], max_bytes: int) -> list[_Waiting]:
-        """Let tenants take turns in a group that does not hold all that waits."""
-        queue = self._queue
-        self._cut = len(group) + len(queue)  # the buffer must not look empty meanwhile
-        group += [queue.popleft() for _ in range(len(queue))]  # the loop may be adding some
-        group, left = self._groups.cut(group, max_bytes)
-        queue.extendleft(reversed(left))
-        self._cut = 0
-        return group
+    def _take_littles(self, lane: Lane) -> list[Waiting]:
+        return lane.cut(lane.gather(MAX_GROUP_BYTES), MAX_GROUP_BYTES)
 
-    def _tell(self, group: list[_Waiting], outcome: Outcome) -> None:
+    # On the loop.
+
+    def _ack(self, group: list[Waiting], outcome: Outcome, first: int = 0) -> None:
         assert self._loop is not None
-        try:
-            self._loop.call_soon_threadsafe(self._ack, group, outcome)
-        except RuntimeError:
-            return  # the loop is closed: nobody is left who could be told
-
-    def _ack(self, group: list[_Waiting], outcome: Outcome) -> None:
-        for _, done in group:
+        end = first + ACKS_AT_ONCE if self._large and not self._stopping else len(group)
+        for _, done in group[first:end]:
             done(outcome)
-        if self.on_company is not None and self._company.large is not self._large:
-            self._large = self._company.large
-            self.on_company(self._large)
-        if self.on_room is not None:
-            self.on_room()
-        self._expected = min(len(group) + len(self._queue), self._limits.capacity)
-        if self._queue:
+        if end < len(group):
+            self._loop.call_soon(self._ack, group, outcome, end)
+            return
+        self._after_acks()
+        self._expected = min(len(group) + len(self._main.queue), self._limits.capacity)
+        if self._main.queue:
             self._gather()
         else:
             self._is_busy = False
 
+    def _ack_littles(self, group: list[Waiting], outcome: Outcome) -> None:
+        self._littles -= len(group)
+        for batch, done in group:
+            self._beside.append((batch.tenant, len(batch.lines)))
+            done(outcome)
+        self._after_acks()
+
+    def _after_acks(self) -> None:
+        # When the large ones have gone, the main lane may have nothing to commit, and to tell it by.
+        company = self._company
+        large = NOBODY if company.is_even(self._clock.monotonic()) else company.large
+        if self.on_company is not None and large is not self._large:
+            self._large = large
+            if large and not self._express.is_started:
+                self._express.start()
+            self.on_company(large)
+        if self.on_room is not None:
+            self.on_room()
+
     def _sealed(self) -> None:
-        """Tell the loop; called in the sealing thread."""
-        if self._on_sealed is None or self._loop is None:
-            return
-        try:
-            self._loop.call_soon_threadsafe(self._on_sealed)
-        except RuntimeError:
-            return  # the loop is closed; the agent looks into sealed/ by itself
+        """Tell the loop; called in the sealing thread. If it is closed, the agent looks into sealed/ by itself."""
+        if self._on_sealed is not None:
+            self._main.call(self._on_sealed)
 
 
 def _acked_already(_outcome: Outcome) -> None:

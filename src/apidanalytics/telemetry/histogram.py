@@ -34,6 +34,12 @@ class Histogram:
         """Return it as numbers that only grow."""
         return {"counts": list(self.counts), "sum": self.sum}
 
+    @staticmethod
+    def sum_of(histograms: Sequence["Histogram"]) -> dict[str, Any]:
+        """Return several with the same bounds as one, in the form of ``as_counters``."""
+        counts = [sum(column) for column in zip(*(one.counts for one in histograms), strict=True)]
+        return {"counts": counts, "sum": sum(one.sum for one in histograms)}
+
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
     """Return the value below which this share of the observations lies, about; None when there are none."""

@@ -1,14 +1,13 @@
 """Who posts side by side, as the groups tell."""
 
-from apidanalytics.model import Batch
 from apidanalytics.spool.company import COMPANY_SECONDS, LARGE, NOBODY, PERIOD_SECONDS, Company
 
 
-def batch(name: str, size: int = 10) -> Batch:
-    return Batch(tenant=name[0], start_at=0, records=1, lines=name.encode().ljust(size))
+def batch(name: str, size: int = 10) -> tuple[str, int]:
+    return name[0], size
 
 
-def batches(tenant: str, count: int) -> list[Batch]:
+def batches(tenant: str, count: int) -> list[tuple[str, int]]:
     return [batch(f"{tenant}{number}") for number in range(count)]
 
 
