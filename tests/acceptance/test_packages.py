@@ -132,12 +132,26 @@ def test_the_collector_has_no_rights_and_its_own_disk_and_is_probed():
         assert pod["terminationGracePeriodSeconds"] > 30 + 5, "it drains for 30 s"
 
 
+def test_prometheus_reaches_the_metrics_of_each_collector_with_the_token_of_the_secret():
+    (data,) = [d["data"] for d in documents() if d["kind"] == "ConfigMap"]
+    (secret,) = [d["stringData"] for d in documents() if d["kind"] == "Secret"]
+    settings = yaml.safe_load(data["apid_config.yaml"])
+    assert settings["apidanalytics_admin_listen"] == ":9001"
+    for pod in pods():
+        (container,) = [c for c in (*pod["containers"], *pod.get("initContainers", ())) if c["name"] == "apidanalytics"]
+        assert {"name": "admin", "containerPort": 9001} in container["ports"]
+        (folder,) = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"].endswith("token")]
+        path = Path(settings["apidanalytics_admin_token_file"])
+        assert str(path.parent) == folder
+        assert path.name in secret
+
+
 @pytest.fixture
 def mounted(tmp_path: Path) -> Path:
-    """Return a folder with the files of the ConfigMap, which name each other there."""
-    (data,) = [d["data"] for d in documents() if d["kind"] == "ConfigMap"]
-    for name, text in data.items():
-        (tmp_path / name).write_text(text.replace("/etc/apidanalytics", str(tmp_path)))
+    """Return a folder with the files of ConfigMap and Secret, which name each other there."""
+    for files in (d.get("data") or d.get("stringData") or {} for d in documents()):
+        for name, text in files.items():
+            (tmp_path / name).write_text(re.sub("/etc/apidanalytics|/run/secrets/apidanalytics", str(tmp_path), text))
     return tmp_path
 
 
