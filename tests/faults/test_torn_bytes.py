@@ -33,7 +33,9 @@ from apidanalytics.upload.shelves import Shelves
 
 START_AT = 1_700_000_040
 FIRST_NUMBER = 100_000_000_000_000
-SOME = pytest.param("some", id="some")
+SHARES = 3
+SOME = [pytest.param(f"some {share}", id=f"some of them, share {share}") for share in range(SHARES)]
+"""In shares, so that several cores have something to do."""
 ALL = pytest.param("all", id="all", marks=(pytest.mark.soak, pytest.mark.timeout(0)))
 COARSENESS = 7
 """Of the cuts, ``make test`` makes each so-manieth."""
@@ -161,12 +163,16 @@ def said():
 
 
 def places(length, amount):
-    return range(0, length, COARSENESS if amount == "some" else 1)
+    return range(length) if amount == "all" else share_of(range(0, length, COARSENESS), amount)
 
 
 def bits(length, amount):
     """Return every bit, or about every 64th one, not always the same of its byte."""
-    return range(length * 8) if amount == "all" else [64 * n + n % 8 for n in range(length // 8)]
+    return range(length * 8) if amount == "all" else share_of([64 * n + n % 8 for n in range(length // 8)], amount)
+
+
+def share_of(all_of_them, amount):
+    return all_of_them[int(amount.removeprefix("some ")) :: SHARES]
 
 
 def flipped(content, bit):
@@ -175,7 +181,7 @@ def flipped(content, bit):
     return bytes(flipped)
 
 
-@pytest.mark.parametrize("amount", [SOME, ALL])
+@pytest.mark.parametrize("amount", [*SOME, ALL])
 def test_a_spool_cut_anywhere_gives_every_group_before_the_cut(recoverer, said, amount):
     length = len(b"".join(frames(FIRST_NUMBER)))
     for cut in places(length, amount):
@@ -191,7 +197,7 @@ def test_a_spool_cut_anywhere_gives_every_group_before_the_cut(recoverer, said, 
         said.clear()
 
 
-@pytest.mark.parametrize("amount", [SOME, ALL])
+@pytest.mark.parametrize("amount", [*SOME, ALL])
 @pytest.mark.parametrize("was_sealed", [False, True], ids=["of a process that died", "sealed"])
 def test_a_spool_with_a_flipped_bit_gives_all_other_groups_and_says_so(recoverer, said, was_sealed, amount):
     room = b"" if was_sealed else ROOM
@@ -247,7 +253,7 @@ def staged(recoverer):
     return make
 
 
-@pytest.mark.parametrize("amount", [SOME, ALL])
+@pytest.mark.parametrize("amount", [*SOME, ALL])
 def test_a_staged_file_that_nobody_knows_and_that_was_cut_is_set_aside_whole(recoverer, said, staged, amount):
     for cut in places(len(staged()[1]), amount):
         file, content = staged()
@@ -258,7 +264,7 @@ def test_a_staged_file_that_nobody_knows_and_that_was_cut_is_set_aside_whole(rec
         said.clear()
 
 
-@pytest.mark.parametrize("amount", [SOME, ALL])
+@pytest.mark.parametrize("amount", [*SOME, ALL])
 def test_a_staged_file_that_nobody_knows_and_that_has_a_flipped_bit_invents_nothing(recoverer, said, staged, amount):
     for bit in bits(len(staged()[1]), amount):
         file, whole = staged()
@@ -272,7 +278,7 @@ def test_a_staged_file_that_nobody_knows_and_that_has_a_flipped_bit_invents_noth
         said.clear()
 
 
-@pytest.mark.parametrize("amount", [SOME, ALL])
+@pytest.mark.parametrize("amount", [*SOME, ALL])
 @pytest.mark.parametrize("harm", ["cut", "flip"])
 def test_a_staged_file_that_is_known_is_sent_as_it_was_made_or_not_at_all(recoverer, said, staged, amount, harm):
     length = len(staged()[1])

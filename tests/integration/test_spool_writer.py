@@ -327,6 +327,44 @@ async def test_beside_a_large_tenant_anothers_batch_waits_for_no_sync_of_it(data
     assert list(data.tmp.iterdir()) == []
 
 
+async def test_where_no_thread_is_to_be_had_all_share_the_main_lane_until_one_is(data, monkeypatch):
+    start, is_short = threading.Thread.start, True
+
+    def start_or_not(thread):
+        if is_short and thread.name == "spool-express":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_not)
+    clock, acks, told = StoppedClock(), Acks(), []
+    writer = SpoolWriter(data, limits(), clock)
+    writer.on_company = told.append
+    writer.start()
+
+    async def post(tenant, count):
+        so_far = len(acks.outcomes)
+        for n in range(count):
+            assert writer.append(batch(so_far + n, tenant), acks.outcomes.append)
+        await acks.all(so_far + count)
+
+    await post("large", 20)
+    await post("little", 1)
+    assert told == [{"large"}]
+    await post("little", 1)  # by the main lane
+    assert not writer._express.is_started
+    clock.seconds = COMPANY_SECONDS
+    await post("little", 1)
+    assert told == [{"large"}, frozenset()]
+    is_short = False
+    await post("large", 20)
+    await post("little", 1)
+    assert told[2:] == [{"large"}]
+    assert writer._express.is_started
+    await post("little", 1)
+    await writer.stop()
+    assert len(lines_in(data.sealed)) == len(acks.outcomes) == 45
+
+
 async def test_when_the_large_tenant_has_gone_it_is_told_though_the_main_lane_has_nothing_to_do(data):
     clock = StoppedClock()
     writer, acks, told = await in_company(data, clock)

@@ -27,11 +27,11 @@ from apidanalytics.ingest.payload import Find, Payload, PayloadOptions, PayloadR
 from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
 from apidanalytics.ingest.probes import answer_other
 from apidanalytics.ingest.room import Room
-from apidanalytics.ingest.routes import JSON, Routes, check_content_type, is_zipped, method_not_allowed
+from apidanalytics.ingest.routes import JSON, PROBES, Routes, check_content_type, is_zipped, method_not_allowed
 from apidanalytics.ingest.sliced import in_turns, read_in_steps
 from apidanalytics.ingest.turns import Turns
 from apidanalytics.ingest.waiting import WaitingLine
-from apidanalytics.ingest.whose import lane_of
+from apidanalytics.ingest.whose import PROBES_LANE, lane_of
 from apidanalytics.model import Batch, Claim, Outcome, Tenant
 
 log = structlog.get_logger()
@@ -124,7 +124,7 @@ class Acceptor:
 
     def lane_of(self, path: bytes, body: bytes) -> str:
         """Tell whose a request is: a tenant, or one of the lanes that several share."""
-        return lane_of(self._scopes, self._reader, self._routes.scope_of(path), body)
+        return PROBES_LANE if path in PROBES else lane_of(self._scopes, self._reader, self._routes.scope_of(path), body)
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, now or later, exactly once."""

@@ -10,7 +10,6 @@ from apidanalytics.telemetry.histogram import Histogram
 
 _REFUSED: Final = 400
 _FAILED: Final = 500
-_NOT_LET_IN: Final = frozenset({401, 403})
 
 
 @dataclass(slots=True)
@@ -31,12 +30,12 @@ class Counters:
     """From the last byte of a batch to its 200."""
 
     on_refused: Callable[[Exchange], None] | None = None
-    """Told of each request that gets a 4xx, just before; not of who is not let in, for he only says whose it is."""
+    """Told of each request that gets a 4xx, just before."""
 
     def answered(self, exchange: Exchange, status: int, code: str) -> None:
         """Count an answer that is about to be given."""
         self.requests[status, code] += 1
-        if self.on_refused is not None and _REFUSED <= status < _FAILED and status not in _NOT_LET_IN:
+        if self.on_refused is not None and _REFUSED <= status < _FAILED:
             self.on_refused(exchange)
 
     def answers(self) -> Counter[tuple[int, str]]:

@@ -57,6 +57,11 @@ class Guard:
             return MISSING
         return self._remembered.get(header) or self._look_up(header)
 
+    def lets(self, header: bytes | None, tenant: str, scope: str | None) -> bool:
+        """Tell whether the token behind this header, if any, is for a tenant, or for a scope."""
+        token = self.token(header)
+        return isinstance(token, Token) and (scope in token.scopes or token.allows(tenant))
+
     def _look_up(self, header: bytes) -> Token | Response:
         given = header[len(_SCHEME) :].strip(b" ")
         if header[: len(_SCHEME)].lower() != _SCHEME or not given:

@@ -25,6 +25,8 @@ SLICE_SECONDS: Final = 0.0003
 """How long some of what is held are handled before it is looked for new requests, of others above all."""
 LONGEST_SECONDS: Final = 2.0
 """Nobody is held for longer, whatever others do: then it takes turns with them."""
+MAX_HELD: Final = 4096
+"""Requests held at once, each with its header; the others take turns as if nobody were held."""
 NOBODY: Final[frozenset[str]] = frozenset()
 
 CallLater = Callable[[float, Callable[[], None]], object]
@@ -73,12 +75,14 @@ class Held:
         """Keep the requests of large tenants, and those that do not say whose they are; return the others."""
         others: list[Exchange] = []
         lanes, known = self.lanes, self._known
+        room = MAX_HELD - len(self._crowd)
         for exchange in ready:
             lane = known[exchange.path]
             if lane == UNNAMED_LANE:
                 lane = self._lane_of(exchange.path, exchange.body)
-            if lane in lanes or lane == UNNAMED_LANE:
+            if room > 0 and (lane in lanes or lane == UNNAMED_LANE):
                 self._crowd.put(lane, exchange)
+                room -= 1
             else:
                 others.append(exchange)
         return others

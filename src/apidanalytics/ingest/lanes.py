@@ -16,6 +16,8 @@ LaneOf = Callable[[bytes, bytes], str]
 
 MAX_PATHS: Final = 4096
 """Of so many the lane is remembered; anybody can make up paths."""
+MAX_PATH_BYTES: Final = 128
+"""Longest of them."""
 
 
 def lane_by_path(path: bytes, _body: bytes) -> str:
@@ -31,9 +33,11 @@ class LanesByPath(dict[bytes, str]):
         self._lane_of: Final = lane_of
 
     def __missing__(self, path: bytes) -> str:
-        if len(self) >= MAX_PATHS:
-            self.clear()
-        lane = self[path] = self._lane_of(path, b"")
+        lane = self._lane_of(path, b"")
+        if len(path) <= MAX_PATH_BYTES:
+            if len(self) >= MAX_PATHS:
+                self.clear()
+            self[path] = lane
         return lane
 
 

@@ -1,7 +1,8 @@
 """Whose requests are refused, and so many of them that others wait: for holding them back, and for nothing else.
 
 What is stored tells its tenant to the writer (``spool/company.py``); what is refused comes to nobody's spool, and is
-counted here. A request is its tenant's, as far as path and body tell; those that are no tenant's share a lane.
+counted here. A request is its tenant's, as far as path and body tell; those that are no tenant's share a lane. Where
+tokens are asked for, only what comes with one for that tenant counts: nobody else may have it held.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Final
 from apidanalytics.ingest.held import NOBODY, CallLater
 from apidanalytics.ingest.http import Exchange
 from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf, LanesByPath
+from apidanalytics.ingest.whose import PROBES_LANE
 
 PERIOD_SECONDS: Final = 0.25
 """Who is refused is told from the last two periods."""
@@ -31,16 +33,19 @@ class Refused:
         stored: Callable[[], int],
         who_posts: Callable[[], set[str]],
         call_later: CallLater,
+        speaks_for: Callable[[Exchange, str], bool] = lambda *_: True,
     ) -> None:
         """``on_large`` is told, whenever that changes, in which lanes very much is refused while others post.
 
-        ``stored`` tells how many batches were stored so far, and ``who_posts`` whose the last of them were.
+        ``stored`` tells how many batches were stored so far, and ``who_posts`` whose the last of them were;
+        ``speaks_for`` whether who sent a request may post for the tenant of this lane.
         """
         self._lane_of = lane_of
         self._on_large = on_large
         self._stored = stored
         self._who_posts = who_posts
         self._call_later = call_later
+        self._speaks_for = speaks_for
         self._known = LanesByPath(lane_of)
         self._period: Counter[str] = Counter()
         self._before: Counter[str] = Counter()
@@ -56,6 +61,8 @@ class Refused:
         lane = self._known[exchange.path]
         if lane == UNNAMED_LANE:
             lane = self._lane_of(exchange.path, exchange.body)
+        if lane == PROBES_LANE or not self._speaks_for(exchange, lane):
+            return
         self._period[lane] += 1
         if not self._is_watching:
             self._is_watching = True

@@ -8,6 +8,7 @@ Without a line nobody asks whose a batch is.
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Final, NamedTuple
 
 import structlog
@@ -20,6 +21,9 @@ log = structlog.get_logger()
 
 PASSING_AT_ONCE: Final = 32
 """Batches in the buffer that passed the line, each of another tenant."""
+
+LOOKED_AT: Final = 16
+"""Of so many tenants in line, whose turn is next, it is tried whether there is room."""
 
 
 class _Waiter(NamedTuple):
@@ -56,8 +60,11 @@ class WaitingLine:
         return self._length
 
     def offer(self, batch: Batch, done: Callable[[Outcome], None]) -> bool:
-        """Append the batch at once, or return False: it has to ``wait``."""
-        if not self._line:
+        """Append the batch at once, or return False: it has to ``wait``.
+
+        While others wait there is room for it only where they cannot go, as in the spool's express lane.
+        """
+        if batch.tenant not in self._line:
             failpoints.hit("ingest.before_append")
             if self._spool.append(batch, done):
                 return True
@@ -92,11 +99,14 @@ class WaitingLine:
 
     def _move_up(self) -> None:
         line = self._line
-        while line:
-            tenant, waiters = next(iter(line.items()))
+        refused: set[str] = set()
+        # Where one finds no room another may: tenants that flood and the others have lanes to the disk of their own.
+        while (tenant := next((one for one in islice(line, LOOKED_AT) if one not in refused), None)) is not None:
+            waiters = line[tenant]
             failpoints.hit("ingest.before_append")
             if not self._spool.append(waiters[0].batch, waiters[0].done):
-                break
+                refused.add(tenant)
+                continue
             self._take(tenant, waiters)
             if waiters:
                 line.move_to_end(tenant)

@@ -16,6 +16,9 @@ from apidanalytics.ingest.slices import find_head
 NOBODYS_LANE: Final = ""
 """Of the requests that are no tenant's."""
 
+PROBES_LANE: Final = "/probes"
+"""Of ``/health`` and ``/ready``, which wait for nobody else: whoever asks may end this process when no answer comes."""
+
 LOOKED_AT_BYTES: Final = 512
 """Of a body: clients that name a tenant do so before its records."""
 _GZIP: Final = b"\x1f\x8b"

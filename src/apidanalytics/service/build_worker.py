@@ -22,19 +22,19 @@ from apidanalytics.config import Settings
 from apidanalytics.control.channel import Channel, Message
 from apidanalytics.ingest.accept import AcceptOptions, Acceptor
 from apidanalytics.ingest.guard import Guard
-from apidanalytics.ingest.held import NOBODY
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, Listener
 from apidanalytics.ingest.payload import PayloadOptions
-from apidanalytics.ingest.refused import Refused
+from apidanalytics.ingest.routes import Routes
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
 from apidanalytics.service.access import follow_tokens
+from apidanalytics.service.floods import hold_floods_back
 from apidanalytics.service.keys import WriterAndDesk, key_desk
 from apidanalytics.service.log_setup import configure_logs
 from apidanalytics.service.masking import mark_secret, mask
 from apidanalytics.service.room import disk_room, follow_room
-from apidanalytics.service.stepping import BusySeconds, step_back, step_forward
+from apidanalytics.service.stepping import BusySeconds, step_back
 from apidanalytics.service.tls import admission, server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
 from apidanalytics.service.worker_report import WorkerReport
@@ -134,15 +134,8 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
     )
 
     if settings.flood_share < 1:
-        way = _Way(listener, writer)
-        writer.on_company = way.let_large
-        acceptor.counters.on_refused = Refused(
-            acceptor.lane_of,
-            way.let_refused,
-            stored=lambda: acceptor.counters.batches,
-            who_posts=writer.who_posts,
-            call_later=loop.call_later,
-        ).saw
+        routes = Routes(settings.base_path)
+        hold_floods_back(listener, writer, acceptor, routes=routes, guard=guard, call_later=loop.call_later)
 
     def follow(message: Message) -> None:
         follow_room(message, room, writer)
@@ -159,33 +152,6 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=lambda: (feed.version, feed.sequence)),
         follow=follow,
     )
-
-
-class _Way:
-    """Holds some tenants back, if any are large or refused very much, and is there at once for the others."""
-
-    def __init__(self, listener: Listener, writer: SpoolWriter) -> None:
-        self._listener = listener
-        self._writer = writer
-        self._large = self._refused = NOBODY
-
-    def let_large(self, lanes: frozenset[str]) -> None:
-        """Let those wait that have far more in the spool than others."""
-        self._large = lanes
-        self._make()
-
-    def let_refused(self, lanes: frozenset[str]) -> None:
-        """Let those wait of whom very much is refused."""
-        self._refused = lanes
-        self._make()
-
-    def _make(self) -> None:
-        lanes = self._large | self._refused
-        self._listener.hold_back(lanes)
-        if lanes:
-            step_forward(*self._writer.thread_ids)
-        else:
-            step_back(*self._writer.thread_ids)
 
 
 class _ScopeFeed:

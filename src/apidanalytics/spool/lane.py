@@ -44,7 +44,7 @@ class Lane:
         self.committer = committer
         self.queue: deque[Waiting] = deque()
         self.is_committing = False
-        """Whether a group is on its way to the disk."""
+        """Whether a group is on its way to the disk, or it is tried whether the disk takes anything."""
         self.leaving = 0
         """Batches in the queue that the thread was woken for, and has not taken yet."""
         self.cut_out = 0
@@ -74,9 +74,18 @@ class Lane:
         return self._thread.native_id or 0
 
     def start(self) -> None:
-        """Start the thread; acks go to the running event loop."""
-        self._loop = asyncio.get_running_loop()
-        self._thread.start()
+        """Start the thread; acks go to the running event loop.
+
+        Raises:
+            RuntimeError: the system has no thread to give; it may be tried again.
+
+        """
+        self._loop = asyncio.get_running_loop()  # first: the thread may have acks at once
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop = None
+            raise
 
     async def stop(self) -> None:
         """Commit what waits, seal the open spool, and end. Nothing may be added any more."""
@@ -148,7 +157,9 @@ class Lane:
                 self.is_committing = False
                 self._tell(group, outcome)
             elif not committer.is_writable:
+                self.is_committing = True
                 committer.probe()
+                self.is_committing = False
             committer.seal_if_due()
         committer.close()
 

@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+import structlog
+
 from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome
@@ -26,6 +28,8 @@ from apidanalytics.spool.company import NOBODY, Company
 from apidanalytics.spool.lane import Done, Lane, Waiting
 from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.telemetry.histogram import Histogram
+
+log = structlog.get_logger()
 
 MAX_GROUP_BYTES: Final = 512 << 10
 """A group takes no further batch once it holds this many bytes of lines: whoever comes next waits for its sync."""
@@ -137,7 +141,7 @@ class SpoolWriter:
         ``done`` is called once, on the loop thread, with what became of the batch. The buffer is full later for a
         batch that may use places ``beyond`` it.
         """
-        is_little = self._large and batch.tenant not in self._large
+        is_little = self._large and batch.tenant not in self._large and self._express.is_started
         lane = self._express if is_little else self._main
         queue = lane.queue
         if len(queue) + lane.cut_out - lane.leaving >= self._limits.capacity + beyond:
@@ -198,12 +202,14 @@ class SpoolWriter:
         if end < len(group):
             self._loop.call_soon(self._ack, group, outcome, end)
             return
-        self._after_acks()
-        self._expected = min(len(group) + len(self._main.queue), self._limits.capacity)
-        if self._main.queue:
-            self._gather()
-        else:
-            self._is_busy = False
+        try:
+            self._after_acks()
+        finally:  # whatever becomes of the acks, the next group is committed
+            self._expected = min(len(group) + len(self._main.queue), self._limits.capacity)
+            if self._main.queue:
+                self._gather()
+            else:
+                self._is_busy = False
 
     def _ack_littles(self, group: list[Waiting], outcome: Outcome) -> None:
         self._littles -= len(group)
@@ -219,10 +225,17 @@ class SpoolWriter:
         if self.on_company is not None and large is not self._large:
             self._large = large
             if large and not self._express.is_started:
-                self._express.start()
+                self._open_express()
             self.on_company(large)
         if self.on_room is not None:
             self.on_room()
+
+    def _open_express(self) -> None:
+        try:
+            self._express.start()
+        except RuntimeError as error:
+            hint = "the main lane serves all; it is tried again when other tenants flood. Are there too many threads?"
+            log.warning("spool.no_express_lane", error=str(error), hint=hint)
 
     def _sealed(self) -> None:
         """Tell the loop; called in the sealing thread. If it is closed, the agent looks into sealed/ by itself."""

@@ -4,8 +4,8 @@ from collections import deque
 
 import pytest
 
-from apidanalytics.ingest.held import LONGEST_SECONDS
-from apidanalytics.ingest.lanes import MAX_PATHS, UNNAMED_LANE, LanesByPath
+from apidanalytics.ingest.held import LONGEST_SECONDS, MAX_HELD
+from apidanalytics.ingest.lanes import MAX_PATH_BYTES, MAX_PATHS, UNNAMED_LANE, LanesByPath
 from tests.unit.ingest.http_wire import OK, Server, post
 
 SLICE_TAKES = 0.0002
@@ -179,6 +179,19 @@ def test_the_lane_of_a_path_is_asked_for_once_and_again_when_there_were_too_many
         lanes[b"/%d" % number]
     assert len(lanes) <= MAX_PATHS
     assert b"/a" not in lanes
+    assert lanes[long := b"/" + b"x" * MAX_PATH_BYTES] == long.decode()
+    assert long not in lanes
+
+
+def test_no_more_are_held_than_a_worker_has_room_for():
+    server = BusyServer()
+    server.state.hold_back(LARGE)
+    arrive(server, "large")
+    (exchange,) = server.state._ready
+    held = server.state._held
+    assert len(held.sort_out([exchange] * (MAX_HELD + 5))) == 5
+    assert len(held) == MAX_HELD
+    assert len(held.sort_out([exchange])) == 1
 
 
 def test_how_many_are_held_back_is_told():

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from apidanalytics.ingest.counters import Counters
 from apidanalytics.ingest.lanes import UNNAMED_LANE
 from apidanalytics.ingest.refused import MANY, Refused
 
@@ -80,12 +79,3 @@ def test_a_body_tells_whose_it_is_where_the_path_does_not(world):
     world.store(10, "calm")
     world.look()
     assert world.told == [{"acme~prod", UNNAMED_LANE}]
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_who_is_not_let_in_has_no_tenant_held(status):
-    told = []
-    counters = Counters(on_refused=told.append)
-    counters.answered(SimpleNamespace(), status, "")
-    counters.answered("a post of the tenant", 400, "BAD_DATA")
-    assert told == ["a post of the tenant"]

@@ -128,6 +128,22 @@ def test_tenants_that_wait_take_turns_and_each_ones_batches_keep_their_order(gat
     assert gate.kept == ["a1", "b1", "c1", "a2", "b2", "a3", "d1", "a4"]
 
 
+def test_where_one_tenant_finds_no_room_another_may(gate: Gate):
+    append = gate.spool.append
+    gate.spool.append = lambda batch, done, **how: batch.tenant != "a" and append(batch, done, **how)
+    for name in ("a1", "a2", "b1", "b2"):
+        gate.append(name)
+    assert gate.kept == ["b1", "b2"]
+    gate.spool.room = 0
+    for name in ("b3", "c1", "b4"):
+        gate.append(name)
+    gate.spool.make_room(10)
+    assert gate.kept == ["b1", "b2", "b3", "c1", "b4"]
+    gate.spool.append = append
+    gate.spool.make_room(10)
+    assert gate.kept[5:] == ["a1", "a2"]
+
+
 def test_a_flood_of_one_tenant_delays_another_by_one_turn_only(gate: Gate):
     gate.spool.room = 0
     for n in range(1000):

@@ -1,0 +1,68 @@
+"""Who floods is held back while others post: what a worker's parts tell each other for that (``ingest.held``)."""
+
+from apidanalytics.ingest.accept import Acceptor
+from apidanalytics.ingest.guard import AUTHORIZATION, Guard
+from apidanalytics.ingest.held import NOBODY, CallLater
+from apidanalytics.ingest.http import Exchange
+from apidanalytics.ingest.lanes import UNNAMED_LANE
+from apidanalytics.ingest.listener import Listener
+from apidanalytics.ingest.refused import Refused
+from apidanalytics.ingest.routes import Routes
+from apidanalytics.ingest.whose import NOBODYS_LANE
+from apidanalytics.service.stepping import step_back, step_forward
+from apidanalytics.spool.writer import SpoolWriter
+
+
+def hold_floods_back(
+    listener: Listener,
+    writer: SpoolWriter,
+    acceptor: Acceptor,
+    *,
+    routes: Routes,
+    guard: Guard | None,
+    call_later: CallLater,
+) -> None:
+    """From now on hold back who has far more than others, or is refused very much, while others post."""
+
+    def speaks_for(exchange: Exchange, lane: str) -> bool:
+        if guard is None or lane in {NOBODYS_LANE, UNNAMED_LANE}:
+            return True
+        return guard.lets(exchange.header(AUTHORIZATION), lane, routes.scope_of(exchange.path))
+
+    way = _Way(listener, writer)
+    writer.on_company = way.let_large
+    acceptor.counters.on_refused = Refused(
+        acceptor.lane_of,
+        way.let_refused,
+        stored=lambda: acceptor.counters.batches,
+        who_posts=writer.who_posts,
+        call_later=call_later,
+        speaks_for=speaks_for,
+    ).saw
+
+
+class _Way:
+    """Holds some tenants back, if any are large or refused very much, and is there at once for the others."""
+
+    def __init__(self, listener: Listener, writer: SpoolWriter) -> None:
+        self._listener = listener
+        self._writer = writer
+        self._large = self._refused = NOBODY
+
+    def let_large(self, lanes: frozenset[str]) -> None:
+        """Let those wait that have far more in the spool than others."""
+        self._large = lanes
+        self._make()
+
+    def let_refused(self, lanes: frozenset[str]) -> None:
+        """Let those wait of whom very much is refused."""
+        self._refused = lanes
+        self._make()
+
+    def _make(self) -> None:
+        lanes = self._large | self._refused
+        self._listener.hold_back(lanes)
+        if lanes:
+            step_forward(*self._writer.thread_ids)
+        else:
+            step_back(*self._writer.thread_ids)
