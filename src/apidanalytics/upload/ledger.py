@@ -65,10 +65,10 @@ class Ledger:
 
     def known(self, directory: str, names: Sequence[str]) -> dict[str, int]:
         """Return those of these files of one bucket directory that need not be made (again), and their records."""
-        asked = set(names)
+        query = "SELECT records FROM files WHERE directory = ? AND name = ? AND state <> 'set_aside'"
         with self._read() as database:
-            query = "SELECT name, records FROM files WHERE directory = ? AND state <> 'set_aside'"
-            return {name: records for name, records in database.execute(query, (directory,)) if name in asked}
+            found = ((name, database.execute(query, (directory, name)).fetchone()) for name in names)
+            return {name: row[0] for name, row in found if row is not None}
 
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""
