@@ -18,7 +18,7 @@ MayGo: TypeAlias = Callable[[], bool | None]
 
 
 class Turns:
-    """So many files may be sent at a time; those that wait are let go as they came, but for those that are not to yet."""
+    """So many files may be sent at a time; those that wait go as they came, but for those that may not go yet."""
 
     def __init__(self, slots: int) -> None:
         self._free = slots
@@ -54,7 +54,8 @@ class Turns:
 
     async def wait(self, turn: "Turn") -> bool:
         """Return when the turn has come, and takes one; or that the file may not go any more, and takes none."""
-        come = self._waiting[turn] = asyncio.get_running_loop().create_future()
+        come: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = come
         self.look_again()
         try:
             return await come
@@ -65,9 +66,9 @@ class Turns:
             raise
 
     def give_back(self) -> None:
-        """Let the next one go."""
+        """Let the next one go, once it is decided what follows for others from how this one ended."""
         self._free += 1
-        self.look_again()
+        asyncio.get_running_loop().call_soon(self.look_again)
 
 
 class Turn:

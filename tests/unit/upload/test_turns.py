@@ -121,7 +121,19 @@ async def test_one_that_is_cancelled_just_as_its_turn_comes_gives_it_back():
     async with turns.turn():
         waiting = asyncio.create_task(turns.turn().__aenter__())
         await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not turns.has_free
     waiting.cancel()
     await asyncio.wait({waiting})
     assert waiting.cancelled()
     assert turns.has_free
+
+
+async def test_the_next_is_asked_only_when_it_is_decided_what_follows_from_how_the_last_one_ended():
+    turns, may_go = Turns(1), True
+    async with turns.turn():
+        waiting = asyncio.create_task(turns.turn(lambda: may_go).__aenter__())
+        await asyncio.sleep(0)
+    may_go = False
+    with pytest.raises(PostponedError):
+        await waiting
