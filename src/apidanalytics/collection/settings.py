@@ -45,11 +45,21 @@ class CollectionSettings:
     of the settings."""
 
 
+class RefusedSettingsError(ConfigurationError):
+    """The file was read, and cannot be used."""
+
+    def __init__(self, problems: list[str], files: Mapping[Path, Version]) -> None:
+        super().__init__(problems)
+        self.files = files
+        """As of ``CollectionSettings``: with a change of one of them it may become good."""
+
+
 def load(path: Path) -> CollectionSettings:
     """Read the file.
 
     Raises:
-        ConfigurationError: with every problem that was found. No secret stands in it.
+        ConfigurationError: with every problem that was found; ``RefusedSettingsError`` where the file names others.
+            No secret stands in it.
 
     """
     version = version_now(path)
@@ -60,7 +70,7 @@ def load(path: Path) -> CollectionSettings:
     reading = _Reading(read_document(content, str(path)), path, version)
     settings = reading.settings()
     if reading.problems:
-        raise ConfigurationError(reading.problems)
+        raise RefusedSettingsError(reading.problems, settings.files)
     return settings
 
 

@@ -5,7 +5,7 @@ import gc
 import signal
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +17,10 @@ from apidanalytics.clock import SystemClock
 from apidanalytics.collection.http_log import HTTP_LOG
 from apidanalytics.collection.local import PREFIX
 from apidanalytics.collection.server import CollectionServer
-from apidanalytics.collection.settings import CollectionSettings, load
+from apidanalytics.collection.settings import CollectionSettings, RefusedSettingsError, load
 from apidanalytics.config import parse_listen
 from apidanalytics.errors import ConfigurationError
-from apidanalytics.resting import Resting, look_at
+from apidanalytics.resting import Resting, Version, look_at
 from apidanalytics.service.agent import Agent, Step
 from apidanalytics.service.collection_parts import Built, build, refresh, rotation
 from apidanalytics.service.notify import notify
@@ -142,15 +142,15 @@ class CollectionService:
 
     async def _watch(self) -> None:
         """Reload when asked to, and when a file has changed and rests; also one that changed while it was read."""
-        resting = Resting(tuple(self._built.settings.files.values()))
+        files = self._built.settings.files
+        resting = Resting(tuple(files.values()))
         while True:
             is_asked = await self._asked_within(LOOK_SECONDS)
-            before = self._built
-            seen = await asyncio.to_thread(look_at, before.settings.files)
+            seen = await asyncio.to_thread(look_at, files)
             is_due = resting.is_due(seen)
             if is_asked or is_due:
-                await self._reload()
-                resting.has_read(seen if self._built is before else tuple(self._built.settings.files.values()))
+                files = await self._reload(dict(zip(files, seen, strict=True)))
+                resting.has_read(tuple(files.values()))
 
     async def _asked_within(self, seconds: float) -> bool:
         try:
@@ -161,25 +161,35 @@ class CollectionService:
         self._asked.clear()
         return True
 
-    async def _reload(self) -> None:
-        """Put what the file says now in force as a whole, or nothing of it."""
+    async def _reload(self, seen: Mapping[Path, Version]) -> Mapping[Path, Version]:
+        """Put what the file says now in force as a whole, or nothing of it.
+
+        ``seen`` are the files that were watched, among them those of what is in force; returns those to watch from now
+        on, as they were when they were read. After a refusal, these are also those that the refused file names.
+        """
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        before, read, built = self._built, seen, None
         try:
             settings = await asyncio.to_thread(load, self._config_file)
-            built = await asyncio.to_thread(build, settings, self._built, self._clock)
+            read = settings.files
+            built = await asyncio.to_thread(build, settings, before, self._clock)
             await asyncio.to_thread(self._renew_tls, settings)
         except (ConfigurationError, OSError) as error:
+            if isinstance(error, RefusedSettingsError):
+                read = error.files
+            read = {**{file: seen[file] for file in before.settings.files}, **read}
+            if built is not None:
+                _let_go(built, instead=before)
             problems = error.problems if isinstance(error, ConfigurationError) else [str(error)]
             log.error("collection.reload_refused", problems=problems, hint="what was in force stays")  # noqa: TRY400 - the reason says it all
         else:
             self._place_local_stores(built)
             built.in_force.audit.rotation = rotation(settings.service)
-            before = self._built.in_force
             self._built, self._server.in_force = built, built.in_force
-            if before.audit is not built.in_force.audit:
-                before.audit.close()
+            _let_go(before, instead=built)
             log.info("collection.reloaded", stores=sorted(settings.stores), tokens=len(settings.tokens))
         notify("READY=1")
+        return read
 
     def _renew_tls(self, settings: CollectionSettings) -> None:
         """Take up a new certificate; connections that are open keep the old one."""
@@ -200,6 +210,12 @@ class CollectionService:
         host, port = str(bound[0]), bound[1]
         scheme = "http" if self._tls is None else "https"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _let_go(built: Built, *, instead: Built) -> None:
+    """Close what only the one of two has that does not count."""
+    if built.in_force.audit is not instead.in_force.audit:
+        built.in_force.audit.close()
 
 
 def _tls(settings: CollectionSettings) -> ssl.SSLContext | None:

@@ -19,6 +19,7 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 _MAX_HEAD_BYTES: Final = 64 << 10
 _HIGH_WATER_BYTES: Final = 64 << 10
 """Of a body in the transport's buffer. What waits there is memory, and no progress."""
+_ENDED: Final = "the connection ended before the answer was complete"
 
 
 class ConnectionEndedError(Exception):
@@ -132,6 +133,8 @@ class Connection(asyncio.Protocol):
         if answer.done():
             return
         async for piece in body:
+            if answer.done():
+                return  # it came while this piece was read, and nobody would say when there is room for more
             self.transport.write(piece)
             self._left -= len(piece)
             writable = self._writable
@@ -175,14 +178,19 @@ class Connection(asyncio.Protocol):
             self._fail(ValueError(type(error).__name__))
 
     def eof_received(self) -> None:
-        """Take the end of the stream as the end of an answer that says no other."""
-        if self._answer is not None and self._reads_to_the_end:
+        """Take the end of the stream as the end of an answer that says no other; of another one, nothing more comes."""
+        if self._answer is None or self._answer.done():
+            return
+        if self._reads_to_the_end:
             self.on_message_complete()
+        else:
+            # The transport would first wait until the rest of the body is taken.
+            self._fail(ConnectionEndedError(_ENDED))
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell whoever waits."""
         self.is_reusable = False
-        self._fail(error or ConnectionEndedError("the connection ended before the answer was complete"))
+        self._fail(error or ConnectionEndedError(_ENDED))
 
     def _fail(self, error: Exception) -> None:
         self._broken = self._broken or error
@@ -239,12 +247,13 @@ class Connection(asyncio.Protocol):
                 self._continue.set_result(None)
             self._clear()
         elif self._answer is not None and not self._answer.done():
-            self.is_reusable = self._parser.should_keep_alive() and not self._reads_to_the_end
+            went_out = not self._left and not self.transport.get_write_buffer_size()
+            # What is left of the body would stand in the way of the next request.
+            self.is_reusable = went_out and self._parser.should_keep_alive() and not self._reads_to_the_end
             self._answer.set_result(Answer(status=status, headers=self._headers, body=bytes(self._body)))
             if self._writable is not None:
                 # Not at once: in this turn of the loop there may be room, too, and then the piece went out.
                 self._loop.call_soon(_give_up, self._writable)
-            went_out = not self._left and not self.transport.get_write_buffer_size()
             if went_out and status < HTTPStatus.MULTIPLE_CHOICES:
                 self._on_taken()
 

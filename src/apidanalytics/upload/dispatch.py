@@ -159,8 +159,11 @@ class Dispatcher:
         self._crawling.add(number)
         return True
 
-    def may_go(self, sending: Sending, now: float) -> bool:
-        """Tell whether a file that was taken may still be sent, or ``take`` would not hand it out any more."""
+    def may_go(self, sending: Sending, now: float) -> bool | None:
+        """Tell whether a file that was taken may still be sent, or ``take`` would not hand it out any more.
+
+        None: not now, but it may stay ready until something else of its tenant ends.
+        """
         number, tenant = sending.file.id, sending.file.tenant
         if self._is_paused or self._is_stopping or self._queue.waits(tenant, now):
             return False
@@ -168,17 +171,16 @@ class Dispatcher:
             return True
         if self._breaker.open is not None or self._pace.quiet_until is not None:
             return False
-        return number in self._going or number in self._crawling or self._queue.may_go(tenant, now)
+        is_on_its_way = number in self._going or number in self._crawling
+        return is_on_its_way or self._queue.may_go(tenant, now)
 
-    def lets_go(self, sending: Sending, now: float) -> bool:
+    def lets_go(self, sending: Sending, now: float) -> bool | None:
         """Let a file go that was taken, if it still may; for another try of the same file it is asked again."""
-        if not self.may_go(sending, now):
-            return False
-        number = sending.file.id
-        if number not in self._going and number not in self._crawling:
+        may_go, number = self.may_go(sending, now), sending.file.id
+        if may_go and number not in self._going and number not in self._crawling:
             self._going.add(number)
             self._queue.goes(sending.file.tenant)
-        return True
+        return may_go
 
     def postponed(self, sending: Sending) -> None:
         """Put a file back at its place that may not be sent any more; nothing is counted."""

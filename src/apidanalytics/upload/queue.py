@@ -13,11 +13,11 @@ turns of a ring are taken one after the other: O(1) for each file, however many 
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
+from apidanalytics.upload.lane import Lane
 from apidanalytics.upload.states import Waiting
 
 _ORDERS: Final = ((1, 2, 0), (0, 1, 2), (2, 1, 0), (0, 2, 1))
@@ -25,51 +25,21 @@ _ORDERS: Final = ((1, 2, 0), (0, 1, 2), (2, 1, 0), (0, 2, 1))
 turns between."""
 
 
-@dataclass(slots=True)
-class _Lane:
-    tenant: str
-    due: list[tuple[int, int]] = field(default_factory=list)
-    """Heap of (start, number) of what may be sent."""
-    deferred: int = 0
-    """Files that wait for a time of their own."""
-    running: int = 0
-    """In slots, or got ready for one."""
-    sending: int = 0
-    """Those of them that may not be called back any more."""
-    crawling: int = 0
-    """Uploads that gave up their slots."""
-    is_slow: bool = False
-    """The last upload crawled."""
-    failures: int = 0
-    """Failed attempts since the last success."""
-    held_until: float | None = None
-    asked_until: float = 0.0
-    """Held so long because somebody asked for it."""
-
-    @property
-    def is_gone(self) -> bool:
-        return not (self.due or self.deferred or self.running or self.crawling)
-
-    @property
-    def is_troubled(self) -> bool:
-        return self.is_slow or self.failures > 0
-
-
 class FairQueue:
     """Files that wait, by tenant. The caller takes, and says ``finished`` for each that it took.
 
     ``ahead`` files more than there are slots are handed out, to be got ready; before one is sent, the caller asks
     ``may_go`` and says ``goes``. A lane that is alone may have all of them but one, which is for whoever comes next;
-    then it has no more than its share again, and what it has ready beyond that may not go.
+    then it has no more than its share again, and what it has ready beyond that waits, or goes back for want of room.
     """
 
     def __init__(self, slots: int, ahead: int = 0) -> None:
         self._slots = slots
         self._most_running = slots + ahead
-        self._lanes: dict[str, _Lane] = {}
-        self._healthy: OrderedDict[str, _Lane] = OrderedDict()
-        self._failing: OrderedDict[str, _Lane] = OrderedDict()
-        self._slow: OrderedDict[str, _Lane] = OrderedDict()
+        self._lanes: dict[str, Lane] = {}
+        self._healthy: OrderedDict[str, Lane] = OrderedDict()
+        self._failing: OrderedDict[str, Lane] = OrderedDict()
+        self._slow: OrderedDict[str, Lane] = OrderedDict()
         self._rings = (self._healthy, self._failing, self._slow)
         self._turn = 0
         self._later: list[tuple[float, int, Callable[[], None]]] = []
@@ -173,10 +143,18 @@ class FairQueue:
         self._place(lane)
         return Waiting(id=number, tenant=lane.tenant, start_at=start_at)
 
-    def may_go(self, tenant: str, now: float) -> bool:
-        """Tell whether a file that was taken may be sent: not once its tenant waits, or has its share on the way."""
+    def may_go(self, tenant: str, now: float) -> bool | None:
+        """Tell whether a file that was taken may be sent: not once its tenant waits, or has its share on the way.
+
+        None: its share is on the way, and it may stay ready meanwhile, since nobody else lacks its room.
+        """
         lane = self._lanes[tenant]
-        return not self.waits(tenant, now) and lane.sending + lane.crawling < self._share(lane)
+        if self.waits(tenant, now):
+            return False
+        if lane.sending + lane.crawling < self._share(lane):
+            return True
+        is_in_the_way = self._others(lane) > self._most_running - self._running
+        return False if lane.is_troubled or is_in_the_way else None
 
     def waits(self, tenant: str, now: float) -> bool:
         """Tell whether nothing of a tenant with a file on its way may be sent now: it is paused, or held."""
@@ -191,8 +169,7 @@ class FairQueue:
         lane = self._lanes[tenant]
         # More are taken than there are slots: others' files that were got ready ahead wait for their turn.
         others_ready = self._running - self._sending > lane.running - lane.sending and self._running > self._slots
-        waiting = others_ready or any(len(ring) > (tenant in ring) for ring in self._rings)
-        if not waiting or self._crawling >= self._slots:
+        if not (others_ready or self._others(lane)) or self._crawling >= self._slots:
             return False
         self._send(lane, -int(went))
         self._run(lane, -1)
@@ -227,13 +204,13 @@ class FairQueue:
         """Tell whether anything could be sent, slots aside."""
         return bool(any(self._rings) or (self._later and self._later[0][0] <= now))
 
-    def _lane(self, tenant: str) -> _Lane:
+    def _lane(self, tenant: str) -> Lane:
         lane = self._lanes.get(tenant)
         if lane is None:
-            lane = self._lanes[tenant] = _Lane(tenant)
+            lane = self._lanes[tenant] = Lane(tenant)
         return lane
 
-    def _place(self, lane: _Lane) -> None:
+    def _place(self, lane: Lane) -> None:
         """Put a lane where its state says: into a ring (at the end, unless it stands there), or nowhere."""
         right = None
         if lane.due and lane.held_until is None and lane.tenant not in self._paused:
@@ -246,7 +223,7 @@ class FairQueue:
         if lane.is_gone and lane.held_until is None:
             self._lanes.pop(lane.tenant, None)
 
-    def _choose(self, unless: frozenset[str]) -> _Lane | None:
+    def _choose(self, unless: frozenset[str]) -> Lane | None:
         self._turn = (self._turn + 1) % len(_ORDERS)
         for number in _ORDERS[self._turn]:
             ring = self._rings[number]
@@ -260,35 +237,39 @@ class FairQueue:
                     return lane
         return None
 
-    def _most(self, ring: "OrderedDict[str, _Lane]") -> int:
+    def _most(self, ring: "OrderedDict[str, Lane]") -> int:
         """Return how many files of each lane of a ring may be on their way; 0: no more of any."""
         if ring is self._healthy or (ring is self._slow and not self._healthy):
             return self._share(next(iter(ring.values()))) if ring else 0
         return int(self._running_troubled < max(1, self._slots // 2))
 
-    def _share(self, lane: _Lane) -> int:
+    def _share(self, lane: Lane) -> int:
         """Return how many files of a lane may be on their way."""
         if lane.failures or (lane.is_slow and self._healthy):
             return 1
         return max(1, (self._most_running if self._is_alone(lane) else self._slots) - 1)
 
-    def _is_alone(self, lane: _Lane) -> bool:
+    def _is_alone(self, lane: Lane) -> bool:
         """Tell whether no other lane has a file on its way, or one that may be sent, and none of its own crawls."""
         if self._crawling or self._running > lane.running:
             return False
-        return all(len(ring) == (lane.tenant in ring) for ring in self._rings)
+        return not self._others(lane)
 
-    def _send(self, lane: _Lane, change: int) -> None:
+    def _others(self, lane: Lane) -> int:
+        """Return how many other lanes have a file that may be sent."""
+        return sum(len(ring) - (lane.tenant in ring) for ring in self._rings)
+
+    def _send(self, lane: Lane, change: int) -> None:
         lane.sending += change
         self._sending += change
 
-    def _run(self, lane: _Lane, change: int) -> None:
+    def _run(self, lane: Lane, change: int) -> None:
         lane.running += change
         self._running += change
         if lane.is_troubled:
             self._running_troubled += change
 
-    def _judge(self, lane: _Lane, *, failures: int, is_slow: bool) -> None:
+    def _judge(self, lane: Lane, *, failures: int, is_slow: bool) -> None:
         was_troubled = lane.is_troubled
         lane.failures, lane.is_slow = failures, is_slow
         if lane.is_troubled != was_troubled:

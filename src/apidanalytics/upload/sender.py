@@ -171,7 +171,7 @@ class Sender:
             return content
         if isinstance(content, ChangedError):
             raise content
-        if not self._dispatcher.may_go(sending, self._clock.monotonic()):
+        if self._dispatcher.may_go(sending, self._clock.monotonic()) is False:
             content.close()
             raise PostponedError
         self._say_uploading(prepared)
@@ -202,6 +202,7 @@ class Sender:
 
     def _forget(self, task: "asyncio.Task[None]") -> None:
         del self._tasks[task]
+        self._turns.look_again()
         if self._dispatcher.wants_more or self._turns.has_free:
             self._on_finished()
 

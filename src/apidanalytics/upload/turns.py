@@ -6,27 +6,69 @@ So that the line is never idle, files are got ready ahead: twice as many as may 
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 
 class PostponedError(Exception):
     """While the file was got ready, sending was stopped: it goes back to its place."""
 
 
+MayGo: TypeAlias = Callable[[], bool | None]
+"""Whether a file may be sent now: False sends it back to its place, None lets it stay ready until something ends."""
+
+
 class Turns:
-    """So many files may be sent at a time."""
+    """So many files may be sent at a time; those that wait go as they came, but for those that may not go yet."""
 
     def __init__(self, slots: int) -> None:
-        self._free = asyncio.Semaphore(slots)
+        self._free = slots
+        self._waiting: dict[Turn, asyncio.Future[bool]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Turns {self._free} free, {len(self._waiting)} waiting>"
 
     @property
     def has_free(self) -> bool:
-        """Tell whether a turn would come at once."""
-        return not self._free.locked()
+        """Tell whether there is one that nobody may take now who waits."""
+        return self._free > 0
 
-    def turn(self, may_go: Callable[[], bool] = lambda: True) -> "Turn":
+    def turn(self, may_go: MayGo = lambda: True) -> "Turn":
         """Return the turn of one file, which is still to come; ``may_go`` is asked when it has come."""
-        return Turn(self._free, may_go)
+        return Turn(self, may_go)
+
+    def look_again(self) -> None:
+        """Ask those that wait: something ended, or was put back, and they may go now."""
+        if not self._free:
+            return
+        for turn, come in tuple(self._waiting.items()):
+            may_go = None if come.done() else turn.may_go()
+            if may_go is None:
+                continue
+            del self._waiting[turn]
+            come.set_result(may_go)
+            if not may_go:
+                return  # what else follows from that shows when it is put back
+            self._free -= 1
+            if not self._free:
+                return
+
+    async def wait(self, turn: "Turn") -> bool:
+        """Return when the turn has come, and takes one; or that the file may not go any more, and takes none."""
+        come: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = come
+        self.look_again()
+        try:
+            return await come
+        except asyncio.CancelledError:
+            self._waiting.pop(turn, None)
+            if not come.cancelled() and come.result():
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Let the next one go, once it is decided what follows for others from how this one ended."""
+        self._free += 1
+        asyncio.get_running_loop().call_soon(self.look_again)
 
 
 class Turn:
@@ -35,9 +77,9 @@ class Turn:
     Entering raises ``PostponedError`` when the file may not go any more.
     """
 
-    def __init__(self, free: asyncio.Semaphore, may_go: Callable[[], bool]) -> None:
-        self._free = free
-        self._may_go = may_go
+    def __init__(self, turns: Turns, may_go: MayGo) -> None:
+        self._turns = turns
+        self.may_go = may_go
         self._has_it = False
         self._needs_it = True
         self.is_waiting = False
@@ -55,17 +97,9 @@ class Turn:
         self._release()
 
     async def __aenter__(self) -> Self:
-        if self._needs_it:
-            self.is_waiting = True
-            try:
-                await self._free.acquire()
-            finally:
-                self.is_waiting = False
-            self._has_it = True
-        self.entered_at = asyncio.get_running_loop().time()
-        if not self._may_go():
-            self._release()
+        if not await self._comes():
             raise PostponedError
+        self.entered_at = asyncio.get_running_loop().time()
         return self
 
     async def __aexit__(
@@ -73,7 +107,17 @@ class Turn:
     ) -> None:
         self._release()
 
+    async def _comes(self) -> bool:
+        if not self._needs_it:
+            return bool(self.may_go())
+        self.is_waiting = True
+        try:
+            self._has_it = await self._turns.wait(self)
+        finally:
+            self.is_waiting = False
+        return self._has_it
+
     def _release(self) -> None:
         if self._has_it:
             self._has_it = False
-            self._free.release()
+            self._turns.give_back()

@@ -1,10 +1,11 @@
-"""What a connection counts as sent, when the answer, room for more, and the end of it all come in one moment."""
+"""What a connection does when the answer, room for more, and the end of it all come in one moment, or come early."""
 
 import asyncio
+import socket
 
 import pytest
 
-from apidanalytics.upload.connection import Connection
+from apidanalytics.upload.connection import Connection, ConnectionEndedError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 PIECE = b"x" * 100
@@ -94,3 +95,85 @@ async def test_only_after_the_whole_body_an_answer_tells_that_it_was_taken(count
     told = []
     await exchange(count, happens, lambda: told.append(True))
     assert bool(told) is is_taken
+
+
+SMALL = 4096
+LARGE = b"x" * (1 << 20)
+
+
+@pytest.fixture
+async def narrow():
+    """Return a connection on which not much can be on its way, and its other side, which reads nothing."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+    ours.setblocking(False)
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, sock=ours)
+    yield connection, theirs
+    connection.close()
+    theirs.close()
+
+
+async def until_answered(connection):
+    while not connection._answer.done():
+        await asyncio.sleep(0.001)
+
+
+async def test_an_answer_that_comes_while_a_piece_is_read_ends_it_though_the_other_side_takes_no_more(narrow):
+    connection, store = narrow
+
+    async def body():
+        yield b"x"
+        store.sendall(OK)
+        await until_answered(connection)
+        yield LARGE
+
+    async with asyncio.timeout(10):
+        answer = await connection.exchange(b"PUT / HTTP/1.1\r\n\r\n", body(), size_bytes=1 + len(LARGE))
+    assert (answer.status, connection.sent, connection.is_reusable) == (200, 1, False)
+
+
+async def test_one_that_comes_while_the_first_piece_is_read_leaves_it_at_that(narrow):
+    connection, store = narrow
+
+    async def body():
+        store.sendall(OK)
+        await until_answered(connection)
+        yield LARGE
+
+    async with asyncio.timeout(10):
+        answer = await connection.exchange(b"PUT / HTTP/1.1\r\n\r\n", body(), size_bytes=len(LARGE))
+    assert (answer.status, connection.sent, connection.is_reusable) == (200, 0, False)
+
+
+async def test_an_end_while_a_piece_is_read_is_told(narrow):
+    connection, store = narrow
+
+    async def body():
+        yield b"x"
+        store.close()
+        await until_answered(connection)
+        yield LARGE
+
+    async with asyncio.timeout(10):
+        with pytest.raises((ConnectionEndedError, OSError)):
+            await connection.exchange(b"PUT / HTTP/1.1\r\n\r\n", body(), size_bytes=1 + len(LARGE))
+    assert connection.sent == 1
+
+
+async def test_who_says_no_more_and_takes_no_more_is_not_waited_for(narrow):
+    connection, store = narrow
+
+    async def body():
+        asyncio.get_running_loop().call_soon(store.shutdown, socket.SHUT_WR)
+        yield LARGE
+
+    async with asyncio.timeout(10):
+        with pytest.raises(ConnectionEndedError):
+            await connection.exchange(b"PUT / HTTP/1.1\r\n\r\n", body(), size_bytes=len(LARGE))
+
+
+async def test_a_connection_is_not_used_again_while_something_of_the_last_body_stands_in_the_way(narrow):
+    connection, store = narrow
+    store.sendall(OK)
+    answer = await connection.exchange(b"PUT / HTTP/1.1\r\n\r\n", whole=LARGE)
+    assert (answer.status, connection.is_reusable) == (200, False)

@@ -90,6 +90,24 @@ def test_once_it_is_not_alone_what_is_ready_beyond_its_share_may_not_go_and_is_n
     assert queue.may_go("busy", 0.0)
 
 
+def test_what_is_ready_beyond_its_share_stays_ready_until_others_lack_its_room():
+    queue = FairQueue(4, ahead=8)
+    for number in range(11):
+        queue.push(file(number, "busy"))
+    take_all(queue)
+    for _ in range(3):
+        queue.goes("busy")
+    queue.push(file(30, "late"))
+    assert take_all(queue) == ["late"]
+    assert queue.may_go("busy", 0.0) is None
+    queue.push(file(31, "late"))
+    assert queue.may_go("busy", 0.0) is False, "all room is taken"
+    queue.finished("busy", failed=None)
+    assert queue.may_go("busy", 0.0) is None
+    queue.hold("busy", 10.0)
+    assert queue.may_go("busy", 0.0) is False
+
+
 def test_a_tenant_beside_others_that_are_held_or_paused_is_alone():
     queue = FairQueue(2, ahead=2)
     for number, tenant in enumerate(["held", "paused", *["busy"] * 9]):
@@ -107,7 +125,7 @@ def test_of_a_tenant_that_fails_nothing_more_goes_of_what_was_ready_than_one_at_
     queue.goes("a")
     queue.goes("a")
     queue.finished("a", failed=True, went=True)
-    assert not queue.may_go("a", 0.0)
+    assert queue.may_go("a", 0.0) is False
     queue.finished("a", failed=True, went=True)
     assert queue.may_go("a", 0.0)
 

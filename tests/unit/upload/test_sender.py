@@ -7,7 +7,8 @@ import pytest
 
 from apidanalytics.clock import SystemClock
 from apidanalytics.upload.content import Content
-from apidanalytics.upload.decide import Return
+from apidanalytics.upload.decide import Policy, Return
+from apidanalytics.upload.dispatch import Dispatcher as RealDispatcher
 from apidanalytics.upload.dispatch import Sending
 from apidanalytics.upload.outcome import Delivered
 from apidanalytics.upload.sender import Sender
@@ -86,7 +87,7 @@ def sender_of():
             set_aside=None,
             collection=collection,
             dispatcher=dispatcher,
-            submit=None,
+            submit=lambda _result: None,
             clock=SystemClock(),
             disk=None,
             crawl_seconds=CRAWL_SECONDS,
@@ -142,3 +143,45 @@ async def test_a_file_that_may_not_go_any_more_is_put_back_before_anyone_is_aske
     await sender.wait()
     assert sorted(dispatcher.postponed_files) == [0, 1]
     assert sender.uploading == ()
+
+
+class Signing:
+    """Delivers what it is asked to, and counts how often it is asked for the URL of which file.
+
+    A file of the calm tenant is through once four others are.
+    """
+
+    def __init__(self):
+        self.asked = []
+        self.sent = []
+
+    async def deliver(self, delivery):
+        self.asked.append(delivery.start_at)
+        await asyncio.sleep(0)
+        async with delivery.turn:
+            others = len(self.sent) + 4 if delivery.start_at >= 1000 else 0
+            await asyncio.sleep(0)
+            while len(self.sent) < others:
+                await asyncio.sleep(0)
+            self.sent.append(delivery.start_at)
+        return Delivered()
+
+
+async def test_beside_single_files_of_another_tenant_nothing_of_a_flood_is_got_ready_twice(sender_of):
+    told, collection = asyncio.Event(), Signing()
+    dispatcher = RealDispatcher(slots=4, ahead=8, policy=Policy(), random=lambda: 0.5)
+    sender = sender_of(dispatcher, collection, told.set)
+    flood, single = range(100), range(1000, 1010)
+    for number in flood:
+        dispatcher.add(Waiting(id=number, tenant="flood", start_at=number))
+    waiting = list(single)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        while len(collection.sent) < len(flood) + len(single):
+            told.clear()
+            if waiting and len(collection.sent) >= 8 * (len(single) - len(waiting)):
+                number = waiting.pop()
+                dispatcher.add(Waiting(id=number, tenant="calm", start_at=number))
+            sender.send(group)
+            await told.wait()
+    await sender.wait()
+    assert sorted(collection.asked) == sorted(collection.sent) == [*flood, *single]
