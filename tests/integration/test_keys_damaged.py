@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from apidanalytics import durable
+from apidanalytics.idempotency.current import AGAIN_SECONDS
 from apidanalytics.idempotency.lost import find_lost
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import Claim, Fate, Verdict
@@ -190,11 +191,17 @@ def test_of_a_worker_that_died_with_the_index_what_is_in_its_spools_is_kept(data
     assert stored_keys(data, "in", "out") == {"in": True}
 
 
-@pytest.mark.parametrize("step", range(3))
-async def test_who_dies_while_replacing_it_leaves_it_to_the_next(data, monkeypatch, step):
+@pytest.mark.parametrize(
+    ("step", "is_gone"),
+    [(0, "no"), (1, "no"), (2, "no"), (0, "before"), (1, "before"), (0, "then"), (1, "then")],
+)
+async def test_who_dies_while_replacing_it_leaves_it_to_the_next_and_it_is_said(data, monkeypatch, step, is_gone):
+    """Damaged, or removed by somebody, before or just then."""
     claims = fill(data, "k")
     write_spool(data.sealed, 1, 5, claims[0])
     garbage(index_of(data))
+    if is_gone == "before":
+        index_of(data).unlink()
     renames = []
 
     def rename(source, target):
@@ -208,10 +215,13 @@ async def test_who_dies_while_replacing_it_leaves_it_to_the_next(data, monkeypat
         current_of(data).use(lambda _: None)
     assert len(renames) == step
     monkeypatch.undo()
+    if is_gone == "then":
+        index_of(data).unlink()
     desk = desk_of(data, 6)
     assert await verdict_of(desk, wish("k")) is Verdict.REPLAYED
     await desk.stop()
-    assert index_of(data).name == "index.2.db"
+    assert {lost.was for lost in find_lost(data.damaged)} == {"index.db"}
+    assert index_of(data).name == ("index.2.db" if is_gone == "no" or (step, is_gone) == (1, "then") else "index.db")
     assert not list(data.keys.glob("*.new"))
 
 
@@ -327,11 +337,13 @@ async def test_what_is_the_trouble_of_this_process_waits_until_it_is_over(data):
     (claim,) = fill(data, "k", ticket=1)
     opener = Opener(write_spool(data.sealed, 1, 5, claim), code=errno.EMFILE)
     garbage(index_of(data))
-    desk = desk_of(data, 6, open_spool=opener)
+    clock = LaterClock()
+    desk = desk_of(data, 6, open_spool=opener, clock=clock)
     assert await verdict_of(desk, wish("k")) is Verdict.FAILED
     assert "Too many open files" in desk.trouble
     assert find_lost(data.damaged) == []
     opener.mend()
+    clock.ahead = AGAIN_SECONDS
     assert await verdict_of(desk, wish("k")) is Verdict.REPLAYED
     assert desk.trouble is None
     await desk.stop()
