@@ -191,37 +191,38 @@ def test_of_a_worker_that_died_with_the_index_what_is_in_its_spools_is_kept(data
     assert stored_keys(data, "in", "out") == {"in": True}
 
 
-@pytest.mark.parametrize(
-    ("step", "is_gone"),
-    [(0, "no"), (1, "no"), (2, "no"), (0, "before"), (1, "before"), (0, "then"), (1, "then")],
-)
-async def test_who_dies_while_replacing_it_leaves_it_to_the_next_and_it_is_said(data, monkeypatch, step, is_gone):
-    """Damaged, or removed by somebody, before or just then."""
+@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("removed", ["never", "before", "after"])
+async def test_who_dies_while_replacing_it_leaves_it_to_the_next_and_it_is_said(data, monkeypatch, step, removed):
+    """An index that is damaged, or that somebody removed, and one that is removed once the process has died."""
     claims = fill(data, "k")
     write_spool(data.sealed, 1, 5, claims[0])
     garbage(index_of(data))
-    if is_gone == "before":
+    if removed == "before":
         index_of(data).unlink()
-    renames = []
+    steps = []
 
-    def rename(source, target):
-        if len(renames) == step:
-            raise KeyboardInterrupt  # nothing catches it, as nothing catches a kill
-        renames.append(target)
-        source.rename(target)
+    def dying(real):
+        def run(*args):
+            if len(steps) == step:
+                raise KeyboardInterrupt  # nothing catches it, as nothing catches a kill
+            steps.append(real)
+            real(*args)
 
-    monkeypatch.setattr(durable, "rename", rename)
-    with contextlib.suppress(KeyboardInterrupt):
+        return run
+
+    with monkeypatch.context() as killed, contextlib.suppress(KeyboardInterrupt):
+        for name in ("write", "rename"):
+            killed.setattr(durable, name, dying(getattr(durable, name)))
         current_of(data).use(lambda _: None)
-    assert len(renames) == step
-    monkeypatch.undo()
-    if is_gone == "then":
-        index_of(data).unlink()
+    assert len(steps) == min(step, 3 if removed == "before" else 4)
+    if removed == "after":
+        for path in data.keys.glob("index*.db"):
+            path.unlink()
     desk = desk_of(data, 6)
     assert await verdict_of(desk, wish("k")) is Verdict.REPLAYED
     await desk.stop()
     assert {lost.was for lost in find_lost(data.damaged)} == {"index.db"}
-    assert index_of(data).name == ("index.2.db" if is_gone == "no" or (step, is_gone) == (1, "then") else "index.db")
     assert not list(data.keys.glob("*.new"))
 
 

@@ -5,7 +5,6 @@ import os
 import sqlite3
 import struct
 import threading
-from pathlib import Path
 
 import pytest
 import structlog
@@ -46,11 +45,16 @@ def refuse(monkeypatch, owner, name, at, code=errno.EIO):
     real = getattr(owner, name)
 
     def refusing(path, *rest):
-        if path == at:
+        if str(path) == str(at):
             raise OSError(code, os.strerror(code), str(path))
         return real(path, *rest)
 
     monkeypatch.setattr(owner, name, refusing)
+
+
+def refuse_listing(monkeypatch, directory):
+    for name in ("listdir", "scandir"):  # whichever way pathlib takes
+        refuse(monkeypatch, os, name, directory, errno.EACCES)
 
 
 async def test_a_loss_that_could_not_be_written_down_is_not_forgotten(data, monkeypatch):
@@ -99,7 +103,7 @@ def test_a_directory_that_cannot_be_listed_is_named(data, monkeypatch):
     claims = fill(data, "k", ticket=1)
     write_spool(data.recovered, 1, 5, *claims)
     garbage(index_of(data))
-    refuse(monkeypatch, Path, "iterdir", data.recovered, errno.EACCES)
+    refuse_listing(monkeypatch, data.recovered)
     current_of(data).use(lambda _: None)
     (lost,) = find_lost(data.damaged)
     assert (lost.kept, lost.unread) == (0, {"recovered": "Permission denied"})
@@ -116,7 +120,7 @@ async def test_while_a_directory_cannot_be_listed_no_claim_is_released(data, mon
     write_spool(data.sealed, 8, 5, *claims)
     write_spool(data.sealed, 9, 6, claim)
     with monkeypatch.context() as refused:
-        refuse(refused, Path, "iterdir", data.sealed, errno.EACCES)
+        refuse_listing(refused, data.sealed)
         settler_of(data).settle_the_dead()
     assert stored_keys(data, "of the dead", "in doubt") == {"of the dead": False, "in doubt": False}
     settler = settler_of(data)
