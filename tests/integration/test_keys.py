@@ -35,12 +35,12 @@ def data(tmp_path):
     return directory
 
 
-def desk_of(data, owner, limits=LIMITS, open_spool=SegmentReader.open):
-    return KeyDesk(data, owner, current_of(data, limits, open_spool), SystemClock())
+def desk_of(data, owner, limits=LIMITS, open_spool=SegmentReader.open, clock=None):
+    return KeyDesk(data, owner, current_of(data, limits, open_spool, clock), SystemClock())
 
 
-def current_of(data, limits=LIMITS, open_spool=SegmentReader.open):
-    return CurrentIndex(data, limits, lambda: known_keys(data, open_spool), SystemClock())
+def current_of(data, limits=LIMITS, open_spool=SegmentReader.open, clock=None):
+    return CurrentIndex(data, limits, lambda: known_keys(data, open_spool), clock or SystemClock())
 
 
 def settler_of(data, lost=None, open_spool=SegmentReader.open, clock=None):
@@ -177,6 +177,9 @@ class LaterClock(SystemClock):
 
     def now(self):
         return super().now() + self.ahead
+
+    def monotonic(self):
+        return super().monotonic() + self.ahead
 
 
 @pytest.fixture(params=["newer", "refused"])

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from apidanalytics import durable
+from apidanalytics.idempotency.current import AGAIN_SECONDS
 from apidanalytics.idempotency.lost import find_lost
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import Claim, Fate, Verdict
@@ -190,28 +191,38 @@ def test_of_a_worker_that_died_with_the_index_what_is_in_its_spools_is_kept(data
     assert stored_keys(data, "in", "out") == {"in": True}
 
 
-@pytest.mark.parametrize("step", range(3))
-async def test_who_dies_while_replacing_it_leaves_it_to_the_next(data, monkeypatch, step):
+@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("removed", ["never", "before", "after"])
+async def test_who_dies_while_replacing_it_leaves_it_to_the_next_and_it_is_said(data, monkeypatch, step, removed):
+    """An index that is damaged, or that somebody removed, and one that is removed once the process has died."""
     claims = fill(data, "k")
     write_spool(data.sealed, 1, 5, claims[0])
     garbage(index_of(data))
-    renames = []
+    if removed == "before":
+        index_of(data).unlink()
+    steps = []
 
-    def rename(source, target):
-        if len(renames) == step:
-            raise KeyboardInterrupt  # nothing catches it, as nothing catches a kill
-        renames.append(target)
-        source.rename(target)
+    def dying(real):
+        def run(*args):
+            if len(steps) == step:
+                raise KeyboardInterrupt  # nothing catches it, as nothing catches a kill
+            steps.append(real)
+            real(*args)
 
-    monkeypatch.setattr(durable, "rename", rename)
-    with contextlib.suppress(KeyboardInterrupt):
+        return run
+
+    with monkeypatch.context() as killed, contextlib.suppress(KeyboardInterrupt):
+        for name in ("write", "rename"):
+            killed.setattr(durable, name, dying(getattr(durable, name)))
         current_of(data).use(lambda _: None)
-    assert len(renames) == step
-    monkeypatch.undo()
+    assert len(steps) == min(step, 3 if removed == "before" else 4)
+    if removed == "after":
+        for path in data.keys.glob("index*.db"):
+            path.unlink()
     desk = desk_of(data, 6)
     assert await verdict_of(desk, wish("k")) is Verdict.REPLAYED
     await desk.stop()
-    assert index_of(data).name == "index.2.db"
+    assert {lost.was for lost in find_lost(data.damaged)} == {"index.db"}
     assert not list(data.keys.glob("*.new"))
 
 
@@ -327,11 +338,13 @@ async def test_what_is_the_trouble_of_this_process_waits_until_it_is_over(data):
     (claim,) = fill(data, "k", ticket=1)
     opener = Opener(write_spool(data.sealed, 1, 5, claim), code=errno.EMFILE)
     garbage(index_of(data))
-    desk = desk_of(data, 6, open_spool=opener)
+    clock = LaterClock()
+    desk = desk_of(data, 6, open_spool=opener, clock=clock)
     assert await verdict_of(desk, wish("k")) is Verdict.FAILED
     assert "Too many open files" in desk.trouble
     assert find_lost(data.damaged) == []
     opener.mend()
+    clock.ahead = AGAIN_SECONDS
     assert await verdict_of(desk, wish("k")) is Verdict.REPLAYED
     assert desk.trouble is None
     await desk.stop()

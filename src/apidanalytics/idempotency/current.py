@@ -2,18 +2,21 @@
 
 ::
 
-    keys/index.<n+1>.db.part   half-made             --synced--> keys/index.<n+1>.db.new
-    keys/index.<n>.db          damaged               -----------> damaged/, with the reason beside it
+    keys/index.<n+1>.db.part   half-made; synced     -----------> keys/index.<n+1>.db.new
+    keys/index.<n>.db          damaged               -----------> damaged/, where the reason is by then
     keys/index.<n+1>.db.new    nothing else is there -----------> keys/index.<n+1>.db
 
 Whoever finds the damage does that, in its turn; the others find their file gone at their next one, and open the new
 one. **No name is used twice**: SQLite removes the log of a database that is closed by its name, and the last one to
-close the damaged index must not remove the log of the next one.
+close the damaged index must not remove the log of the next one. **What is lost is written before there is a ``.new``**,
+which the next process would publish without a word.
 """
 
+import copy
 import os
 import sqlite3
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,17 +24,23 @@ import structlog
 
 from apidanalytics import durable
 from apidanalytics.clock import Clock
-from apidanalytics.errors import DamagedError
+from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.idempotency.claimed import Known
 from apidanalytics.idempotency.index import IndexLimits, KeyIndex
 from apidanalytics.idempotency.lost import Lost
 from apidanalytics.idempotency.turn import Turn
+from apidanalytics.instants import format_recovery_time
 from apidanalytics.layout import DataDirectory, format_key_index, parse_key_index
+from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
+AGAIN_SECONDS: Final = 1.0
+"""After a new index could not be made it is tried again, since all spools are read for it: this long after, ..."""
+LONGEST_SECONDS: Final = 30.0
+"""... and twice as long each time, up to this."""
 _LOGS: Final = ("-wal", "-shm")
 _DAMAGE: Final = {
     sqlite3.SQLITE_ERROR,  # a table is not there
@@ -55,6 +64,9 @@ class CurrentIndex:
         self._index: KeyIndex | None = None
         self._path: Path | None = None
         self._identity = (0, 0)
+        self._failures = 0  # to make a new one, in a row
+        self._failure: Exception | None = None
+        self._not_before = 0.0
 
     def __repr__(self) -> str:
         return f"<CurrentIndex {self._path.name if self._path else 'not open'}>"
@@ -82,10 +94,10 @@ class CurrentIndex:
             try:
                 return call(self._opened())
             except (sqlite3.DatabaseError, DamagedError) as error:
-                if not _is_damage(error):
+                if self._path is None or not _is_damage(error):
                     raise
-                reason = str(error)
-            self._replace(reason)
+                path, reason = self._path, str(error)
+            self._made(lambda: self._replace(path, reason))
             return call(self._opened())
 
     def close(self) -> None:
@@ -102,17 +114,19 @@ class CurrentIndex:
         if self._index is not None and self._is_current():
             return self._index
         self._let_go()
-        path = self._find() or self._make_first()
+        path = self._find() or self._made(self._make_first)
         self._path = path
+        if not durable.is_plain_file(path):  # it could lead anywhere, or keep everybody waiting
+            raise DamagedError("it is no plain file")
         self._index = KeyIndex.open(path, self._limits)
-        status = path.stat()
+        status = path.lstat()
         self._identity = (status.st_dev, status.st_ino)
         return self._index
 
     def _is_current(self) -> bool:
         assert self._path is not None  # an index is open
         try:
-            status = os.stat(self._path)  # noqa: PTH116 - a third of the time, and every batch with a key waits for it
+            status = os.lstat(self._path)  # a third of pathlib's time, and every batch with a key waits for it
         except FileNotFoundError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
@@ -128,27 +142,74 @@ class CurrentIndex:
     def _make_first(self) -> Path:
         """Make an index where there is none; where this process had one, or spools know keys, it was taken away."""
         number = 1 if self._path is None else _number(self._path) + 1
-        known = self._known()
-        new = self._make(number, known)
-        if number > 1 or known.keys or known.unread:
-            was = format_key_index(max(number - 1, 1))
-            lost = self._lost(known, reason="it was taken away", was=was, bytes=0, is_gone=True)
-            lost.write(self._data.damaged)
+        part, known = self._make(number)
+        was_used = number > 1 or bool(known.keys)
+        if not was_used and not known.unread:
+            return _publish(self._finish(part))
+        was = format_key_index(max(number - 1, 1))
+        lost = self._lost(known, reason="it was taken away", was=was, is_gone=True, is_suspected=not was_used)
+        lost.write(self._data.damaged)
+        path = _publish(self._finish(part))
+        if was_used:
             log.error("keys.index_gone", name=was, kept=lost.kept, unread=lost.unread, hint=lost.sentence)
-        return _publish(new)
+        else:
+            log.warning("keys.index_may_be_gone", name=was, unread=lost.unread, hint=lost.sentence)
+        return path
 
-    def _make(self, number: int, known: Known) -> Path:
-        """Make an index, ready to be published, that holds these keys."""
-        new = self._data.keys / f"{format_key_index(number)}.new"
-        part = new.with_suffix(".part")
+    def _make(self, number: int) -> tuple[Path, Known]:
+        """Make an index that holds what is known without it, and tell what that is."""
+        part = self._data.keys / f"{format_key_index(number)}.part"
         for path in (part, *(part.with_name(part.name + suffix) for suffix in _LOGS)):
-            path.unlink(missing_ok=True)
-        KeyIndex.create(part, self._limits, known.keys, self._clock.now())
+            self._clear(path)
+        KeyIndex.create(part, self._limits)  # a full disk refuses that before all spools are read
+        known = self._known()
+        index = KeyIndex.open(part, self._limits)
+        try:
+            index.know(islice(known.keys, self._limits.max_keys), self._clock.now())
+        finally:
+            index.close()
         durable.sync_file(part)
+        return part, known
+
+    def _finish(self, part: Path) -> Path:
+        """Have it published by whoever comes next, if this process dies."""
+        new = part.with_suffix(".new")
+        self._clear(new)
         durable.rename(part, new)
         return new
 
-    def _lost(self, known: Known, *, reason: str, was: str, bytes: int, is_gone: bool) -> Lost:  # noqa: A002 - says what it is
+    def _clear(self, path: Path) -> None:
+        """Remove a file, whatever it is; a directory, which is none of ours, is set aside."""
+        if path.is_dir() and not path.is_symlink():
+            durable.rename(path, self._data.damaged / f"{path.name}.{format_recovery_time(self._clock.now())}")
+        else:
+            path.unlink(missing_ok=True)
+
+    def _made(self, make: Callable[[], T]) -> T:
+        """Make a new index; after a failure not before its pause is over: until then it fails as it did."""
+        if self._failure is not None and self._clock.monotonic() < self._not_before:
+            raise copy.copy(self._failure)
+        try:
+            made = make()
+        except (sqlite3.Error, OSError, NewerFormatError, DamagedError) as error:
+            self._failures += 1
+            self._failure = copy.copy(error)  # without what its traceback keeps: all keys
+            pause = growing(self._failures, first=AGAIN_SECONDS, longest=LONGEST_SECONDS)
+            self._not_before = self._clock.monotonic() + pause
+            raise
+        self._failures, self._failure = 0, None
+        return made
+
+    def _lost(
+        self,
+        known: Known,
+        *,
+        reason: str,
+        was: str,
+        bytes: int = 0,  # noqa: A002 - says what it is
+        is_gone: bool = False,
+        is_suspected: bool = False,
+    ) -> Lost:
         return Lost(
             reason=reason,
             was=was,
@@ -158,21 +219,20 @@ class CurrentIndex:
             kept=min(len(known.keys), self._limits.max_keys),
             unread={path.name: getattr(error, "strerror", None) or str(error) for path, error in known.unread.items()},
             is_gone=is_gone,
+            is_suspected=is_suspected,
         )
 
-    def _replace(self, reason: str) -> None:
+    def _replace(self, path: Path, reason: str) -> None:
         """Set the index aside and publish a new one that holds what is known without it."""
         self._let_go()
-        path = self._path
-        assert path is not None  # it was opened, or tried
-        known = self._known()
-        new = self._make(_number(path) + 1, known)
-        lost = self._lost(known, reason=reason, was=path.name, bytes=path.stat().st_size, is_gone=False)
+        part, known = self._make(_number(path) + 1)
+        lost = self._lost(known, reason=reason, was=path.name, bytes=path.lstat().st_size)
         lost.write(self._data.damaged)
+        new = self._finish(part)
         durable.rename(path, self._data.damaged / lost.name)
         for suffix in _LOGS:
             log_path = path.with_name(path.name + suffix)
-            if log_path.exists():
+            if os.path.lexists(log_path):
                 log_path.rename(self._data.damaged / f"{lost.name}{suffix}")
         _publish(new)
         log.error(

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 SETTLE_SECONDS: Final = 0.01
 """How long a settlement waits for wishes to go with: other workers see a key as in use until then."""
 RETRY_SECONDS: Final = 1.0
-"""How often settlements are tried again that the disk refused."""
+"""How often settlements are tried again that the disk refused, and whether the index can be used again."""
 HINT: Final = "batches with an Idempotency-Key get 503 until the index in keys/ can be used; others are not concerned"
 
 Told = Callable[[Verdict, Claim | None], None]
@@ -55,12 +55,13 @@ class KeyDesk:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._settling: asyncio.TimerHandle | None = None
+        self._starting: asyncio.TimerHandle | None = None
         # The desk thread's own.
         self._owner: Owner | None = None
         self._index: KeyIndex | None = None  # the one in which all that is granted has its rows
         self._granted: dict[int, tuple[Wish, Claim]] = {}  # by ticket, until it is settled
         self.trouble: str | None = None
-        """Why the last claim could not be made, nor the last settlement. Any thread may look."""
+        """Why the index cannot be used, by the last attempt, a moment ago at most. Any thread may look."""
 
     def __repr__(self) -> str:
         state = "failing" if self.trouble else "open" if self._thread else "never used"
@@ -68,12 +69,29 @@ class KeyDesk:
 
     def claim(self, wish: Wish, done: Told) -> None:
         """Call ``done``, once and later, with the verdict, and with the claim if it was granted."""
-        self._wishes.append((wish, done))
         if self._thread is None:
             self._loop = asyncio.get_running_loop()
-            self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
-            self._thread.start()
+            self._start()
+            if self._thread is None:
+                self._loop.call_soon(done, Verdict.FAILED, None)
+                return
+        self._wishes.append((wish, done))
         self._wake.set()
+
+    def _start(self) -> None:
+        """Start the thread, if this process may have one more now; otherwise with the next wish, or in a while."""
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
+        thread = threading.Thread(target=self._run, name="keys", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._failed(error)
+            assert self._loop is not None  # there was a wish
+            self._starting = self._loop.call_later(RETRY_SECONDS, self._start)
+            return
+        self._thread = thread
 
     def settle(self, claim: Claim, fate: Fate) -> None:
         """Say what became of the batch of a claim."""
@@ -89,6 +107,8 @@ class KeyDesk:
     async def stop(self) -> None:
         """Settle what is to be settled, and end. Nothing may be asked any more."""
         self._is_stopping = True
+        if self._starting is not None:
+            self._starting.cancel()
         self._wake.set()
         if self._thread is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
@@ -98,8 +118,8 @@ class KeyDesk:
     def _run(self) -> None:
         try:
             while not self._is_stopping:
-                # Refused settlements are what the time limit is for.
-                self._wake.wait(RETRY_SECONDS if self._settlements else None)
+                # The time limit is for refused settlements, and for trouble that is over though nobody has a wish.
+                self._wake.wait(RETRY_SECONDS if self._settlements or self.trouble is not None else None)
                 self._wake.clear()
                 self._serve()
             self._serve()
@@ -113,7 +133,7 @@ class KeyDesk:
         # Taken one by one: the loop thread may be adding some.
         wishes = [self._wishes.popleft() for _ in range(len(self._wishes))]
         settlements = [self._settlements.popleft() for _ in range(len(self._settlements))]
-        if not wishes and not settlements:
+        if not wishes and not settlements and self.trouble is None:
             return
         try:
             answers = self._ask([wish for wish, _ in wishes], settlements)

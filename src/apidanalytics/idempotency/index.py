@@ -25,7 +25,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
@@ -109,14 +108,13 @@ class KeyIndex:
         return index
 
     @classmethod
-    def create(cls, path: Path, limits: IndexLimits, known: Iterable[KnownKey] = (), at: float = 0.0) -> None:
-        """Make an index in which these keys are known, claimed at that time; as many of them as it may hold."""
+    def create(cls, path: Path, limits: IndexLimits) -> None:
+        """Make an index with nothing in it."""
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite would let others read it
         index = cls(_connect(path.absolute().as_uri()), limits)
         try:
             index._database.execute("PRAGMA journal_mode = WAL")
             index._database.executescript(_SCHEMA)
-            index._know(islice(known, limits.max_keys), at)
         finally:
             index.close()
 
@@ -127,8 +125,8 @@ class KeyIndex:
         if version < FORMAT_VERSION:
             raise DamagedError("it holds no index of keys")  # a finished one is all that ever gets this name
 
-    def _know(self, known: Iterable[KnownKey], at: float) -> None:
-        """Add keys of which only the spools tell, unless they are there."""
+    def know(self, known: Iterable[KnownKey], at: float) -> None:
+        """Add keys of which only the spools tell, as claimed at this time, unless they are there."""
         with self._transaction(durable=True):
             self._database.executemany(
                 "INSERT OR IGNORE INTO keys (id, body, ticket, owner, claimed_at) VALUES (?, ?, ?, ?, ?)",
@@ -151,10 +149,15 @@ class KeyIndex:
         self._database.close()
 
     def claim(
-        self, wishes: Sequence[Wish], settlements: Iterable[Settlement], owner: int, now: float
+        self, wishes: Sequence[Wish], settlements: Sequence[Settlement], owner: int, now: float
     ) -> list[tuple[Verdict, Claim | None]]:
-        """Settle earlier claims, then answer these wishes, in order; a claim comes with each ``GRANTED``."""
-        with self._transaction(durable=bool(wishes)):
+        """Settle earlier claims, then answer these wishes, in order; a claim comes with each ``GRANTED``.
+
+        With neither, try whether the index can be written, durably.
+        """
+        with self._transaction(durable=bool(wishes) or not settlements):
+            if not wishes and not settlements:
+                self._database.execute("UPDATE size SET keys = keys")
             for claim, fate in settlements:
                 self._settle(claim, fate)
             if wishes:
@@ -214,7 +217,7 @@ class KeyIndex:
 
         Return those whose keys were claimed again meanwhile: their batches may be stored twice.
         """
-        self._know(((claim, None) for claim in claims), at)
+        self.know(((claim, None) for claim in claims), at)
         return [claim for claim in claims if self._is_anothers(claim)]
 
     def _is_anothers(self, claim: Claim) -> bool:

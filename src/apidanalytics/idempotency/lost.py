@@ -32,9 +32,12 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     kept: int
     """Keys that were found again, in spools not yet packed."""
     unread: dict[str, str] = {}
-    """Spools that could not be read then, in part or at all, and why: keys in them are forgotten, too."""
+    """Spools, or directories of them, that could not be read then, in part or at all, and why: keys in them are
+    forgotten, too."""
     is_gone: bool = False
     """Whether somebody took it away: then there is nothing to look at."""
+    is_suspected: bool = False
+    """Whether that it was there is a guess: what could not be read may hold keys, and nothing else tells of any."""
 
     @property
     def name(self) -> str:
@@ -45,12 +48,17 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """Say what is forgotten, and how long that matters."""
         since, until = (_instant(at) for at in (self.at - self.window_seconds, self.until))
-        what = "is gone" if self.is_gone else f"was damaged ({self.reason}) and set aside as damaged/{self.name}"
         return (
-            f"The index of keys {what}: a batch whose Idempotency-Key was used between {since} and "
+            f"The index of keys {self._what}: a batch whose Idempotency-Key was used between {since} and "
             f"{_instant(self.at)} may have been stored again if it was repeated by {until}; {self.kept} keys were "
             f"kept, from spools that were not packed yet.{self._sentence_on_unread()}"
         )
+
+    @property
+    def _what(self) -> str:
+        if self.is_suspected:
+            return "may be gone (there was none, and not all spools could be asked whether there ever was one)"
+        return "is gone" if self.is_gone else f"was damaged ({self.reason}) and set aside as damaged/{self.name}"
 
     @property
     def until(self) -> float:

@@ -17,7 +17,7 @@ import structlog
 from apidanalytics import failpoints
 from apidanalytics.clock import Clock
 from apidanalytics.errors import DamagedError, NewerFormatError
-from apidanalytics.idempotency.claimed import OpenSpool, claims_of
+from apidanalytics.idempotency.claimed import OpenSpool, claims_of, is_spool_there
 from apidanalytics.idempotency.current import CurrentIndex
 from apidanalytics.idempotency.index import KeyIndex
 from apidanalytics.idempotency.lost import Lost, find_lost
@@ -153,9 +153,7 @@ class Settler:
         """Tell whether the worker, or the spool in doubt, is still there."""
         if owner > 0:
             return is_alive(self._data.keys, owner)
-        # A spool moves on in this order only, and leaves by our hand only.
-        name = f"{-owner:012x}*.spool"
-        return any(any(place.glob(name)) for place in (self._data.tmp, self._data.sealed, self._data.recovered))
+        return is_spool_there(self._data, -owner)
 
     def _close(self, owner: int) -> None:
         failpoints.hit("keys.before_close")
