@@ -1,5 +1,7 @@
 """News of several change lists count as one, up to what the file is read as of."""
 
+from itertools import pairwise
+
 from apidanalytics.scopes.heard import Heard, joined
 from apidanalytics.scopes.news import MAX_ITEMS, Kind, News
 
@@ -9,7 +11,7 @@ APP = (Kind.APP, "t", "a")
 
 def chain(sequences: str, **last: tuple) -> list[News]:
     """Return news from each of these sequences to the next."""
-    *most, end = [News(after=after, sequence=sequence) for after, sequence in zip(sequences, sequences[1:])]
+    *most, end = [News(after=after, sequence=sequence) for after, sequence in pairwise(sequences)]
     return [*most, News(after=end.after, sequence=end.sequence, **last)]
 
 
