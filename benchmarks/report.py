@@ -117,8 +117,9 @@ def _notes(results: Results) -> list[str]:
         notes.append(
             f"Apigee Sync, {sync.scopes:,} scopes and {sync.api_keys:,} API keys, a snapshot of "
             f"{sync.megabytes:,.0f} MB: in service {sync.in_service_seconds:.1f} s after its last byte; "
-            f"100 changes in every worker after "
-            f"{sync.change_milliseconds:.0f} ms; peaks {sync.worker_megabytes:.0f} MB (worker), "
+            f"100 new API keys in every worker after {sync.change_milliseconds:.0f} ms, "
+            f"100 changed apps after {sync.app_change_milliseconds:.0f} ms; "
+            f"peaks {sync.worker_megabytes:.0f} MB (worker), "
             f"{sync.agent_megabytes:.0f} MB (agent); CPU s/M records {sync.few_keys_cpu:.2f} with 10 keys, "
             f"{sync.all_keys_cpu:.2f} with all ({sync.filling_cpu:.2f} while memory fills), pairs of turns from "
             f"{sync.keys_ratios[0]:.2f} to {sync.keys_ratios[-1]:.2f} times, "

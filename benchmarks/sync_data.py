@@ -37,6 +37,16 @@ def api_key(number: int) -> str:
     return KEY_FORM % number
 
 
+def app_id(number: int) -> str:
+    """Return the id of the app of the API key with this number."""
+    return f"10000000-cafe-4000-8000-{number:012d}"
+
+
+def developer_id(number: int) -> str:
+    """Return the id of the developer of that app."""
+    return f"20000000-cafe-4000-8000-{number // KEYS_PER_DEVELOPER:012d}"
+
+
 def write(path: Path, size: Size) -> None:
     """Write the snapshot, as the server makes it: raw, without indexes but the primary keys."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:

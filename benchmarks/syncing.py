@@ -1,9 +1,10 @@
 """Scope data from Apigee Sync at full size: how soon it counts, and what a look-up and a record cost then."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -15,15 +16,17 @@ from apidanalytics.scopes.ready import FILE_NAME
 from benchmarks import drawn_keys, processes, sync_data
 from benchmarks.service import directory, prepared
 from benchmarks.sync_data import CLUSTER, TENANT, Size
-from tests.apigeesync.accounts import MAPPER
-from tests.apigeesync.database import Database
+from tests.apigeesync.accounts import APP, MAPPER
+from tests.apigeesync.database import Database, Transaction
 from tests.apigeesync.server import InThread, StandIn
 from tests.apigeesync.tables import SELECTOR
+from tests.apigeesync.values import Value
 from tests.harness import ServiceProcess, wait_until
 
 SHARE = 0.6
 """Of the usual length of a measurement, for a turn of those that are compared: short ones meet the same hour."""
 CHANGES = 100
+ROUNDS = 5
 LOOKUPS = 20_000
 FLOOD = 100_000
 
@@ -39,7 +42,9 @@ class Syncing:
     in_service_seconds: float
     """From its last byte until every worker answers from it."""
     change_milliseconds: float
-    """From the commit of 100 changes upstream until every worker has them; the longest of several."""
+    """From the commit of 100 changed API keys upstream until every worker has them; the longest of several."""
+    app_change_milliseconds: float
+    """The same with 100 changed apps, of which the workers look for the API keys in all that they remember."""
     worker_megabytes: float
     """Peak memory of the largest worker, after the load."""
     agent_megabytes: float
@@ -80,8 +85,8 @@ def measure(below: Path, size: Size, seconds: float) -> Syncing:
             wait_until(lambda: _versions(service), timeout_seconds=300, pause_seconds=0.05, what="it is in service")
             in_service = time.time() - _status(service)["scopes"]["snapshot_at"]
             _wait_ready(service)
-            change = max(_change(service, stand_in, round_) for round_ in range(5))
             drawn = drawn_keys.measure(service, size, SHARE * seconds)
+            keys, apps = _change(service, stand_in)
             workers = service.worker_pids()
             peaks = max(map(processes.peak_megabytes, workers)), processes.peak_megabytes(service.pid)
             file = Path(_status(service)["scopes"]["path"])
@@ -91,7 +96,8 @@ def measure(below: Path, size: Size, seconds: float) -> Syncing:
             api_keys=size.api_keys,
             megabytes=snapshot.stat().st_size / 1e6,
             in_service_seconds=in_service,
-            change_milliseconds=change * 1e3,
+            change_milliseconds=keys * 1e3,
+            app_change_milliseconds=apps * 1e3,
             worker_megabytes=peaks[0],
             agent_megabytes=peaks[1],
             few_keys_cpu=median(spent.everybody for spent in drawn.few),
@@ -147,15 +153,44 @@ def _wait_ready(service: ServiceProcess) -> None:
     time.sleep(2.0)
 
 
-def _change(service: ServiceProcess, stand_in: StandIn, round_: int) -> float:
-    """Add 100 API keys upstream; return how long it took until every worker had them."""
-    time.sleep(1.0)
-    before = {worker["sequence"] for worker in _workers(service)}
-    with stand_in.database.transaction() as transaction:
+def _change(service: ServiceProcess, stand_in: StandIn) -> tuple[float, float]:
+    """Return how long it takes until every worker has 100 new API keys, and 100 changed apps: the longest of several.
+
+    Workers remember what they will by now.
+    """
+    rows = [_app(number) for number in range(CHANGES)]
+    stand_in.database.load(APP, rows)
+
+    def add_keys(round_: int, transaction: Transaction) -> None:
         for number in range(CHANGES):
             key = f"new-{round_}-{number}"
             ids = {"tenant_id": TENANT, "appcred_id": key, "app_id": key, "apiprdt_id": key}
             transaction.insert(MAPPER, **ids, status="APPROVED", **{SELECTOR: TENANT})
+
+    def rename_apps(round_: int, transaction: Transaction) -> None:
+        for row in rows:
+            key = (row[column] for column in stand_in.database.tables[APP].key)
+            transaction.update(APP, *key, name=f"renamed-{round_}")
+
+    keys, apps = [], []
+    for round_ in range(ROUNDS):
+        keys.append(_until_all_have(service, stand_in, partial(add_keys, round_)))
+        apps.append(_until_all_have(service, stand_in, partial(rename_apps, round_)))
+    return max(keys), max(apps)
+
+
+def _app(number: int) -> dict[str, Value]:
+    """Return an app as it is in the snapshot: of those whose API keys come most often."""
+    app, developer = sync_data.app_id(number), sync_data.developer_id(number)
+    owned = {"tenant_id": TENANT, SELECTOR: TENANT}
+    return {"id": app, "name": f"storefront-{number}", "developer_id": developer, **owned}
+
+
+def _until_all_have(service: ServiceProcess, stand_in: StandIn, change: Callable[[Transaction], None]) -> float:
+    time.sleep(0.5)
+    before = {worker["sequence"] for worker in _workers(service)}
+    with stand_in.database.transaction() as transaction:
+        change(transaction)
     began = time.monotonic()
     while before & {worker["sequence"] for worker in _workers(service)}:
         time.sleep(0.002)

@@ -67,7 +67,8 @@ def _syncing(syncing: Syncing) -> Iterator[Verdict]:
     size = f"{syncing.api_keys:,} API keys"
     measured = (
         ("from the last byte of the snapshot until it is in service", syncing.in_service_seconds, 10.0, "s"),
-        ("100 changes until every worker has them", syncing.change_milliseconds, 100.0, "ms"),
+        ("100 new API keys until every worker has them", syncing.change_milliseconds, 100.0, "ms"),
+        ("100 changed apps until every full worker has them", syncing.app_change_milliseconds, 100.0, "ms"),
         ("peak memory of a worker", syncing.worker_megabytes, 250.0, "MB"),
         ("CPU of a record with Zipf skew, against 10 keys", syncing.keys_ratio, 1.2, "times"),
         ("cached look-up of a key", syncing.cached_microseconds, 1.0, "µs"),

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,10 @@ PATH: Final = "/analytics"
 THREADS: Final = 2
 KEY_FORM: Final = "k%07dZq8vT3mXw5LrYb7NcUe2HsJd"
 PLACEHOLDER: Final = KEY_FORM % 9_999_999
+
+_RUNS: Final = count(1)
+"""The number of each run of wrk, from the start of the process: it draws other API keys than the ones before, but the
+same ones each time that the same is measured."""
 
 # Every thread starts at its own place in the rotation, so that two never post in step.
 _SCRIPT: Final = """
@@ -30,7 +35,7 @@ function init()
     tails[#tails + 1] = "Content-Length: " .. size .. "\\r\\n\\r\\n" .. bodies:read(size)
   end
   if {keys} > 0 then
-    math.randomseed(number)
+    math.randomseed({run} * 100 + number)
     for i = 1, #tails do tails[i] = cut(tails[i]) end
   end
   for scope in io.lines("{folder}/scopes") do
@@ -157,9 +162,9 @@ def _write_script(load: Load, folder: Path) -> Path:
     encoding = "Content-Encoding: gzip\\r\\n" if load.is_gzip else ""
     headers = f"Content-Type: application/json\\r\\nAccept: application/json\\r\\n{encoding}"
     script = _SCRIPT.replace("{folder}", str(folder)).replace("{path}", PATH).replace("{headers}", headers)
-    script = (
-        script.replace("{keys}", str(load.drawn_keys)).replace("{key}", KEY_FORM).replace("{placeholder}", PLACEHOLDER)
-    )
+    drawn = {"{run}": str(next(_RUNS)), "{keys}": str(load.drawn_keys), "{key}": KEY_FORM, "{placeholder}": PLACEHOLDER}
+    for name, value in drawn.items():
+        script = script.replace(name, value)
     path = folder / "post.lua"
     path.write_text(script)
     return path

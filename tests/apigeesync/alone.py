@@ -83,7 +83,7 @@ class Alone:
         elif published.news is None:
             self.scopes.switch(published.path)
         else:
-            at_once(self.scopes.renewal(published.news))
+            at_once(self.scopes.renewal([published.news]))
 
     def _opened(self, path: Path) -> CachedScopes | UncachedScopes:
         if not self._use_caching:

@@ -59,7 +59,7 @@ class Site:
         elif news is None:
             self.scopes.switch(file.path)
         else:
-            at_once(self.scopes.renewal(news))
+            at_once(self.scopes.renewal([news]))
         self.look(self.scopes)
 
     async def until(self, is_so: Callable[[CachedScopes], object], seconds: float = 60) -> None:

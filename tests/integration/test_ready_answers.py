@@ -110,7 +110,7 @@ class World:
             return
         for worker in self.workers:
             if self.chance.random() < 0.8:
-                at_once(worker.renewal(news))
+                at_once(worker.renewal([news]))
             else:
                 self._miss(worker)
         if self.file.is_outgrown:

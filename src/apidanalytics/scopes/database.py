@@ -136,6 +136,15 @@ class ScopeDatabase:
         except sqlite3.Error as error:
             raise _failed(self.path, error) from error
 
+    def ahead(self) -> "ScopeDatabase":
+        """Return the same file as of the latest commit, and stay where this is; some 0.3 ms."""
+        return ScopeDatabase(self.path)
+
+    def exchange(self, other: "ScopeDatabase") -> None:
+        """Answer as of the moment of another one of the same file, which answers as of the moment of this."""
+        self._connection, other._connection = other._connection, self._connection  # noqa: SLF001 - one of us
+        self.sequence, other.sequence = other.sequence, self.sequence
+
     def latest_sequence(self) -> str:
         """Return the sequence of the latest commit to a live file, without taking it up; some 0.2 ms."""
         if not self.is_live:

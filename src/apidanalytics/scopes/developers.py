@@ -1,13 +1,13 @@
 """What workers remember of the developer data: the tails of the API keys that come often, in bounded memory."""
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from apidanalytics.model import Developer
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text
 from apidanalytics.scopes.news import Kind, hashes_by_tenant, part_hash
-from apidanalytics.scopes.remembered import Place, Places, Search, Tails
+from apidanalytics.scopes.remembered import Places, Tails
 from apidanalytics.scopes.tails import NOBODY, tail_of
 
 LONGEST_KEY: Final = 128
@@ -66,16 +66,18 @@ class DeveloperCache:
         """Return the tails of this tenant id, good until something is forgotten or the event loop has its turn."""
         return self._tails.get(tenant_id) or self._begin(tenant_id)
 
-    def concerned(self, parts: Iterable[tuple[Kind, str, str]]) -> Search:
-        """Look for the tails that depend on one of these parts, in steps of a few milliseconds."""
-        return self._places.dependent(hashes_by_tenant(parts))
+    def search(self, parts: Iterable[tuple[Kind, str, str]]) -> Iterator[None]:
+        """Forget the tails that depend on one of these parts, in steps of a few milliseconds.
 
-    def forget(
-        self, keys: Iterable[tuple[str, str]], parts: Iterable[tuple[Kind, str, str]], concerned: Iterable[Place]
-    ) -> None:
-        """Forget the tails of these keys, and those that depend on one of these parts, which are concerned.
+        Until it has come to its end nothing is remembered: what is forgotten is found again each time it is asked for,
+        as it was.
+        """
+        return self._places.forget(hashes_by_tenant(parts))
 
-        Since they were looked for the event loop may not have had its turn.
+    def forget(self, keys: Iterable[tuple[str, str]], parts: Iterable[tuple[Kind, str, str]]) -> None:
+        """Forget the tails of these keys, and what else is known of them and of these parts.
+
+        Since the search for the parts came to its end the event loop may not have had its turn.
         """
         keys = list(keys)
         if self._ready is not None:
@@ -86,8 +88,6 @@ class DeveloperCache:
             self._unknown.discard((tenant_id, api_key))
             if api_key and (tails := self._tails.get(tenant_id)) is not None:
                 tails.pop(api_key, None)
-        for tails, api_key in concerned:
-            tails.pop(api_key, None)
 
     def _begin(self, tenant_id: str) -> Tails:
         tails = self._tails[tenant_id] = Tails(tenant_id, self._learn)

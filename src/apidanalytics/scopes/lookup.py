@@ -2,14 +2,15 @@
 
 ``CachedScopes`` answers from memory (``apidanalytics_use_caching: true``), ``UncachedScopes`` asks the database every
 time. Both read one published file, and their owner calls ``tick`` about once a second, so that what changes in that
-file counts, ``switch`` when another one is published, and ``renewal`` when a change list went into it. What is answered
-changes between two requests: an answer is never half old and half new. A file that cannot be read leaves the last good
-answers in force.
+file counts, ``switch`` when another one is published, and ``renewal`` when change lists went into it. What is answered
+changes between two requests: all answers of a turn are as of one change list, never half old and half new. A file that
+cannot be read leaves the last good answers in force.
 
 Not for several threads at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -19,9 +20,9 @@ from apidanalytics.model import Tenant
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.developers import DeveloperCache
 from apidanalytics.scopes.findings import FindingsLog
+from apidanalytics.scopes.heard import Heard
 from apidanalytics.scopes.news import News
 from apidanalytics.scopes.ready import ReadyAnswers
-from apidanalytics.scopes.remembered import Place
 from apidanalytics.scopes.tails import WITHOUT_KEY, tail_of
 from apidanalytics.scopes.tenants import adjust
 from apidanalytics.scopes.trouble import Trouble
@@ -55,6 +56,7 @@ class CachedScopes:
         self._trouble = _renewal_trouble()
         self._findings = FindingsLog()
         self._news_of = _Overdue()
+        self._heard = Heard()
         self._load(path)
 
     def __repr__(self) -> str:
@@ -86,39 +88,47 @@ class CachedScopes:
         """
         former, ready = self._database, self._ready
         self._load(path)
+        self._heard.clear()
         former.close()
         ready.close()
         self._trouble.end()
 
-    def renewal(self, news: News) -> Iterator[None]:
-        """Take up what a change list changed in the file, and forget nothing else, in steps of a few milliseconds.
+    def renewal(self, news: Iterable[News]) -> Iterator[None]:
+        """Take up what change lists changed in the file, and forget nothing else, in steps of a few milliseconds.
 
-        Answers are as before until the last step, which changes all of them. Only one at a time.
+        Answers are as before until the last step, which changes all of them, to those as of the latest commit when it
+        began. Of a commit without news nothing is taken up: they are on their way. Only one at a time.
 
         Raises:
-            LookupFailedError: it cannot be read; what is remembered stays, and the next ``tick`` reads everything.
+            LookupFailedError: it cannot be read; answers are as before, and the next ``tick`` reads everything.
 
         """
-        developers, concerned = self._developers, list[Place]()
-        if self._follows(news):
-            concerned = yield from developers.concerned(news.parts)
-        if news.sequence == self.sequence:
-            return  # everything was read anew meanwhile
+        self._heard.add(news)
         try:
-            self._database.renew()
-            if developers is not self._developers or not self._follows(news):
-                self.switch(self._database.path)
-                return
-            adjust(self._tenants, news.scopes, self._database.tenant, self._database.tenant_of)
+            with closing(self._database.ahead()) as ahead:
+                yield from self._take_up(ahead)
         except LookupFailedError:
             self._refresh_at = self._clock.monotonic()
             raise
-        developers.forget(news.keys, news.parts, concerned)
-        self.sequence = news.sequence
 
-    def _follows(self, news: News) -> bool:
-        """Return whether news are all that lies between what answers contain and the sequence of the news."""
-        return not news.is_all and self.sequence == news.after
+    def _take_up(self, ahead: ScopeDatabase) -> Iterator[None]:
+        if ahead.sequence == self.sequence:
+            self._heard.clear()
+            return
+        news = self._heard.take(self.sequence, ahead.sequence)
+        if news is None:
+            return
+        if news.is_all or news.after != self.sequence or self._database.changed():
+            self.switch(self._database.path)
+            return
+        developers = self._developers
+        yield from developers.search(news.parts)
+        if developers is not self._developers:
+            return  # everything was read anew meanwhile
+        adjust(self._tenants, news.scopes, ahead.tenant, ahead.tenant_of)
+        self._database.exchange(ahead)
+        developers.forget(news.keys, news.parts)
+        self.sequence = news.sequence
 
     def tick(self) -> bool:
         """Load anew when the file has changed or the refresh interval is over; return whether that was done."""
@@ -202,7 +212,7 @@ class UncachedScopes:
         former.close()
         self._trouble.end()
 
-    def renewal(self, news: News) -> Iterator[None]:  # noqa: ARG002 - whatever it was, nothing is remembered
+    def renewal(self, news: Iterable[News]) -> Iterator[None]:  # noqa: ARG002 - whatever it was, nothing is remembered
         """Ask as of the latest commit from now on, in one step.
 
         Raises:
@@ -265,7 +275,7 @@ class _Overdue:
         self._behind = None
         # Nothing new, but the writer cannot empty its log while somebody reads from an old place in it.
         database.renew()
-        return False
+        return database.sequence != held
 
 
 def _renew(scopes: _Switchable, path: Path, trouble: Trouble) -> bool:

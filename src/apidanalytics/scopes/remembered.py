@@ -7,8 +7,8 @@ time, so whoever comes often is remembered nearly always.
 """
 
 from array import array
-from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from apidanalytics.scopes.tails import WITHOUT_KEY
 
@@ -26,8 +26,8 @@ _AT_ONCE: Final = 1024
 """Places that are looked through at once: one by one it takes four times as long."""
 _STEP: Final = 16
 """Times so many places are looked through between two turns of others: some 3 ms."""
-_FOUND: Final = 3
-"""As long as so many more takes it to look who it is among them."""
+_FOUND: Final = 4
+"""As long as so many more takes it to look who it is among them, and to forget them."""
 _WITHOUT_KEY: Final[Mapping[str | None, bytes]] = {"": WITHOUT_KEY}
 
 
@@ -51,12 +51,6 @@ class Tails(dict[str | None, bytes]):
     def remembered(self) -> int:
         """Return how many are remembered."""
         return len(self) - len(_WITHOUT_KEY)
-
-
-Place: TypeAlias = tuple[Tails, str]
-"""Whose tail it is: the tails of a tenant id, and an API key."""
-Search: TypeAlias = Generator[None, None, list[Place]]
-"""A search in steps; between them others have their turn."""
 
 
 class Places:
@@ -94,17 +88,16 @@ class Places:
             return
         tails[api_key] = tail
 
-    def dependent(self, changed: Mapping[str, set[int]]) -> Search:
-        """Look for the tails that depend on one of these parts, by tenant id, in steps of a few milliseconds.
+    def forget(self, changed: Mapping[str, set[int]]) -> Iterator[None]:
+        """Forget the tails that depend on one of these parts, by tenant id, in steps of a few milliseconds.
 
         It looks at all places, and until it has come to its end or is closed nothing is remembered: so nothing that has
         changed escapes it.
         """
         if not changed:
-            return []
+            return
         changed = {tenant_id: {_ANYTHING, *parts} for tenant_id, parts in changed.items()}
         anywhere = {_ANYTHING}.union(*changed.values())
-        found: list[Place] = []
         done = 0
         self._is_searched = True
         try:
@@ -114,19 +107,18 @@ class Places:
                         done = 0
                         yield
                     if not anywhere.isdisjoint(hashes[start * _WIDTH : (start + _AT_ONCE) * _WIDTH]):
-                        found += self._among(start, hashes, changed)
+                        self._forget_among(start, hashes, changed)
                         done += _FOUND
                     done += 1
         finally:
             self._is_searched = False
-        return found
 
-    def _among(self, start: int, hashes: memoryview, changed: Mapping[str, set[int]]) -> Iterator[Place]:
+    def _forget_among(self, start: int, hashes: memoryview, changed: Mapping[str, set[int]]) -> None:
         for place in range(start, min(start + _AT_ONCE, len(self._keys))):
             tails = self._tails[place]
             parts = changed.get(tails.tenant_id)
             if parts and not parts.isdisjoint(hashes[place * _WIDTH : (place + 1) * _WIDTH]):
-                yield tails, self._keys[place]
+                tails.pop(self._keys[place], None)
 
     def _has_come_before(self, api_key: str) -> bool:
         if self._strangers >= STRANGERS:

@@ -10,11 +10,8 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-import msgspec
-import structlog
 import uvloop
 
 from apidanalytics.clock import SystemClock
@@ -26,14 +23,13 @@ from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, Listener
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.ingest.routes import Routes
-from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
-from apidanalytics.scopes.news import News
 from apidanalytics.service.access import follow_tokens
 from apidanalytics.service.floods import hold_floods_back
 from apidanalytics.service.keys import WriterAndDesk, key_desk
 from apidanalytics.service.log_setup import configure_logs
 from apidanalytics.service.masking import mark_secret, mask
 from apidanalytics.service.room import disk_room, follow_room
+from apidanalytics.service.scope_feed import ScopeFeed
 from apidanalytics.service.stepping import BusySeconds, step_back
 from apidanalytics.service.tls import admission, server_tls
 from apidanalytics.service.worker import Worker, end_with_the_agent
@@ -41,8 +37,6 @@ from apidanalytics.service.worker_report import WorkerReport
 from apidanalytics.spool.limits import SpoolLimits
 from apidanalytics.spool.writer import SpoolWriter
 from apidanalytics.telemetry.recent import Recent
-
-log = structlog.get_logger()
 
 GREETING_SECONDS: Final = 30.0
 """The agent sends the settings as soon as it has started the process."""
@@ -142,7 +136,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         if guard is not None:
             follow_tokens(message, guard)
 
-    feed = _ScopeFeed(settings, acceptor, clock)
+    feed = ScopeFeed(settings, acceptor, clock)
     return Worker(
         server=listener,
         writer=WriterAndDesk(writer, desk),
@@ -152,59 +146,6 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=lambda: (feed.version, feed.sequence)),
         follow=follow,
     )
-
-
-class _ScopeFeed:
-    """Gives the acceptor the scope data that the agent published last."""
-
-    def __init__(self, settings: Settings, acceptor: Acceptor, clock: SystemClock) -> None:
-        self._settings = settings
-        self._acceptor = acceptor
-        self._clock = clock
-        self._scopes: CachedScopes | UncachedScopes | None = None
-        self._turn = asyncio.Lock()
-        self.version: str | None = None
-
-    @property
-    def sequence(self) -> str:
-        """The sequence of the last change list that counts; empty: none."""
-        return "" if self._scopes is None else self._scopes.sequence
-
-    async def load(self, message: Message) -> None:
-        """Answer from this version, or as of this change list, from now on, between two requests.
-
-        One after another, in the order of the messages.
-        """
-        async with self._turn:
-            await self._load(message)
-
-    async def _load(self, message: Message) -> None:
-        version, path, news = message["version"], Path(message["path"]), message.get("news")
-        if self._scopes is None:
-            self._scopes = self._acceptor.scopes = self._open(path)
-        elif version == self.version and news is not None:
-            for _ in self._scopes.renewal(msgspec.convert(news, News)):
-                await asyncio.sleep(0)  # requests have their turn
-            return
-        else:
-            self._scopes.switch(path)
-        self.version = version
-        log.info("worker.scopes", version=version)
-
-    async def poll(self) -> None:
-        """Take up what changed inside the published file."""
-        if self._scopes is not None and not self._turn.locked():
-            self._scopes.tick()
-
-    def _open(self, path: Path) -> CachedScopes | UncachedScopes:
-        if not self._settings.use_caching:
-            return UncachedScopes(path)
-        return CachedScopes(
-            path,
-            max_keys=self._settings.cache_max_keys,
-            refresh_interval=self._settings.cache_refresh_interval,
-            clock=self._clock,
-        )
 
 
 def _spool_limits(settings: Settings, instance_id: str, owner: int) -> SpoolLimits:

@@ -203,4 +203,5 @@ class FakeClock:
 
 def forget(cache: DeveloperCache, keys: list[tuple[str, str]], parts: list[tuple[Kind, str, str]]) -> None:
     """Have a cache forget what these keys and parts concern, at once."""
-    cache.forget(keys, parts, at_once(cache.concerned(parts)))
+    at_once(cache.search(parts))
+    cache.forget(keys, parts)

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Generator
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ from apidanalytics.scopes import remembered
 from apidanalytics.scopes.developers import Answer, DeveloperCache
 from apidanalytics.scopes.known_keys import KnownKeys
 from apidanalytics.scopes.news import Kind, part_hash
-from apidanalytics.scopes.remembered import Place, Places, Search, Tails
+from apidanalytics.scopes.remembered import Places, Tails
 from apidanalytics.scopes.tails import tail_of
 from tests.steps import at_once, count
 
@@ -81,13 +82,15 @@ def test_a_tail_goes_with_whatever_it_depends_on(changed: set[int], is_kept: boo
     tails = Tails("t", never)
     places = Places(10)
     places.remember(tails, "k", b"tail", hashes(1, 98, 99))
-    assert at_once(places.dependent({"t": changed})) == ([] if is_kept else [(tails, "k")])
+    at_once(places.forget({"t": changed}))
+    assert ("k" in tails) is is_kept
 
 
 @pytest.mark.parametrize("number", [0, 1, 1023, 1024, 1025, 2047, 2048, 2499])
 def test_every_place_is_looked_at(number: int) -> None:
     tails = Tails("t", never)
-    assert at_once(full(tails, 2500).dependent({"t": {number + 1}})) == [(tails, f"k{number}")]
+    at_once(full(tails, 2500).forget({"t": {number + 1}}))
+    assert {f"k{n}" for n in range(2500)} - set(tails) == {f"k{number}"}
 
 
 def test_a_tail_that_depends_on_more_than_fits_goes_with_any_change_of_its_tenant() -> None:
@@ -95,18 +98,33 @@ def test_a_tail_that_depends_on_more_than_fits_goes_with_any_change_of_its_tenan
     places = Places(10)
     places.remember(tails, "much", b"tail", hashes(*range(1, 8)))
     places.remember(tails, "little", b"tail", hashes(1, 2, 3, 4))
-    assert at_once(places.dependent({"u": {1}})) == []
-    assert at_once(places.dependent({"t": {77}})) == [(tails, "much")]
+    at_once(places.forget({"u": {1}}))
+    assert tails.remembered() == 2
+    at_once(places.forget({"t": {77}}))
+    assert set(tails) == {"", "little"}
     assert other.remembered() == 0
 
 
 def test_a_search_gives_others_their_turn_before_it_takes_long() -> None:
     tails = Tails("t", never)
     places = full(tails, 50_000)
-    assert count(places.dependent({"t": {-7}})) == 50_000 // 1024 // 16
+    assert count(places.forget({"t": {-7}})) == 50_000 // 1024 // 16
     everywhere = set(range(1, 50_001, 100))
-    assert count(places.dependent({"t": everywhere})) > 50_000 // 1024 // 5
-    assert list(places.dependent({})) == []
+    assert count(places.forget({"t": everywhere})) > 50_000 // 1024 // 5
+    assert list(places.forget({})) == []
+
+
+def test_what_is_found_is_forgotten_in_the_same_steps() -> None:
+    """All of 50,000 at the end of a search would take as long as several steps."""
+    tails = Tails("t", never)
+    places = Places(50_000)
+    for number in range(50_000):
+        places.remember(tails, f"k{number}", b"", hashes(7))
+    left = [50_000]
+    for _ in places.forget({"t": {7}}):
+        left.append(tails.remembered())
+    assert max(before - after for before, after in pairwise([*left, tails.remembered()])) <= 5 * 1024
+    assert tails.remembered() == 0
 
 
 def test_during_a_search_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +132,7 @@ def test_during_a_search_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) 
     tails = Tails("t", never)
     places = full(tails, 3000)
     for end in (at_once, Generator.close):
-        search = places.dependent({"t": {1}})
+        search = places.forget({"t": {1}})
         next(search)
         for _ in range(2):
             places.remember(tails, "new", b"old", hashes(1))
@@ -151,21 +169,13 @@ def test_what_is_answered_is_never_what_it_was_before_a_change(max_keys: int, mo
         tenant_id, api_key = draw.choice(["t", "u"]), str(min(int(draw.paretovariate(0.4)), 3000))
         keys, parts = [(tenant_id, api_key)] * (step % 15 == 1), [(Kind.APP, tenant_id, draw.choice(apps(api_key)))]
         parts = parts * (step % 10 == 0)
-        search = cache.concerned(parts)
-        while (concerned := next_or_end(search)) is None:
+        search = cache.search(parts)
+        for _ in search:
             waited += 1
             look()
         version.update({(tenant_id, name): step for name in [key for _, key in keys] + [app for *_, app in parts]})
-        cache.forget(keys, parts, concerned)
+        cache.forget(keys, parts)
         look()
         assert len(cache) <= max_keys
     assert len(cache) > 0
     assert (waited > 0) is (max_keys > 3)
-
-
-def next_or_end(search: Search) -> list[Place] | None:
-    """Take the next step; return what was found if it was the last."""
-    try:
-        return next(search)
-    except StopIteration as end:
-        return end.value

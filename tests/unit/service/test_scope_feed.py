@@ -1,7 +1,7 @@
 """What a change concerns is looked for in steps, and requests have their turn between them."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,7 @@ import msgspec
 
 from apidanalytics.clock import SystemClock
 from apidanalytics.scopes.news import News
-from apidanalytics.service.build_worker import _ScopeFeed
+from apidanalytics.service.scope_feed import ScopeFeed
 
 
 class Scopes:
@@ -19,11 +19,12 @@ class Scopes:
     def __init__(self, seen: list[str]) -> None:
         self.seen = seen
 
-    def renewal(self, news: News) -> Iterator[None]:
+    def renewal(self, news: Iterable[News]) -> Iterator[None]:
+        last = [one.sequence for one in news]
         for _ in range(3):
-            self.seen.append(f"searching {news.sequence}")
+            self.seen.append(f"searching {' '.join(last)}")
             yield
-        self.seen.append(f"has {news.sequence}")
+        self.seen.append(f"has {last[-1]}")
 
     def switch(self, path: Path) -> None:
         self.seen.append(f"switched to {path}")
@@ -32,8 +33,8 @@ class Scopes:
         self.seen.append("tick")
 
 
-def feed(seen: list[str]) -> _ScopeFeed:
-    made = _ScopeFeed(SimpleNamespace(), SimpleNamespace(), SystemClock())
+def feed(seen: list[str]) -> ScopeFeed:
+    made = ScopeFeed(SimpleNamespace(), SimpleNamespace(), SystemClock())
     made._scopes = Scopes(seen)
     made.version = "1"
     return made
@@ -50,19 +51,48 @@ async def test_requests_have_their_turn_while_what_a_change_concerns_is_looked_f
     while not loading.done():
         await asyncio.sleep(0)
         seen.append("a request")
-    assert seen[:6] == ["searching b", "a request"] * 3
-    assert seen[6] == "has b"
+    start = seen.index("searching b")
+    assert seen[start : start + 6] == ["searching b", "a request"] * 3
+    assert seen[start + 6] == "has b"
 
 
-async def test_messages_are_followed_one_after_another_and_the_file_is_left_alone_meanwhile() -> None:
+async def test_change_lists_that_wait_are_taken_up_at_once() -> None:
+    """Or a stream of them, each with a search of its own, leaves a worker behind without bound."""
     seen: list[str] = []
     following = feed(seen)
     loading = [asyncio.create_task(following.load(message("1", "a", "b")))]
-    await asyncio.sleep(0)
-    loading += [asyncio.create_task(following.load(next_)) for next_ in (message("1", "b", "c"), message("2"))]
-    await following.poll()
+    while not seen:
+        await asyncio.sleep(0)
+    for after, sequence in ("bc", "cd", "de"):
+        loading.append(asyncio.create_task(following.load(message("1", after, sequence))))
     await asyncio.gather(*loading)
-    assert seen == ["searching b"] * 3 + ["has b"] + ["searching c"] * 3 + ["has c", "switched to 2"]
+    assert seen == ["searching b"] * 3 + ["has b"] + ["searching c d e"] * 3 + ["has e"]
+
+
+async def test_a_version_overrules_the_change_lists_that_wait() -> None:
+    seen: list[str] = []
+    following = feed(seen)
+    loading = [asyncio.create_task(following.load(message("1", "a", "b")))]
+    while not seen:
+        await asyncio.sleep(0)
+    for next_ in (message("1", "b", "c"), message("2"), message("2", "x", "y")):
+        loading.append(asyncio.create_task(following.load(next_)))
+    await asyncio.gather(*loading)
+    assert seen == ["searching b"] * 3 + ["has b", "switched to 2"]
     assert following.version == "2"
+
+
+async def test_the_file_is_left_alone_meanwhile_and_looked_at_right_after() -> None:
+    """Under a stream of change lists there is always one that is being taken up."""
+    seen: list[str] = []
+    following = feed(seen)
+    first = asyncio.create_task(following.load(message("1", "a", "b")))
+    while not seen:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(following.load(message("1", "b", "c")))
+    await following.poll()
+    assert seen == ["searching b"]
+    await asyncio.gather(first, second)
+    assert seen == ["searching b"] * 3 + ["has b", "tick"] + ["searching c"] * 3 + ["has c"]
     await following.poll()
     assert seen[-1] == "tick"
