@@ -134,10 +134,9 @@ class Places:
                 start = (at // _PLACE_BYTES + 1) * _PLACE_BYTES
 
     def _forget_among(self, places: Iterable[int], hashes: memoryview, changed: Mapping[str, set[int]]) -> int:
-        """Forget the tails in those places that depend on what has changed; return how long it took, in looks through many."""
+        """Forget the tails in those places that depend on what has changed; return the time in looks at many places."""
         looked = 0
-        for place in places:
-            looked += 1
+        for looked, place in enumerate(places, 1):  # noqa: B007 - the last one counts
             tails = self._tails[place]
             parts = changed.get(tails.tenant_id)
             if parts and not parts.isdisjoint(hashes[place * _WIDTH : (place + 1) * _WIDTH]):
