@@ -266,8 +266,12 @@ def test_all_uploads_can_be_paused_at_once(admin, service):
 
 
 def test_recent_events_are_those_of_the_agent_and_its_workers(admin):
+    def speakers():
+        return {line["process"] for line in admin.get("/api/events?limit=1000")["events"]}
+
+    # What a worker logged comes with its next report.
+    wait_until(lambda: {"agent", "worker-0", "worker-1"} <= speakers(), what="all have said something")
     events = admin.get("/api/events?limit=1000")
-    assert {"agent", "worker-0", "worker-1"} <= {line["process"] for line in events["events"]}
     assert admin.get(f"/api/events?after={events['last']}&level=error")["events"] == []
 
 

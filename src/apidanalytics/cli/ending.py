@@ -24,7 +24,7 @@ def told(error: BaseException) -> ExitCode:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     elif not isinstance(error, KeyboardInterrupt):
         print(_text(error), file=sys.stderr)
-    return _CODES.get(type(error), ExitCode.FAILURE)
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), ExitCode.FAILURE)
 
 
 def _text(error: BaseException) -> str:
