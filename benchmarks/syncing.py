@@ -86,11 +86,12 @@ def measure(below: Path, size: Size, seconds: float) -> Syncing:
             in_service = time.time() - _status(service)["scopes"]["snapshot_at"]
             _wait_ready(service)
             drawn = drawn_keys.measure(service, size, SHARE * seconds)
+            # Before the changes: after them the agent makes the ready answers anew, on the same cores.
+            file = Path(_status(service)["scopes"]["path"])
+            cached, ready, uncached, unknown, lookups = _lookups(file, size)
             keys, apps = _change(service, stand_in)
             workers = service.worker_pids()
             peaks = max(map(processes.peak_megabytes, workers)), processes.peak_megabytes(service.pid)
-            file = Path(_status(service)["scopes"]["path"])
-            cached, ready, uncached, unknown, lookups = _lookups(file, size)
         return Syncing(
             scopes=size.scopes,
             api_keys=size.api_keys,
