@@ -109,7 +109,10 @@ class Store(Server):
         misbehaved = await self.behave(request)
         if misbehaved is not None:
             return misbehaved
-        body = await request.read()
+        try:
+            body = await request.read()
+        except ConnectionResetError:  # an uploader may break off; whether this is seen here or later is luck
+            return web.Response(status=400)
         key = request.match_info["path"]
         self.puts.append(key)
         assert self.objects.setdefault(key, body) == body, "the same key with other bytes"
