@@ -232,6 +232,19 @@ def test_a_service_that_does_not_answer_is_said_to_be_gone_and_found_again(brows
     context.close()
 
 
+def test_a_reading_alone_between_gaps_is_a_dot_and_no_gap_is_drawn_as_nothing(page, service):
+    page.goto(administration_of(service).url)
+    page.evaluate("""async () => {
+        const { chart } = await import("/charts.js");
+        const values = [null, 2, null, 3, 4, null];
+        document.body.replaceChildren(chart("Chart", "", [0, 10, 20, 30, 40, 50], [{ name: "median", values }], String));
+    }""")
+    assert page.locator("circle.dot.s0").count() == 1
+    line, area = (page.locator(f"path.{kind}").get_attribute("d") for kind in ("line", "area"))
+    assert [path.count("M") for path in (line, area)] == [2, 2]
+    assert [path.count("L") for path in (line, area)] == [1, 1]
+
+
 def test_thousands_of_tenants_are_searched_sorted_and_paged(page, crowded):
     page.goto(f"{crowded.url}/#/tenants")
     pages = page.locator(".pages span")

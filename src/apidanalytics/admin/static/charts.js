@@ -26,9 +26,12 @@ export function chart(title, help, at, lines, format) {
     if (at.length > 1) picture.append(svg("text", { class: "axis", x: x(from + span * share), y: HEIGHT - 4, "text-anchor": anchor }, words));
   }
   for (const [index, line] of lines.entries()) {
-    const path = trace(at, line.values, x, y);
-    if (index === 0 && path) picture.append(svg("path", { class: "area", d: fill(at, line.values, x, y) }));
-    picture.append(svg("path", { class: `line s${index}`, d: path }));
+    const runs = unbroken(at, line.values).map((run) => run.map(([time, value]) => [x(time).toFixed(1), y(value).toFixed(1)]));
+    const paths = runs.map((run) => `M${run.map((point) => point.join(" ")).join("L")}`);
+    const areas = runs.map((run, part) => `${paths[part]}V${y(0)}H${run[0][0]}Z`);
+    if (index === 0 && runs.length) picture.append(svg("path", { class: "area", d: areas.join("") }));
+    picture.append(svg("path", { class: `line s${index}`, d: paths.join("") }));
+    for (const [[cx, cy]] of runs.filter((run) => run.length === 1)) picture.append(svg("circle", { class: `dot s${index}`, cx, cy, r: 2.5 }));
   }
   const legend = lines.map((line, index) => h("li", {}, h("span", { class: `key s${index}` }), `${line.name} `, h("b", {}, format(last(line.values)))));
   const head = h("div", { class: "head" }, h("h3", {}, title), h("p", {}, help));
@@ -43,24 +46,15 @@ function roomFor() {
 
 const last = (values) => [...values].reverse().find((value) => value !== null) ?? null;
 
-// A gap where nothing can be said, such as a percentile while nobody posts.
-function trace(at, values, x, y) {
-  let path = "";
-  let pen = "M";
+// The points in runs without a gap: nothing can be said of a percentile while nobody posts, and a point alone is a dot.
+function unbroken(at, values) {
+  const runs = [];
   for (const [index, value] of values.entries()) {
-    if (value === null) pen = "M";
-    else {
-      path += `${pen}${x(at[index]).toFixed(1)} ${y(value).toFixed(1)}`;
-      pen = "L";
-    }
+    if (value === null) continue;
+    if (index === 0 || values[index - 1] === null) runs.push([]);
+    runs[runs.length - 1].push([at[index], value]);
   }
-  return path;
-}
-
-function fill(at, values, x, y) {
-  const known = values.map((value, index) => [at[index], value ?? 0]);
-  const line = known.map(([time, value]) => `${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
-  return `M${x(known[0][0]).toFixed(1)} ${y(0)}L${line}L${x(known[known.length - 1][0]).toFixed(1)} ${y(0)}Z`;
+  return runs;
 }
 
 function nice(value) {
