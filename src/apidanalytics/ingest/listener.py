@@ -151,6 +151,11 @@ class Listener:
         return self._state.held_back
 
     @property
+    def held_so_far(self) -> int:
+        """Requests that were held back so far, however briefly."""
+        return self._state.held_so_far
+
+    @property
     def waiting_connections(self) -> int:
         """Connections that are not read because ``inflight_bytes`` is at its limit."""
         return len(self._state.budget.line)

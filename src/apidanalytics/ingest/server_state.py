@@ -183,6 +183,11 @@ class ServerState:
         """Requests that are held back now."""
         return len(self._held)
 
+    @property
+    def held_so_far(self) -> int:
+        """Requests that were held back so far, however briefly."""
+        return self._held.taken
+
     def deliver(self, exchange: Exchange) -> None:
         """Let the handler see a request, soon: after all that can be read now has been.
 

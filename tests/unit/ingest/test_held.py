@@ -201,6 +201,9 @@ def test_how_many_are_held_back_is_told():
     while server.timers:
         server.look(0.02)
     assert (server.state.held_back, len(server.exchanges)) == (0, MANY)
+    arrive(server, "other", "large")
+    server.run()
+    assert server.state.held_so_far == MANY + 1, "also those that went on at once, and no one else's"
 
 
 def test_what_is_held_of_clients_that_are_gone_is_let_go_of_at_the_next_sweep():
