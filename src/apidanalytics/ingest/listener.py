@@ -98,7 +98,7 @@ class Listener:
         self._sweep()
 
     def hold_back(self, lanes: frozenset[str]) -> None:
-        """Handle requests of these lanes only as fast as ``large_share`` leaves time for others; none: as they come."""
+        """Handle requests of these lanes only as fast as ``flood_share`` leaves time for others; none: as they come."""
         self._state.hold_back(lanes)
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline for the clients, not for the call

@@ -128,7 +128,7 @@ class ServerState:
         self._ready: list[Exchange] = []
         self._crowd = Crowd(lane_of, self._handle)
         self._held = Held(
-            Pace(limits.large_share),
+            Pace(limits.flood_share),
             self._handle,
             lane_of=lane_of,
             call_soon=call_soon,

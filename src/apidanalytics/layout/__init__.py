@@ -46,11 +46,11 @@ from apidanalytics.layout.names import (
 )
 
 __all__ = [
+    "FILES_PER_SPOOL",
+    "MAX_TENANT_BYTES",
     "BucketName",
     "DataDirectory",
-    "FILES_PER_SPOOL",
     "FileName",
-    "MAX_TENANT_BYTES",
     "SpoolName",
     "format_key_index",
     "format_object_path",

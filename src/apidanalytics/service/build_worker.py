@@ -196,7 +196,7 @@ def _http_limits(settings: Settings) -> HttpLimits:
         reclaim_after=settings.reclaim_after,
         request_timeout=settings.request_timeout,
         max_unanswered=settings.max_pipelined_requests,
-        large_share=settings.flood_share,
+        flood_share=settings.flood_share,
         keepalive_timeout=settings.keepalive_timeout,
         handshake_timeout=settings.handshake_timeout,
     )

@@ -99,8 +99,8 @@ def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | No
     uploader = watched.uploader()
     pauses = uploader.pausing.in_force if uploader is not None else {}
     return UploadFacts(
-        stopped_since=upload.paused_since if upload else None,
-        stopped_reason=upload.paused_reason if upload else None,
+        stopped_since=upload.stopped_since if upload else None,
+        stopped_reason=upload.stopped_reason if upload else None,
         throttled_until=upload.throttled_until if upload else None,
         throttled_reason=upload.throttled_reason if upload else None,
         troubles=[_trouble(trouble, tenants) for trouble in watched.attempts.troubles.values()],

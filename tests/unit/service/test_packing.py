@@ -110,9 +110,7 @@ async def test_it_is_known_since_when_and_why_nothing_can_be_packed_and_that_it_
         if trouble := troubles.pop(0):
             raise trouble
 
-    packing = Packing(
-        sweep=sweep, waiting=list, pack=lambda path: None, on_staged=lambda: None, clock=SystemClock()
-    )
+    packing = Packing(sweep=sweep, waiting=list, pack=lambda path: None, on_staged=lambda: None, clock=SystemClock())
     await packing.run_pass()
     since = packing.blocked.since
     await packing.run_pass()
