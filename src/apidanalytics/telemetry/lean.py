@@ -9,8 +9,8 @@ DRAWING: Final = "rich"
 def load_structlog() -> None:
     """Load ``structlog`` as where ``rich`` is not installed; to be called before anything else loads it.
 
-    It would load ``rich`` for a way to print tracebacks that ``logs`` never uses: a quarter of the time in which a worker
-    starts, and some megabytes in each. Whoever wants ``rich`` afterwards has it.
+    It would load ``rich`` for a way to print tracebacks that ``logs`` never uses: a quarter of the time that a worker
+    takes to start, and 5 MB in each. Whoever wants ``rich`` afterwards has it.
     """
     if "structlog" in sys.modules or DRAWING in sys.modules:
         return
