@@ -12,7 +12,7 @@ from apidanalytics import failpoints
 from apidanalytics.demo import lake
 from apidanalytics.demo.report import Fault
 from tests.crash.load import Load, amounts, first_true, settled
-from tests.harness import ROOT
+from tests.harness import ROOT, wait_until
 
 PLANTED = Path(__file__).parent / "planted"
 KILLS = 3
@@ -60,6 +60,7 @@ def play(service, seed, victim, keyed_every):
             # A living worker loses only what it commits between the wrongful packing of its spool and the
             # next seal, so the load goes on after each kill, and no kill stands alone beside a seal.
             for _ in range(KILLS):
+                wait_until(lambda: len(service.worker_pids()) == 2, what="there is one to kill and one to live")
                 service.kill_worker()
                 load.wait_acknowledged(500)
         elif victim == "agent":
