@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from apidanalytics.cli import main
 from tests.harness import ROOT
 
 HEAVY = ("aiohttp", "prometheus_client", "rich", "structlog")
@@ -20,6 +21,20 @@ def loaded_after(code):
 def test_a_worker_and_an_agent_load_nothing_that_draws_and_no_page_that_is_not_served(room, needed):
     code = f"from apidanalytics.telemetry import lean; lean.load_structlog(); import apidanalytics.{room}"
     assert loaded_after(code) == [*needed, "structlog"]
+
+
+class CalledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["worker", "--control-fd", "99", "--listen-fd", "98"]])
+def test_the_agent_and_its_workers_begin_with_that(monkeypatch, arguments):
+    def called():
+        raise CalledError
+
+    monkeypatch.setattr(main.lean, "load_structlog", called)
+    with pytest.raises(CalledError):
+        main.main(arguments)
 
 
 def test_the_commands_that_ask_a_running_service_do_not_load_the_service():
