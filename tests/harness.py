@@ -18,6 +18,8 @@ from apidanalytics.errors import NotRunningError
 
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT_SECONDS = 60.0
+ENVIRONMENT: dict[str, str] = {}
+"""What every service is given besides; under test as ``conftest`` says."""
 
 
 def wait_until(
@@ -117,9 +119,7 @@ class ServiceProcess:
         """Return the environment of the service and of commands to it: none of the caller's own settings."""
         own = {key: value for key, value in os.environ.items() if not key.startswith(("APID_", "APIDANALYTICS_"))}
         settings = {f"APID_{key.upper()}": value for key, value in self.settings.items()}
-        # Nothing here trusts the machine's certificates, and to read them all takes a tenth of a start.
-        needed = {"PYTHONPATH": str(ROOT / "src"), "SSL_CERT_FILE": os.devnull}
-        return {**own, **needed, **settings, **self.environment}
+        return {**own, "PYTHONPATH": str(ROOT / "src"), **ENVIRONMENT, **settings, **self.environment}
 
     # -- life
 
