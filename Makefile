@@ -33,12 +33,8 @@ demo-s3: $(DEV) ## the same over a real S3 server (SeaweedFS) and the collection
 run: $(RUN) ## the service in the foreground, with everything it needs embedded; data in ./data
 	@$(BIN)/python -m apidanalytics run --embedded $(ARGS)
 
-# The tests marked `serial` measure time or inject faults, and get the machine for themselves. (5: ARGS left none.)
 test: $(DEV) ## the whole test suite, under ten minutes on two cores
-	@code=0; \
-	$(PYTEST) -n 3 --dist worksteal -m 'not serial and not soak and not image' --durations 10 $(ARGS) || code=$$?; \
-	$(PYTEST) -m 'serial and not soak and not image' --durations 10 $(ARGS) || { serial=$$?; test $$serial -eq 5 || code=$$serial; }; \
-	exit $$code
+	@$(PYTEST) -n 3 --dist worksteal -m 'not soak and not image' --durations 10 $(ARGS)
 
 lint: $(DEV) ## style, types, risky calls, import floors, pinned requirements
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import harness
 from tests.harness import ServiceProcess
 
 # A slow machine is no fault of the code: a test of properties has the time limit that every test has.
@@ -22,6 +23,8 @@ hypothesis.settings.load_profile("project")
 
 # Services compile their modules once for the whole run, not at each of some hundred starts.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# No test trusts the machine's certificates, and to read them all takes a tenth of an agent's start.
+harness.ENVIRONMENT["SSL_CERT_FILE"] = os.devnull
 # Where the run was started in the background, SIGINT is ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,6 +3,8 @@
 import gzip
 import json
 import secrets
+import shutil
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +17,7 @@ from schemathesis import GenerationMode
 
 import apidanalytics
 from apidanalytics.errors import ErrorCode
+from tests.harness import ServiceProcess
 
 DESCRIPTION = Path(__file__).parents[2] / "api.yaml"
 DOCUMENT = yaml.safe_load(DESCRIPTION.read_text())
@@ -75,10 +78,20 @@ def test_every_example_is_used_and_every_reason_of_the_contract_is_one():
     assert {example["value"]["reason"] for example in EXAMPLES.values()} >= CONTRACT_REASONS
 
 
-@pytest.fixture
-def api(start_service):
+@pytest.fixture(scope="module")
+def service(free_port):
+    """One service for the whole module."""
+    directory = Path(tempfile.mkdtemp(prefix="apa-"))
+    settings = {"api_listen": f"127.0.0.1:{free_port()}", "local_storage_path": directory, "apidanalytics_workers": 1}
+    with ServiceProcess(settings) as running:
+        running.start()
+        yield running
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def api(service):
     """The description, with the running service behind it."""
-    service = start_service(apidanalytics_workers=1)
     schema = schemathesis.openapi.from_path(DESCRIPTION)
     schema.config.update(base_url=service.base_url)
     return schema
@@ -155,8 +168,7 @@ def test_every_example_of_a_batch_is_accepted(api):
         assert send(case).status_code == 200
 
 
-def test_a_method_that_is_not_described_is_not_allowed(start_service):
-    service = start_service(apidanalytics_workers=1)
+def test_a_method_that_is_not_described_is_not_allowed(service):
     for path, allowed in (("/analytics/testid", "POST"), ("/analytics", "POST"), ("/ready", "GET, HEAD")):
         for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
             with pytest.raises(urllib.error.HTTPError) as refused:

@@ -34,7 +34,7 @@ def running(free_port, **settings):
         "apidanalytics_max_body_bytes": 100_000,
         "apidanalytics_max_payload_bytes": 400_000,
         "apidanalytics_max_batch_records": 1000,
-        "apidanalytics_request_timeout": 1,
+        "apidanalytics_request_timeout": 3,
         **settings,
     }
     with ServiceProcess(settings) as service:

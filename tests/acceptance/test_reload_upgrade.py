@@ -126,7 +126,7 @@ def test_settings_with_which_the_next_agent_cannot_start_are_taken_back(start_se
 
 
 def test_an_upgrade_goes_on_with_the_program_that_is_on_disk_and_refuses_a_broken_one(start_service, tmp_path):
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", tmp_path / "src")
     service = start_service(**QUICK, environment={"PYTHONPATH": str(tmp_path / "src")})
     package = tmp_path / "src" / "apidanalytics" / "__init__.py"
     good = package.read_text()
@@ -146,7 +146,7 @@ def test_an_upgrade_goes_on_with_the_program_that_is_on_disk_and_refuses_a_broke
 
 
 def test_settings_that_are_spoiled_in_the_middle_of_an_upgrade_leave_those_of_before(start_service, tmp_path):
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", tmp_path / "src")
     service = start_service(**QUICK, environment={"PYTHONPATH": str(tmp_path / "src")})
     settings = service.directory / "apid_config.yaml"
     command = tmp_path / "src" / "apidanalytics" / "cli" / "run.py"  # loaded by the next program, after its check

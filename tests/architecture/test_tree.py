@@ -1,12 +1,11 @@
 """The tree is the architecture: rooms with a stated purpose, small files, short functions."""
 
 import ast
+import functools
 import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from apidanalytics import failpoints
 
@@ -27,9 +26,8 @@ def name_of(path: Path) -> str:
 def function_lengths() -> Iterator[tuple[int, str]]:
     """(lines of code from the signature to the end, docstring and blank lines not counted; name) of each function."""
     for path in MODULES:
-        source = path.read_text()
-        lines = source.splitlines()
-        for node in ast.walk(ast.parse(source)):
+        lines = path.read_text().splitlines()
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 counted = set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
                 first = node.body[0]
@@ -38,26 +36,33 @@ def function_lengths() -> Iterator[tuple[int, str]]:
                 yield sum(1 for line in counted if lines[line - 1].strip()), f"{name_of(path)}:{node.name}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_is_small_and_says_what_it_is(path):
-    source = path.read_text()
-    assert len(source.splitlines()) <= MAX_FILE_LINES or name_of(path) in TABLES
-    assert ast.get_docstring(ast.parse(source))
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_no_module_has_a_name_that_could_hold_anything(path):
-    assert path.stem not in {"utils", "util", "helpers", "helper", "manager", "common", "misc", "tools"}
+def test_every_module_is_small():
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_FILE_LINES and name not in TABLES} == {}
+
+
+def test_every_module_says_what_it_is():
+    assert [name_of(path) for path in MODULES if not ast.get_docstring(tree_of(path))] == []
+
+
+def test_no_module_has_a_name_that_could_hold_anything():
+    vague = {"utils", "util", "helpers", "helper", "manager", "common", "misc", "tools"}
+    assert [name_of(path) for path in MODULES if path.stem in vague] == []
 
 
 def is_of_asyncio(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "asyncio"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_no_module_waits_with_wait_for(path):
+def test_no_module_waits_with_wait_for():
     """Before Python 3.12 it forgets a cancellation in the moment of the result; ``asyncio.timeout`` does not."""
-    assert "wait_for" not in {node.attr for node in ast.walk(ast.parse(path.read_text())) if is_of_asyncio(node)}
+    nodes = ((path, node) for path in MODULES for node in ast.walk(tree_of(path)))
+    assert [name_of(path) for path, node in nodes if is_of_asyncio(node) and node.attr == "wait_for"] == []
 
 
 def test_functions_are_short():
@@ -67,10 +72,11 @@ def test_functions_are_short():
     assert len(long) * 10 <= len(lengths), long
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room.name not in TESTED_FROM_OUTSIDE], ids=lambda r: r.name)
-def test_every_room_has_its_tests_somewhere(room):
+def test_every_room_has_its_tests_somewhere():
     everywhere = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    assert re.search(rf"apidanalytics\.{room.name}\b|apidanalytics import .*\b{room.name}\b", everywhere)
+    rooms = {room.name for room in ROOMS} - TESTED_FROM_OUTSIDE
+    tested = {room for room in rooms if re.search(rf"apidanalytics(\.| import .*\b){room}\b", everywhere)}
+    assert tested == rooms
 
 
 def test_unit_tests_mirror_the_package():

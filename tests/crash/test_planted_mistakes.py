@@ -12,7 +12,7 @@ from apidanalytics import failpoints
 from apidanalytics.demo import lake
 from apidanalytics.demo.report import Fault
 from tests.crash.load import Load, amounts, first_true, settled
-from tests.harness import ROOT
+from tests.harness import ROOT, wait_until
 
 PLANTED = Path(__file__).parent / "planted"
 KILLS = 3
@@ -48,7 +48,8 @@ MISTAKES = (
     Mistake("claims_of_the_dead_forgotten", (Fault.DOUBLED,), armed="spool.after_sync=kill@7", keyed_every=1),
     Mistake("stored_before_the_commit", (Fault.LOST,), armed="spool.before_write=kill@10", keyed_every=1),
 )
-PLAYS = sorted({(mistake.armed, mistake.victim, mistake.keyed_every) for mistake in MISTAKES})
+PLAYS = sorted({(mistake.armed, mistake.victim) for mistake in MISTAKES if "=kill" not in mistake.armed})
+"""What is played without a mistake. A death at a point without one is what ``test_every_failpoint`` plays."""
 
 
 def play(service, seed, victim, keyed_every):
@@ -59,6 +60,7 @@ def play(service, seed, victim, keyed_every):
             # A living worker loses only what it commits between the wrongful packing of its spool and the
             # next seal, so the load goes on after each kill, and no kill stands alone beside a seal.
             for _ in range(KILLS):
+                wait_until(lambda: len(service.worker_pids()) == 2, what="there is one to kill and one to live")
                 service.kill_worker()
                 load.wait_acknowledged(500)
         elif victim == "agent":
@@ -93,9 +95,9 @@ def test_a_planted_mistake_is_found(mistake, start_quick, crash_seed):
         assert in_wrong_bucket
 
 
-@pytest.mark.parametrize(("armed", "victim", "keyed_every"), PLAYS)
-def test_without_a_mistake_the_same_play_finds_nothing(armed, victim, keyed_every, start_quick, crash_seed):
+@pytest.mark.parametrize(("armed", "victim"), PLAYS)
+def test_without_a_mistake_the_same_play_finds_nothing(armed, victim, start_quick, crash_seed):
     service = start_quick(environment={failpoints.VARIABLE: armed}, apidanalytics_workers=2)
-    report, in_wrong_bucket = play(service, crash_seed, victim, keyed_every)
+    report, in_wrong_bucket = play(service, crash_seed, victim, keyed_every=3)
     assert report.holds, f"{dict(report.faults)}\n{report.examples}"
     assert not in_wrong_bucket

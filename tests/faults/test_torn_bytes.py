@@ -24,7 +24,7 @@ from apidanalytics.pack.packer import Outcome, Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.service.parts import adoption
-from apidanalytics.spool.frame import Share, format_group, format_header
+from apidanalytics.spool.frame import COMPRESS_FROM, Share, format_group, format_header
 from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.upload.checksum import ChangedError
 from apidanalytics.upload.ledger import Ledger
@@ -52,7 +52,7 @@ def share(tenant, *numbers, times=1):
 
 GROUPS = (
     ((share("acme~prod", 1, 2), share("globex~prod", 3)), (Claim(tenant="acme~prod", key="k-1", ticket=1 << 62),)),
-    ((share("acme~prod", 4, times=700),), ()),
+    ((share("acme~prod", 4, times=1000),), ()),
     ((share("globex~prod", 5), share("acme~test", 6, 7)), (Claim(tenant="acme~test", key="k-2", ticket=7),)),
     ((share("acme~prod", 8),), ()),
 )
@@ -179,6 +179,10 @@ def flipped(content, bit):
     flipped = bytearray(content)
     flipped[bit // 8] ^= 1 << bit % 8
     return bytes(flipped)
+
+
+def test_one_of_the_groups_is_large_enough_to_be_compressed():
+    assert [len(shares[0].lines) >= COMPRESS_FROM for shares, _ in GROUPS] == [False, True, False, False]
 
 
 @pytest.mark.parametrize("amount", [*SOME, ALL])

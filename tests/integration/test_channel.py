@@ -17,10 +17,14 @@ from apidanalytics.control.spawn import worker_command
 from apidanalytics.control.supervisor import Supervisor
 from apidanalytics.service.parts import start_message
 
-TOKENS = [
-    Token(name=f"gateway-{n}", hash=hash_token(str(n)), tenants=(Pattern(f"customer-{n:05}~*"),), scopes=frozenset())
-    for n in range(10_000)
-]
+
+def tokens(amount):
+    return [
+        Token(
+            name=f"gateway-{n}", hash=hash_token(str(n)), tenants=(Pattern(f"customer-{n:05}~*"),), scopes=frozenset()
+        )
+        for n in range(amount)
+    ]
 
 
 async def until(condition):
@@ -53,11 +57,12 @@ def post(port, token):
 
 async def test_a_worker_takes_ten_thousand_tokens_before_it_takes_connections_and_lives(tmp_path):
     settings, listeners, deaths = settings_in(tmp_path), Listeners("127.0.0.1:0", 1), []
+    plain = to_plain(tokens(10_000))
 
     def greeting(index):
         start = start_message(settings, index, "one", shares_sockets=False)
         yield {**start, "mask_key": secrets.token_hex(16), "follows": 1}
-        yield {"type": "tokens", "tokens": to_plain(TOKENS)}
+        yield {"type": "tokens", "tokens": plain}
 
     supervisor = Supervisor(
         command=worker_command(),

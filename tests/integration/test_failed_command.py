@@ -76,9 +76,11 @@ def test_failed_files_are_listed_explained_copied_out_and_sent_again(service, tm
     assert json.loads(gzip.decompress(copy.read_bytes()))["n"] == 0
     assert failed(service) == 1
 
+    refusals = service.store.seen["403"]
     again = service.command("failed", "retry", "--json")
     assert json.loads(again.stdout) == {"retried": 1}
-    wait_until(lambda: failed(service) == 1, what="it failed again, and retry did not go on for ever")
+    wait_until(lambda: service.store.seen["403"] > refusals, what="it is tried again")
+    wait_until(lambda: len(files(service, "list")) == 1, what="it failed again, and retry did not go on for ever")
     assert service.command("failed", "retry", "--tenant", "zeta~test").stdout == "No failed files to try again.\n"
     service.store.heal()
     service.command("failed", "retry", file["name"])

@@ -1,7 +1,4 @@
-"""A process that packs, adopts and recovers is killed at every step; the next one ends with the same files, once.
-
-This file is also the program that is killed: ``python test_pack_crash.py <data directory> <Unix time>``.
-"""
+"""A process that packs, adopts and recovers is killed at every step; the next one ends with the same files, once."""
 
 import gzip
 import os
@@ -15,18 +12,14 @@ import pytest
 
 from apidanalytics import failpoints
 from apidanalytics.layout import DataDirectory, SpoolName
-from apidanalytics.model import SpoolHeader
 from apidanalytics.pack import packer as packer_module
-from apidanalytics.pack.adopt import Adoption
-from apidanalytics.pack.packer import Packer
-from apidanalytics.pack.recover import Recovery, waiting_spools
-from apidanalytics.pack.strangers import Strangers
 from apidanalytics.spool.frame import Share, format_group, format_header
-from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.states import State
+from tests.integration.pack_child import header, work
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).with_name("pack_child.py")
 NOW = 1_700_000_300.5
 START_AT = 1_700_000_040
 SEALED, DEAD = 0x0123456789AB, 0xBA9876543210
@@ -39,29 +32,12 @@ GO_FILES = [
 POINTS = [point for point in failpoints.POINTS if point.startswith(("pack.", "recover."))]
 
 
-class StillClock:
-    def __init__(self, at):
-        self.at = at
-
-    def now(self):
-        return self.at
-
-    def monotonic(self):
-        return self.at
-
-
-def header(number):
-    return SpoolHeader(
-        number=number, interval_seconds=120, max_file_bytes=500, instance_id="collector-1", created_at=NOW - 60
-    )
-
-
 def line(source, tenant, n):
     return b'{"source":"%s","tenant":"%s","n":%d}\n' % (source, tenant.encode(), n)
 
 
 def spool(number, source):
-    frames = [format_header(header(number))]
+    frames = [format_header(header(number, NOW))]
     for sequence in range(1, 9):
         shares = [
             Share(tenant=tenant, start_at=START_AT, records=1, lines=line(source, tenant, sequence))
@@ -93,26 +69,15 @@ EXPECTED = Counter(
 )
 
 
-def work(root, now):
-    """Do what the agent does at start: clear, adopt, sweep, pack."""
-    packer_module.GROUP_FILES = 4
-    data, clock, strangers = DataDirectory(root), StillClock(now), Strangers()
-    with Ledger.open(data.ledger, data.damaged, now) as ledger:
-        recovery = Recovery(data, clock, strangers)
-        recovery.clear()
-        Adoption(
-            data, ledger, lambda file: ledger.adopted(file, State.STAGED, now), clock=clock, strangers=strangers
-        ).run()
-        recovery.sweep()
-        packer = Packer(data, ledger, SegmentReader.open, clock=clock, fallback=header, spool_goes=lambda *_: None)
-        for path in waiting_spools(data, strangers):
-            packer.pack(path)
-
-
 def run(data, now=NOW, armed=""):
     environment = {**os.environ, failpoints.VARIABLE: armed, "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, __file__, str(data.root), str(now)]
+    command = [sys.executable, PROGRAM, str(data.root), str(now)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def run_to_the_end(data, now=NOW):
+    """Do the same in this process: all that the one before has left it is on the disk."""
+    work(data.root, now)
 
 
 def staged(data):
@@ -136,7 +101,8 @@ def lines_of(files):
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path, monkeypatch):
+    monkeypatch.setattr(packer_module, "GROUP_FILES", 4)
     directory = DataDirectory(tmp_path / "ax")
     fill(directory)
     return directory
@@ -176,8 +142,7 @@ def test_killed_anywhere_the_next_run_ends_with_the_same_files_once(data, undist
     if hit == 1:
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     uploaded = upload_what_is_known(data) if data.ledger.exists() else {}
-    done = run(data)
-    assert done.returncode == 0, done.stderr
+    run_to_the_end(data)
     rest = staged(data)
     assert uploaded.keys().isdisjoint(rest)
     assert uploaded | rest == undisturbed
@@ -188,8 +153,7 @@ def test_killed_anywhere_the_next_run_ends_with_the_same_files_once(data, undist
 @pytest.mark.parametrize("point", POINTS)
 def test_refused_by_the_disk_anywhere_the_next_run_ends_with_the_same_files_once(data, undisturbed, point):
     run(data, armed=f"{point}=full@2")
-    done = run(data)
-    assert done.returncode == 0, done.stderr
+    run_to_the_end(data)
     assert staged(data) == undisturbed
     check_nothing_is_left(data)
     check_the_books(data)
@@ -198,7 +162,7 @@ def test_refused_by_the_disk_anywhere_the_next_run_ends_with_the_same_files_once
 def test_killed_twice_at_different_steps_nothing_is_lost_or_doubled(data, undisturbed):
     for point in POINTS:
         run(data, armed=f"{point}=kill@1")
-    assert run(data).returncode == 0
+    run_to_the_end(data)
     assert staged(data) == undisturbed
 
 
@@ -206,7 +170,7 @@ def test_killed_twice_at_different_steps_nothing_is_lost_or_doubled(data, undist
 def test_the_recovery_time_is_that_of_the_first_rename_however_late_packing_is(data, undisturbed, point):
     run(data, armed=f"{point}=kill@1")
     run(data, armed="pack.before_remove_spool=kill@1", now=NOW + 50)
-    assert run(data, now=NOW + 100).returncode == 0
+    run_to_the_end(data, now=NOW + 100)
     files = staged(data)
     assert lines_of(files) == EXPECTED
     go_names = {name for name in files if name[0].startswith("acme~test~") and "recovered" in name[0]}
@@ -214,10 +178,10 @@ def test_the_recovery_time_is_that_of_the_first_rename_however_late_packing_is(d
 
 
 def test_a_lost_ledger_after_everything_changes_no_file_and_counts_them_anew(data, undisturbed):
-    run(data)
+    run_to_the_end(data)
     for path in data.root.glob("ledger.db*"):
         path.unlink()
-    assert run(data).returncode == 0
+    run_to_the_end(data)
     assert staged(data) == undisturbed
     check_the_books(data)
 
@@ -226,10 +190,6 @@ def test_a_lost_ledger_in_the_middle_counts_nothing_twice(data, undisturbed):
     run(data, armed="pack.before_ledger=kill@4")
     for path in data.root.glob("ledger.db*"):
         path.unlink()
-    assert run(data).returncode == 0
+    run_to_the_end(data)
     assert staged(data) == undisturbed
     check_the_books(data)
-
-
-if __name__ == "__main__":
-    work(Path(sys.argv[1]), float(sys.argv[2]))

@@ -9,8 +9,6 @@ from structlog.testing import capture_logs
 from apidanalytics.upload.ledger import Ledger
 from tests.integration.upload_world import World
 
-pytestmark = pytest.mark.serial
-
 
 @pytest.fixture
 def small_disk(tmp_path, require_tool):

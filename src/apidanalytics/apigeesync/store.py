@@ -17,15 +17,17 @@ import sqlite3
 import threading
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
 
 from apidanalytics import durable, failpoints
 from apidanalytics.apigeesync.build import Snapshot, check, prepare
-from apidanalytics.apigeesync.client import Downloaded
 from apidanalytics.apigeesync.database import VersionFile
+
+if TYPE_CHECKING:
+    from apidanalytics.apigeesync.client import Downloaded
 
 FORMAT: Final = 1
 FILE_NAME: Final = "scopes.db"
@@ -87,7 +89,7 @@ class VersionStore:
             _log.warning("sync.version_unusable", version=self.current, reason=reason, hint=hint)
             return None
 
-    def check(self, downloaded: Downloaded) -> Snapshot:
+    def check(self, downloaded: "Downloaded") -> Snapshot:
         """Return what a downloaded snapshot says of itself.
 
         Raises:
@@ -96,7 +98,7 @@ class VersionStore:
         """
         return check(downloaded.path, downloaded.txid, cluster_id=self.cluster_id)
 
-    def adopt(self, downloaded: Downloaded, snapshot: Snapshot, taken_at: float) -> VersionFile:
+    def adopt(self, downloaded: "Downloaded", snapshot: Snapshot, taken_at: float) -> VersionFile:
         """Make a version of a checked snapshot and put it in its place, durably. It does not count before ``settle``.
 
         Raises:

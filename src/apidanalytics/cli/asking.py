@@ -13,7 +13,6 @@ from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.config import Settings
 from apidanalytics.control.server import Answer, Request, ask
 from apidanalytics.errors import NotRunningError, RefusedError
-from apidanalytics.service import stopped
 
 PATIENCE_SECONDS: Final = 60.0
 
@@ -70,6 +69,9 @@ def asking(config_file: Path | None) -> Iterator[Asked]:
     if service is not None:
         yield service
         return
+    # Needed only here, and most of what a command would have to load.
+    from apidanalytics.service import stopped  # noqa: PLC0415
+
     with stopped.reading(settings) as directory:
         yield Asked(settings=settings, is_running=False, answer=directory.ask)
 

@@ -20,7 +20,6 @@ from apidanalytics.cli.failed_export import export
 from apidanalytics.config import Settings
 from apidanalytics.control.server import Answer, Request, ask
 from apidanalytics.errors import NotRunningError
-from apidanalytics.service.failed import stopped
 
 _PAGE = 1000
 
@@ -103,6 +102,8 @@ def _asking(config_file: Path | None) -> Iterator[tuple[Ask, Settings]]:
         ask(settings.data.control, {"command": "failed.list", "limit": 0})
     except NotRunningError as error:
         print(f"{error}; this is done in its data directory.", file=sys.stderr)
+        from apidanalytics.service.failed import stopped  # noqa: PLC0415 - much to load, needed only here
+
         with stopped(settings) as service:
             yield service.ask, settings
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from apidanalytics import __version__
 from apidanalytics.cli import ending, failed_options, looking_options, proof
 from apidanalytics.errors import ApidAnalyticsError
+from apidanalytics.telemetry import lean
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,6 +142,7 @@ def _add_scopes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _run(options: argparse.Namespace) -> int:
+    lean.load_structlog()
     from apidanalytics.cli import run  # noqa: PLC0415
 
     return run.run(options.config, embedded=options.embedded)
@@ -195,6 +197,7 @@ def _scopes(options: argparse.Namespace) -> int:
 
 
 def _worker(options: argparse.Namespace) -> int:
+    lean.load_structlog()
     from apidanalytics.service.build_worker import run_worker  # noqa: PLC0415
 
     return run_worker(options.control_fd, options.listen_fd)

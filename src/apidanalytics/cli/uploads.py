@@ -9,7 +9,6 @@ from apidanalytics.cli.drawing import print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.config import Settings
 from apidanalytics.errors import NotRunningError, RefusedError
-from apidanalytics.service import failed
 
 
 def run(config_file: Path | None, *, tenant: str | None, pauses: bool, as_json: bool) -> int:
@@ -30,7 +29,9 @@ def run(config_file: Path | None, *, tenant: str | None, pauses: bool, as_json: 
 
 
 def _in_directory(settings: Settings, tenant: str | None, *, pauses: bool) -> None:
-    with failed.stopped(settings) as service:
+    from apidanalytics.service.failed import stopped  # noqa: PLC0415 - much to load, needed only here
+
+    with stopped(settings) as service:
         if tenant is not None and not service.knows(tenant):
             raise RefusedError(f"no such tenant: {tenant}")
         service.pause(tenant, time.time() if pauses else None)

@@ -5,13 +5,12 @@ It starts early, so that a slow start can be watched, and stops late, so that dr
 
 import asyncio
 import sqlite3
+from typing import TYPE_CHECKING
 
 import structlog
 
-from apidanalytics.admin.application import application
 from apidanalytics.admin.guard import Guard, Token
 from apidanalytics.admin.labels import LabelledTenants
-from apidanalytics.admin.otlp import Sender
 from apidanalytics.admin.server import AdminServer
 from apidanalytics.config import Settings
 from apidanalytics.config.kinds import OFF
@@ -29,6 +28,9 @@ from apidanalytics.service.parts import host_and_port
 from apidanalytics.service.tls import admin_tls
 from apidanalytics.service.watched import Watched
 from apidanalytics.upload.view import LedgerView
+
+if TYPE_CHECKING:
+    from apidanalytics.admin.otlp import Sender
 
 log = structlog.get_logger()
 
@@ -77,6 +79,8 @@ class Administration:
             self._start_otlp(settings.otlp_endpoint)
 
     def _start_otlp(self, endpoint: str) -> None:
+        from apidanalytics.admin.otlp import Sender  # noqa: PLC0415 - what is off is not loaded
+
         settings = self._watched.settings
         try:
             self._otlp = Sender(
@@ -126,6 +130,8 @@ class Administration:
 
 
 def _server(settings: Settings, commands: Commands, labelled: LabelledTenants) -> AdminServer:
+    from apidanalytics.admin.application import application  # noqa: PLC0415 - what is off is not loaded
+
     host, port = host_and_port(settings.admin_listen)
     token = Token(settings.admin_token_file) if settings.admin_token_file is not None else None
     is_protected = settings.admin_client_ca is not None
