@@ -1,7 +1,9 @@
 """A thread for things that block, one after the other: a lighter ``asyncio.to_thread`` for what is asked often.
 
-What is asked while the thread is at work waits, is carried out in one go, and is answered in one go: many askers at
-once cost one change of threads, and not one each.
+What is asked in one turn of the loop is handed over together, when the turn is over: a thread that is woken in the
+middle of it takes the interpreter away from those that were about to ask. What is asked while the thread is at work
+waits, is carried out in one go, and is answered in one go: many askers at once cost one change of threads, and not one
+each.
 """
 
 import asyncio
@@ -13,8 +15,8 @@ from typing import Final, Generic, TypeVar
 Errand = TypeVar("Errand")
 Result = TypeVar("Result")
 
-_MOST: Final = 64
-"""Carried out in one go."""
+_MANY: Final = 64
+"""When so many are to be carried out in one go, no more are looked for."""
 
 
 class Errands(Generic[Errand, Result]):
@@ -34,7 +36,9 @@ class Errands(Generic[Errand, Result]):
         self._name = name
         self._carry_out = carry_out
         self._left_over = left_over
-        self._asked: SimpleQueue[tuple[Errand, asyncio.Future[Result]] | None] = SimpleQueue()
+        self._gathered: list[tuple[Errand, asyncio.Future[Result]]] = []
+        """What was asked in this turn of the loop."""
+        self._asked: SimpleQueue[list[tuple[Errand, asyncio.Future[Result]]] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -47,21 +51,29 @@ class Errands(Generic[Errand, Result]):
             threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True).start()
             self._loop = loop  # only now: a thread that cannot be started is tried again
         answered: asyncio.Future[Result] = self._loop.create_future()
-        self._asked.put((errand, answered))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((errand, answered))
         return await answered
 
     def close(self) -> None:
         """Let the thread end once it has done what it was asked; another errand starts one anew. Twice is fine."""
         if self._loop is not None:
+            self._hand_over()
             self._loop = None
             self._asked.put(None)
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._asked.put(gathered)
 
     # In the thread.
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         goes_on = True
         while goes_on and (first := self._asked.get()) is not None:
-            errands = [first]
+            errands = first
             goes_on = self._gather(errands)
             answers = self._answers([errand for errand, _ in errands])
             try:
@@ -71,14 +83,14 @@ class Errands(Generic[Errand, Result]):
 
     def _gather(self, errands: list[tuple[Errand, "asyncio.Future[Result]"]]) -> bool:
         """Add what waits; tell whether more may come."""
-        while len(errands) < _MOST:
+        while len(errands) < _MANY:
             try:
-                errand = self._asked.get_nowait()
+                more = self._asked.get_nowait()
             except Empty:
                 break
-            if errand is None:
+            if more is None:
                 return False
-            errands.append(errand)
+            errands += more
         return True
 
     def _answers(self, errands: Sequence[Errand]) -> Sequence[Result | Exception]:
