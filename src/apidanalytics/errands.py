@@ -15,8 +15,8 @@ from typing import Final, Generic, TypeVar
 Errand = TypeVar("Errand")
 Result = TypeVar("Result")
 
-_MANY: Final = 64
-"""When so many are to be carried out in one go, no more are looked for."""
+_MOST: Final = 64
+"""Carried out in one go."""
 
 
 class Errands(Generic[Errand, Result]):
@@ -38,7 +38,7 @@ class Errands(Generic[Errand, Result]):
         self._left_over = left_over
         self._gathered: list[tuple[Errand, asyncio.Future[Result]]] = []
         """What was asked in this turn of the loop."""
-        self._asked: SimpleQueue[list[tuple[Errand, asyncio.Future[Result]]] | None] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[Errand, asyncio.Future[Result]] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -64,16 +64,16 @@ class Errands(Generic[Errand, Result]):
             self._asked.put(None)
 
     def _hand_over(self) -> None:
-        if self._gathered:
-            gathered, self._gathered = self._gathered, []
-            self._asked.put(gathered)
+        for asked in self._gathered:
+            self._asked.put(asked)
+        self._gathered.clear()
 
     # In the thread.
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         goes_on = True
         while goes_on and (first := self._asked.get()) is not None:
-            errands = first
+            errands = [first]
             goes_on = self._gather(errands)
             answers = self._answers([errand for errand, _ in errands])
             try:
@@ -83,14 +83,14 @@ class Errands(Generic[Errand, Result]):
 
     def _gather(self, errands: list[tuple[Errand, "asyncio.Future[Result]"]]) -> bool:
         """Add what waits; tell whether more may come."""
-        while len(errands) < _MANY:
+        while len(errands) < _MOST:
             try:
-                more = self._asked.get_nowait()
+                errand = self._asked.get_nowait()
             except Empty:
                 break
-            if more is None:
+            if errand is None:
                 return False
-            errands += more
+            errands.append(errand)
         return True
 
     def _answers(self, errands: Sequence[Errand]) -> Sequence[Result | Exception]:
