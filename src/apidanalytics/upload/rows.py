@@ -67,7 +67,8 @@ def unfinished_in(database: sqlite3.Connection, directory: str) -> dict[str, Sta
 def note_packed(database: sqlite3.Connection, spool_number: int, at: float) -> None:
     """Note that a spool was packed, once."""
     database.execute(
-        "INSERT INTO spools VALUES (?, ?) ON CONFLICT DO UPDATE SET packed_at = coalesce(packed_at, excluded.packed_at)",
+        "INSERT INTO spools VALUES (?, ?)"
+        " ON CONFLICT DO UPDATE SET packed_at = coalesce(packed_at, excluded.packed_at)",
         (spool_number, int(at)),
     )
 
