@@ -59,19 +59,23 @@ class GcsStore:
         headers = {"Content-Type": put.content_type, **self._create_only}
         at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(put.asked_at))
         form = self._form(put, headers, at)
-        if form.day == at[:8]:
+        if form is not None and form.day == at[:8]:
             return SignedPut(url=form.url(put.key, at, self._account.sign_bytes), headers=headers)
-        # It has become tomorrow since it was asked for, or the clock was set: the library goes by its own time.
+        # It has become tomorrow since it was asked for, or the library signs in a way of its own, which it knows best.
         return SignedPut(url=self._by_library(put, put.key, self._account), headers=headers)
 
-    def _form(self, put: Put, headers: dict[str, str], at: str) -> SignedForm:
+    def _form(self, put: Put, headers: dict[str, str], at: str) -> SignedForm | None:
         asked = (put.content_type, put.expires_seconds)
         form = self._forms.get(asked)
         if form is None or form.day != at[:8]:
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
             probe = Probe(self._account.signer_email)
-            form = SignedForm(self._by_library(put, KEY, probe), probe.message, headers)
+            url = self._by_library(put, KEY, probe)
+            try:
+                form = SignedForm(url, probe.message, headers)
+            except ValueError:
+                return None
             self._forms[asked] = form
         return form
 

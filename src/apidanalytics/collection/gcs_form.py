@@ -17,7 +17,7 @@ from apidanalytics.collection.gaps import cut, filled
 _UNKNOWN: Final = "google-cloud-storage signs in a form that is not known here"
 
 
-class Probe(Signing):  # type: ignore[misc]  # google-auth has no types
+class Probe(Signing):
     """Credentials that keep what they are given to sign, and sign nothing."""
 
     def __init__(self, email: str) -> None:
@@ -51,7 +51,7 @@ class SignedForm:
 
         """
         query = parse_qs(urlsplit(url).query)
-        at, names = query["X-Goog-Date"][0], query["X-Goog-SignedHeaders"][0]
+        at, names = (query.get(f"X-Goog-{name}", [""])[0] for name in ("Date", "SignedHeaders"))
         canonical = _canonical(url, names, headers)
         head = message.removesuffix(hashlib.sha256(canonical.encode()).hexdigest())
         self._before, time, self._after = head.partition(at)

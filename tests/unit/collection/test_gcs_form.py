@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 from google.cloud.storage import _signing
 
+from apidanalytics.collection import gcs_form
 from apidanalytics.collection.gcs import GcsStore
 from apidanalytics.collection.gcs_form import SignedForm
 from apidanalytics.collection.ports import Put
@@ -84,8 +85,11 @@ def test_forms_are_not_kept_without_end(store, at):
     assert len(store._forms) <= 64
 
 
-def test_a_library_that_signs_something_else_is_noticed(store, at):
+def test_a_library_that_signs_something_else_is_noticed_and_does_it_itself(store, at, monkeypatch):
     at(NOON)
     url = by_library(store, put()).partition("X-Goog-Signature")[0] + "X-Goog-Signature="
     with pytest.raises(ValueError, match="not known here"):
         SignedForm(url, "GOOG4-RSA-SHA256\n20260102T120000Z\nscope\n" + "0" * 64, {})
+    monkeypatch.setattr(store, "_forms", {})
+    monkeypatch.setattr(gcs_form, "_canonical", lambda *_: "of another kind")
+    assert store.sign(put()).url == by_library(store, put())
