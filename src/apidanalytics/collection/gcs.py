@@ -2,7 +2,7 @@
 
 The signature covers host, key, expiry, content type and create-only. Encryption at rest is the rule there and needs
 no header. Nearly all of the time goes into RSA: where that is too much, an ``s3`` store with an HMAC key of the same
-bucket (endpoint ``https://storage.googleapis.com``) signs in a fortieth of it.
+bucket (endpoint ``https://storage.googleapis.com``) does without it.
 
 The library works out for each URL what is the same for all of a day; here ``gcs_form`` fills in what is not.
 """
