@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.results import Cost
 from benchmarks.run import Results
+from benchmarks.signing import RSA
 from benchmarks.targets import judge
 from benchmarks.uploads import CONCURRENCY, Pair
 
@@ -128,6 +129,11 @@ def _notes(results: Results) -> list[str]:
             f"{sync.ready_microseconds:.1f} ready, "
             f"{sync.uncached_microseconds:.0f} asked, {sync.unknown_microseconds:.1f} for an unknown key."
         )
+    notes += [
+        f"RSA alone, within each signed URL of a service account of Google: {one.microseconds:,.0f} µs."
+        for one in results.signing
+        if one.store == RSA
+    ]
     notes += [
         f"Uploads of {uploads.files:,} files of {uploads.bytes:,} bytes to SeaweedFS, {CONCURRENCY} at a time, "
         f"by turns with curl: {', '.join(map(_pair, uploads.pairs))} times as fast; CPU per file in the median pair: "

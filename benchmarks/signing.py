@@ -2,10 +2,14 @@
 
 import base64
 import http.client
+import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
+
+from google.oauth2.service_account import Credentials
 
 from benchmarks.processes import cpu_seconds
 from benchmarks.service import directory
@@ -16,10 +20,13 @@ WARM_UP = 50
 ROUNDS = 5
 """One store after the other, so that drift meets all of them; the median counts."""
 
+RSA: Final = "RSA alone"
+"""Not a store: the one signature within a URL of ``gcs``, by such a key, of as many bytes as are signed there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signing:
-    """One kind of store."""
+    """One kind of store, or ``RSA``."""
 
     store: str
     urls: int
@@ -45,7 +52,10 @@ def measure(below: Path, urls: int) -> list[Signing]:
             "tokens": [entry],
         }
         with CollectionProcess(folder, configuration) as service:
-            rounds = [[_measure(service, name, token, urls // ROUNDS) for name in _stores()] for _ in range(ROUNDS)]
+            rounds = [
+                [*(_measure(service, name, token, urls // ROUNDS) for name in _stores()), _rsa(urls // ROUNDS)]
+                for _ in range(ROUNDS)
+            ]
             return [sorted(row, key=lambda one: one.cpu_seconds)[ROUNDS // 2] for row in zip(*rounds, strict=True)]
 
 
@@ -60,6 +70,13 @@ def _stores() -> dict[str, dict[str, Any]]:
             "create_only": True,
         },
         "gcs": {"type": "gcs", "bucket": "analytics", "credentials_file": "account.json", "create_only": True},
+        "gcs-by-hmac-key": {
+            "type": "s3",
+            "bucket": "analytics",
+            "endpoint": "https://storage.googleapis.com",
+            "access_key_id": "GOOG1E",
+            "secret_access_key": "sk",
+        },
         "azure": {
             "type": "azure",
             "account": "acct",
@@ -82,6 +99,14 @@ def _measure(service: CollectionProcess, store: str, token: str, urls: int) -> S
     spent = cpu_seconds([service.process.pid]) - before
     connection.close()
     return Signing(store=store, urls=urls, cpu_seconds=spent)
+
+
+def _rsa(signatures: int) -> Signing:
+    account = Credentials.from_service_account_info(json.loads(service_account()[0]))  # type: ignore[no-untyped-call]
+    before = time.thread_time()
+    for n in range(signatures):
+        account.sign_bytes(f"GOOG4-RSA-SHA256\n{n:0150}".encode())
+    return Signing(store=RSA, urls=signatures, cpu_seconds=time.thread_time() - before)
 
 
 def _ask(connection: http.client.HTTPConnection, store: str, token: str, n: int) -> None:

@@ -1,7 +1,9 @@
 """A thread for things that block, one after the other: a lighter ``asyncio.to_thread`` for what is asked often.
 
-What is asked while the thread is at work waits, is carried out in one go, and is answered in one go: many askers at
-once cost one change of threads, and not one each.
+What is asked in one turn of the loop is handed over together, when the turn is over: a thread that is woken in the
+middle of it takes the interpreter away from those that were about to ask. What is asked while the thread is at work
+waits, is carried out in one go, and is answered in one go: many askers at once cost one change of threads, and not one
+each.
 """
 
 import asyncio
@@ -34,6 +36,8 @@ class Errands(Generic[Errand, Result]):
         self._name = name
         self._carry_out = carry_out
         self._left_over = left_over
+        self._gathered: list[tuple[Errand, asyncio.Future[Result]]] = []
+        """What was asked in this turn of the loop."""
         self._asked: SimpleQueue[tuple[Errand, asyncio.Future[Result]] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -47,14 +51,22 @@ class Errands(Generic[Errand, Result]):
             threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True).start()
             self._loop = loop  # only now: a thread that cannot be started is tried again
         answered: asyncio.Future[Result] = self._loop.create_future()
-        self._asked.put((errand, answered))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((errand, answered))
         return await answered
 
     def close(self) -> None:
         """Let the thread end once it has done what it was asked; another errand starts one anew. Twice is fine."""
         if self._loop is not None:
+            self._hand_over()
             self._loop = None
             self._asked.put(None)
+
+    def _hand_over(self) -> None:
+        for asked in self._gathered:
+            self._asked.put(asked)
+        self._gathered.clear()
 
     # In the thread.
 

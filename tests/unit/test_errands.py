@@ -125,3 +125,12 @@ async def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch):
             await errands.do(1)
     assert await asyncio.wait_for(errands.do(2), 30) == 2
     errands.close()
+
+
+async def test_what_was_asked_in_the_turn_that_ends_it_is_carried_out(make):
+    errands = make(lambda asked: asked)
+    both = [asyncio.create_task(errands.do(n)) for n in range(2)]
+    await asyncio.sleep(0)
+    errands.close()
+    assert await asyncio.gather(*both) == [0, 1]
+    assert await errands.do(2) == 2

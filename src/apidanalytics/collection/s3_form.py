@@ -15,11 +15,9 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 
-_KEY: Final = "apidanalytics-stands-here-for-the-key"
+from apidanalytics.collection.gaps import KEY, cut, filled
 
 _UNKNOWN: Final = "botocore signs in a form that is not known here"
-
-_Parts = tuple[str, str, str]
 
 
 class _Signer(S3SigV4QueryAuth):  # type: ignore[misc]  # botocore has no types
@@ -58,31 +56,21 @@ class SignedForm:
 
         """
         signer = _Signer(credentials, "s3", region, expires_seconds)
-        url, canonical = signer.unsigned(base + _KEY, headers, at)
-        self._url, self._canonical = _parts(url, at), _parts(canonical, at)
+        url, canonical = signer.unsigned(base + KEY, headers, at)
+        self._url, self._canonical = cut(url, at), cut(canonical, at)
         self._before, time, self._after = signer.head(at).partition(at)
         if not time or at in self._after:
             raise ValueError(_UNKNOWN)
-        self._signing_key = signer.key(at)
+        # A copy of it signs: ``hmac.digest`` would let other threads go first, for each URL.
+        self._keyed = hmac.new(signer.key(at), digestmod="sha256")
         self.day = at[:8]
         """Of this day it is."""
 
     def url(self, key: str, at: str) -> str:
         """Return the URL for a key, signed at a time of this day."""
         path = quote(key, safe="/~")
-        digest = hashlib.sha256(_filled(self._canonical, path, at).encode()).hexdigest()
+        digest = hashlib.sha256(filled(self._canonical, path, at).encode()).hexdigest()
         to_sign = f"{self._before}{at}{self._after}{digest}"
-        return _filled(self._url, path, at) + hmac.digest(self._signing_key, to_sign.encode(), "sha256").hex()
-
-
-def _parts(text: str, at: str) -> _Parts:
-    before, key, rest = text.partition(_KEY)
-    between, time, after = rest.partition(at)
-    if not (key and time) or _KEY in rest or at in after:
-        raise ValueError(_UNKNOWN)
-    return before, between, after
-
-
-def _filled(parts: _Parts, path: str, at: str) -> str:
-    before, between, after = parts
-    return f"{before}{path}{between}{at}{after}"
+        signing = self._keyed.copy()
+        signing.update(to_sign.encode())
+        return filled(self._url, path, at) + signing.hexdigest()

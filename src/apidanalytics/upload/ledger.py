@@ -102,11 +102,7 @@ class Ledger:
     def packed(self, spool_number: int, at: float) -> None:
         """Note that every file of this spool was staged."""
         with self._write() as database:
-            database.execute(
-                "INSERT INTO spools VALUES (?, ?) ON CONFLICT DO UPDATE SET"
-                " packed_at = coalesce(packed_at, excluded.packed_at)",
-                (spool_number, int(at)),
-            )
+            rows.note_packed(database, spool_number, at)
 
     def set_aside(
         self,
@@ -157,8 +153,12 @@ class Ledger:
     def unfinished_directories(self) -> set[str]:
         """Return the directories that should still hold files."""
         with self._read() as database:
-            query = "SELECT DISTINCT directory FROM files WHERE state = 'staged' OR state = 'failed'"
-            return {directory for (directory,) in database.execute(query)}
+            return rows.unfinished_directories(database)
+
+    def unfinished_in(self, directory: str) -> dict[str, State]:
+        """Return the files that a bucket directory should still hold, by name, and where: staged or failed."""
+        with self._read() as database:
+            return rows.unfinished_in(database, directory)
 
     def failed_directories(self, limit: int, chosen: Chosen | None = None, *, now: float) -> list[str]:
         """Return at most ``limit`` directories with failed files, those that failed longest ago first."""

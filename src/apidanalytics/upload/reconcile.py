@@ -10,6 +10,7 @@ nothing, or set aside            is there: left to packing, which adopts it (bef
 ===============================  ====================================================================
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -41,11 +42,21 @@ def reconcile(ledger: Ledger, shelves: Shelves, now: float) -> Reconciled:
     Packing may go on meanwhile: it adds files, and then tells the ledger of them.
     """
     found = Reconciled()
-    for directory in sorted(shelves.directories() | ledger.unfinished_directories()):
-        if is_bucket(directory):  # what is not ours is left alone; packing reports it
+    places = shelves.directories()
+    for directory in sorted(places.keys() | ledger.unfinished_directories()):
+        if is_bucket(directory) and not _is_as_known(ledger, shelves, directory, places.get(directory, ())):
             _Directory(ledger, shelves, directory, found).reconcile(now)
     _say(found)
     return found
+
+
+def _is_as_known(ledger: Ledger, shelves: Shelves, directory: str, places: Sequence[State]) -> bool:
+    """Tell whether a directory holds what the ledger says, all of it in one place: nearly every one does."""
+    if len(places) != 1:
+        return False
+    (place,) = places
+    names = shelves.names(directory, place)
+    return bool(names) and ledger.unfinished_in(directory) == dict.fromkeys(names, place)
 
 
 class _Directory:

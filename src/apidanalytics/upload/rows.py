@@ -52,6 +52,27 @@ def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float)
             yield directory
 
 
+def unfinished_directories(database: sqlite3.Connection) -> set[str]:
+    """Return the directories that should still hold files."""
+    query = "SELECT DISTINCT directory FROM files WHERE state = 'staged' OR state = 'failed'"
+    return {directory for (directory,) in database.execute(query)}
+
+
+def unfinished_in(database: sqlite3.Connection, directory: str) -> dict[str, State]:
+    """Return the files that a directory should still hold, by name, and where."""
+    query = "SELECT name, state FROM files WHERE directory = ? AND state IN ('staged', 'failed')"
+    return {name: State(state) for name, state in database.execute(query, (directory,))}
+
+
+def note_packed(database: sqlite3.Connection, spool_number: int, at: float) -> None:
+    """Note that a spool was packed, once."""
+    database.execute(
+        "INSERT INTO spools VALUES (?, ?)"
+        " ON CONFLICT DO UPDATE SET packed_at = coalesce(packed_at, excluded.packed_at)",
+        (spool_number, int(at)),
+    )
+
+
 def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Count) -> None:
     """Add to a tenant's total of a state."""
     database.execute(

@@ -40,14 +40,19 @@ class Shelves:
         """Return where a staged file stands, as text: it is asked for every file, and a ``Path`` costs more to make."""
         return f"{self._texts[State.STAGED]}/{key[0]}/{key[1]}"
 
-    def directories(self) -> set[str]:
-        """Return the names of all bucket directories."""
-        return {entry.name for root in self._roots.values() for entry in os.scandir(root) if entry.is_dir()}
+    def directories(self) -> dict[str, list[State]]:
+        """Return the names of all bucket directories, and in which of the two each one is."""
+        found: dict[str, list[State]] = {}
+        for state, root in self._texts.items():
+            for entry in os.scandir(root):
+                if entry.is_dir():
+                    found.setdefault(entry.name, []).append(state)
+        return found
 
     def names(self, directory: str, state: State) -> set[str]:
         """Return the names of the files in a bucket directory; none when it is not there."""
         try:
-            return {entry.name for entry in os.scandir(self._roots[state] / directory) if entry.is_file()}
+            return {entry.name for entry in os.scandir(f"{self._texts[state]}/{directory}") if entry.is_file()}
         except FileNotFoundError:
             return set()
 

@@ -114,4 +114,22 @@ def test_an_empty_directory_goes(data, shelves, ledger):
     (data.staging / DIRECTORY).mkdir()
     (data.failed / DIRECTORY).mkdir()
     reconcile(ledger, shelves, 2.0)
-    assert shelves.directories() == set()
+    assert shelves.directories() == {}
+
+
+def test_an_empty_twin_of_a_directory_goes_and_what_is_as_known_stays(data, shelves, ledger):
+    path = write(data, "f1")
+    (data.failed / DIRECTORY).mkdir()
+    stage(ledger, "f1")
+    reconcile(ledger, shelves, 2.0)
+    assert shelves.directories() == {DIRECTORY: [State.STAGED]}
+    assert path.exists()
+
+
+def test_beside_a_file_as_known_one_that_is_elsewhere_is_followed(data, shelves, ledger):
+    write(data, "f1")
+    write(data, "f2")
+    _, second = stage(ledger, "f1", "f2")
+    ledger.failed(second, 3, "404", 1.0)
+    assert reconcile(ledger, shelves, 2.0).moved == 1
+    assert states(ledger) == {"f1": State.STAGED, "f2": State.STAGED}

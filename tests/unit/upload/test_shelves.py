@@ -108,5 +108,5 @@ def test_directories_of_both_places_are_found(data, shelves):
     put(data, "f2", directory="b~c~20260101000000")
     shelves.fail([("b~c~20260101000000", "f2")])
     (data.staging / "a file").touch()
-    assert shelves.directories() == {DIRECTORY, "b~c~20260101000000"}
+    assert shelves.directories() == {DIRECTORY: [State.STAGED], "b~c~20260101000000": [State.FAILED]}
     assert shelves.names("none", State.FAILED) == set()
