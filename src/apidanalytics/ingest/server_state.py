@@ -13,7 +13,7 @@ from apidanalytics.errors import ErrorCode, Refusal
 from apidanalytics.ingest.budget import InflightBudget
 from apidanalytics.ingest.crowd import Crowd
 from apidanalytics.ingest.held import CallLater, Held
-from apidanalytics.ingest.http import Exchange, Handler, Response, render_tails
+from apidanalytics.ingest.http import Exchange, Handler, Response, Work, render_tails
 from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.pace import Pace
@@ -216,12 +216,23 @@ class ServerState:
         if self._crowd.handle(self._clock.monotonic):
             self.call_soon(self._handle_crowd)
 
-    def _handle(self, exchange: Exchange) -> None:
+    def _handle(self, exchange: Exchange) -> Work | None:
         try:
-            self.handler(exchange)
+            work = self.handler(exchange)
         except Exception as error:  # noqa: BLE001 - a defect in the handler must not take the others with it
-            self._report_failure(error)
-            exchange.respond(_INTERNAL_ERROR)
+            self._fail(exchange, error)
+            return None
+        return work and self._guarded(exchange, work)
+
+    def _guarded(self, exchange: Exchange, work: Work) -> Work:
+        try:
+            yield from work
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(exchange, error)
+
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        self._report_failure(error)
+        exchange.respond(_INTERNAL_ERROR)
 
     def _report_failure(self, error: Exception) -> None:
         """Log an exception of the handler, unless one was logged just before."""
