@@ -109,6 +109,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     """What was responded; None while that is open."""
     body_bytes: int = 0
     """Length of the body as received; it counts as in flight until the answer."""
+    weight: int = 1
+    """For how many ordinary requests it counts when it is refused."""
     may_go: Callable[[], bool] | None = None
     """Of one that was held back for the sake of others: tells whether its next step may go ahead now."""
 

@@ -13,7 +13,7 @@ from apidanalytics.ingest.inflate import inflate
 from apidanalytics.ingest.lanes import LaneOf
 from apidanalytics.ingest.once import Mark
 from apidanalytics.ingest.payload import Find, Payload, PayloadReader
-from apidanalytics.ingest.sliced import SHORT_SLICE_BYTES, LargePayload, in_turns, read_in_steps
+from apidanalytics.ingest.sliced import SHORT_SLICE_BYTES, LargePayload, in_turns, read_in_steps, until_it
 from apidanalytics.ingest.turns import Turns
 from apidanalytics.model import Tenant
 
@@ -21,6 +21,8 @@ SMALL_BYTES: Final = 1 << 20
 """Bodies up to this size are read at once."""
 SMALL_ZIPPED_BYTES: Final = 1 << 18
 """Zipped bodies up to this size are tried at once: they inflate to ``SMALL_BYTES`` or are found to be large."""
+WEIGHT: Final = 4
+"""A large body that is refused counts for so many others when it is asked who is refused very much."""
 STEP_BYTES: Final = SHORT_SLICE_BYTES
 """Bodies up to this size are read at once even of tenants that are held back."""
 
@@ -75,6 +77,7 @@ class LargeBodies:
 
     def start(self, post: Post, *, zipped: bool) -> None:
         """Read a large body in the background, then store it or answer."""
+        post.exchange.weight = WEIGHT
         task = asyncio.get_running_loop().create_task(self._accept(post, zipped=zipped))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -98,6 +101,7 @@ class LargeBodies:
                 if exchange.is_gone:
                     exchange.abort()
                     return
+                await until_it(exchange.may_go)
                 body = await self._inflate(exchange.body) if zipped else exchange.body
                 large = await self._read(post, body)
                 payload = await asyncio.to_thread(large.joined)

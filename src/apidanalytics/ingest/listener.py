@@ -151,6 +151,11 @@ class Listener:
         return self._state.held_back
 
     @property
+    def holds_back(self) -> bool:
+        """Whether requests of some tenants are held for the sake of others."""
+        return self._state.holds_back
+
+    @property
     def waiting_connections(self) -> int:
         """Connections that are not read because ``inflight_bytes`` is at its limit."""
         return len(self._state.budget.line)

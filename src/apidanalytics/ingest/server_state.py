@@ -183,6 +183,11 @@ class ServerState:
         """Requests that are held back now."""
         return len(self._held)
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether requests of some tenants are held for the sake of others."""
+        return bool(self._held.lanes)
+
     def deliver(self, exchange: Exchange) -> None:
         """Let the handler see a request, soon: after all that can be read now has been.
 

@@ -67,8 +67,13 @@ async def in_turns(steps: Steps[LargePayload], may_go: Callable[[], bool] | None
             large: LargePayload = end.value
             return large
         await asyncio.sleep(0)
-        while may_go is not None and not may_go():  # noqa: ASYNC110 - only the clock tells
-            await asyncio.sleep(LOOK_SECONDS)
+        await until_it(may_go)
+
+
+async def until_it(may_go: Callable[[], bool] | None) -> None:
+    """Wait until it may go on; at once if nobody is to be asked."""
+    while may_go is not None and not may_go():  # noqa: ASYNC110 - only the clock tells
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _read_sliced(

@@ -13,6 +13,7 @@ import pytest
 from apidanalytics.ingest import large as reading
 from apidanalytics.ingest.accept import AcceptOptions
 from apidanalytics.ingest.http import Exchange
+from apidanalytics.ingest.inflate import inflate
 from apidanalytics.ingest.payload import PayloadOptions
 from tests.unit.ingest.batches import GOOD, TENANT_ADDED, Api, FakeChannel, body_of, good, request, told, zipped
 
@@ -208,7 +209,9 @@ async def test_a_small_body_that_was_held_back_is_read_at_once(api: Api):
     assert told(exchange.answer) == (200, "", "")
 
 
-async def test_a_large_body_that_was_held_back_goes_on_only_when_it_may(api: Api):
+async def test_a_large_body_that_was_held_back_is_unzipped_and_goes_on_only_when_it_may(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
     exchange = held(zipped(LARGE), encoding="gzip")
     may_go, asked = False, 0
 
@@ -219,12 +222,17 @@ async def test_a_large_body_that_was_held_back_goes_on_only_when_it_may(api: Api
 
     exchange.may_go = ask
     api.send(exchange)
+    unzipped: list[bytes] = []
+    monkeypatch.setattr(reading, "inflate", lambda *what: unzipped.append(b"") or inflate(*what))
     async with asyncio.timeout(60):
         while asked < 5:
             await asyncio.sleep(0.001)
     assert exchange.answer is None
+    assert not unzipped
     may_go = True
     await answer_to(exchange)
     assert told(exchange.answer) == (200, "", "")
+    assert len(unzipped) == 1
+    assert exchange.weight > 1
     assert asked - 5 > len(LARGE) // reading.STEP_BYTES / 2
     assert len(api.spool.records) == 3000

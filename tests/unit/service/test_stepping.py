@@ -1,65 +1,86 @@
-"""How a worker takes its turn among other processes, and how long it was at work."""
+"""When a worker's threads get a core, as the kernel tells it."""
 
+import ctypes
 import os
+import platform
+import struct
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from apidanalytics.service import stepping
-from apidanalytics.service.stepping import BusySeconds, step_back, step_forward
+
+SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
+SIZE = 48
 
 
-def test_threads_step_back_and_forward_together():
-    seen: list[int] = []
-    is_over = threading.Event()
-    other = threading.Thread(target=is_over.wait)
-    other.start()
+def attributes(thread: int = 0) -> tuple[int, int, int]:
+    """Return policy, niceness and slice, in nanoseconds."""
+    place = ctypes.create_string_buffer(SIZE)
+    assert ctypes.CDLL(None).syscall(SCHED_GETATTR[platform.machine()], thread, place, SIZE, 0) == 0
+    _, policy, _, niceness, _, runtime, _, _ = struct.unpack("=IIQiIQQQ", place.raw)
+    return policy, niceness, runtime
+
+
+@pytest.fixture
+def interval():
+    before = sys.getswitchinterval()
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def threads(interval):
+    """Two threads of their own, so that this one stays as it is: who steps, and another one."""
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as another:
+        yield one, another.submit(threading.get_native_id).result()
+
+
+@pytest.mark.skipif(platform.machine() not in SCHED_GETATTR, reason="the number of the system call is not known")
+def test_who_serves_others_beside_a_flood_has_short_slices_and_only_as_long_as_that_lasts(threads):
+    one, another = threads
+    usual = one.submit(attributes).result()
+    assert usual == attributes(another)
+    if not usual[2]:
+        pytest.skip("this kernel has no slices of one's own")
+    one.submit(stepping.step_forward, (), [another]).result()
+    short = int(stepping.SLICE_SECONDS * 1e9)
+    assert one.submit(attributes).result() == attributes(another) == (os.SCHED_OTHER, usual[1], short)
+    assert sys.getswitchinterval() == pytest.approx(stepping.SWITCH_SOON_SECONDS)
+    one.submit(stepping.step_back, [another]).result()
+    assert one.submit(attributes).result() == attributes(another) == (os.SCHED_BATCH, *usual[1:])
+    assert sys.getswitchinterval() == pytest.approx(stepping.SWITCH_SECONDS)
+
+
+def test_what_floods_take_part_in_keeps_its_slices(threads):
+    one, another = threads
+    one.submit(stepping.step_back, [another]).result()
+    before = attributes(another)
+    one.submit(stepping.step_forward, [another], []).result()
+    assert attributes(another) == (os.SCHED_OTHER, *before[1:])
+
+
+def test_where_it_is_forbidden_or_unknown_nothing_changes(threads, monkeypatch):
+    one, another = threads
+    before = attributes(another)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: (_ for _ in ()).throw(PermissionError()))
+    monkeypatch.setattr(platform, "machine", lambda: "unknown")
+    one.submit(stepping.step_forward, [another], [another]).result()
+    monkeypatch.undo()
+    assert attributes(another) == before
+
+
+def test_the_work_of_every_thread_counts_as_busy(threads):
+    busy = stepping.BusySeconds()
+    before = busy()
 
     def work() -> None:
-        for step in (step_back, step_forward):
-            step(other.native_id or 0)
-            seen.extend(map(os.sched_getscheduler, (0, other.native_id or 0)))
+        end = time.thread_time() + 0.05
+        while time.thread_time() < end:
+            pass
 
-    worker = threading.Thread(target=work)  # not the thread of the tests
-    worker.start()
-    worker.join()
-    is_over.set()
-    other.join()
-    assert seen == [os.SCHED_BATCH] * 2 + [os.SCHED_OTHER] * 2
-
-
-def test_where_that_is_forbidden_nothing_happens(monkeypatch):
-    def refuse(*_: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(stepping.os, "sched_setscheduler", refuse)
-    step_back()
-    step_forward(1)
-
-
-def work_for(seconds: float) -> None:
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
-
-
-@pytest.mark.parametrize("waiting_is_known", [True, False])
-def test_the_work_of_a_thread_counts_and_that_of_others_does_not(waiting_is_known, monkeypatch):
-    if not waiting_is_known:
-        monkeypatch.setattr(stepping, "Path", lambda _: "/nowhere")
-    busy = BusySeconds()
-    before = busy()
-    work_for(0.02)
-    assert busy() - before >= 0.02
-    if not waiting_is_known:
-        before = busy()
-        other = threading.Thread(target=work_for, args=(0.2,))
-        other.start()
-        other.join()
-        assert busy() - before < 0.2
-
-
-def test_waiting_for_a_core_counts(monkeypatch):
-    monkeypatch.setattr(stepping.os, "pread", lambda *_: b"1 3000000000 5")
-    assert BusySeconds()() >= 3.0
+    threads[0].submit(work).result()
+    assert busy() - before >= 0.05
