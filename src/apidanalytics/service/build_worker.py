@@ -8,6 +8,7 @@ import resource
 import secrets
 import socket
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -39,6 +40,8 @@ from apidanalytics.telemetry.recent import Recent
 
 GREETING_SECONDS: Final = 30.0
 """The agent sends the settings as soon as it has started the process."""
+SWITCH_SECONDS: Final = 0.0005
+"""How long the event loop goes on while the writer's thread could: a commit asks several times, and all wait for it."""
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -197,6 +200,7 @@ def _http_limits(settings: Settings) -> HttpLimits:
 def _settle_down() -> None:
     """Take as many connections as the system allows, let others go first, and stay clear of the garbage collector."""
     step_back()
+    sys.setswitchinterval(SWITCH_SECONDS)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     gc.collect()

@@ -63,6 +63,6 @@ class _Way:
         lanes = self._large | self._refused
         self._listener.hold_back(lanes)
         if lanes:
-            step_forward(self._writer.thread_ids, prompt=self._writer.prompt_thread_ids)
+            step_forward(*self._writer.thread_ids)
         else:
-            step_back((*self._writer.thread_ids, *self._writer.prompt_thread_ids))
+            step_back(*self._writer.thread_ids)

@@ -90,13 +90,8 @@ class SpoolWriter:
 
     @property
     def thread_ids(self) -> tuple[int, ...]:
-        """The system's number of the thread that commits what tenants post that are large, or alone, or even."""
-        return (self._main.thread_id,) if self._main.is_started else ()
-
-    @property
-    def prompt_thread_ids(self) -> tuple[int, ...]:
-        """The same of the one that commits what the others post, if it was ever needed."""
-        return (self._express.thread_id,) if self._express.is_started else ()
+        """The system's numbers of the threads that commit."""
+        return tuple(lane.thread_id for lane in self._lanes if lane.is_started)
 
     def who_posts(self) -> set[str]:
         """Return whose batches were in the last groups, of a second at most, before the last one of all."""

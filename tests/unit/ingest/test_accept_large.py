@@ -165,8 +165,8 @@ async def test_a_record_of_a_million_members_holds_up_nobody():
     assert told(exchange.answer)[:2] == (413, "PAYLOAD_TOO_LARGE")
 
 
-HELD = body_of(*[good(n=number, pad="x" * 400) for number in range(300)])
-"""Three slices, and not large."""
+HELD = body_of(*[good(n=number, pad="x" * 400) for number in range(900)])
+"""Several slices, and not large."""
 HELD_BODIES = [
     pytest.param(HELD, id="good"),
     pytest.param(body_of(*json.loads(HELD)["records"], {}), id="a bad record"),

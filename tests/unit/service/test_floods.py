@@ -25,9 +25,7 @@ class World:
     def __init__(self, tokens=()):
         self.api = Api(tokens=tokens)
         self.held, self.timers = [], []
-        self.writer = SimpleNamespace(
-            who_posts=lambda: {VICTIM, ANOTHER}, thread_ids=(), prompt_thread_ids=(), on_company=None
-        )
+        self.writer = SimpleNamespace(who_posts=lambda: {VICTIM, ANOTHER}, thread_ids=(), on_company=None)
         floods.hold_floods_back(
             SimpleNamespace(hold_back=self.held.append),
             self.writer,
@@ -53,7 +51,7 @@ class World:
 def turns(monkeypatch):
     """Leave the scheduling of this process as it is; return what was asked for."""
     asked = []
-    monkeypatch.setattr(floods, "step_forward", lambda *_, prompt: asked.append("forward"))
+    monkeypatch.setattr(floods, "step_forward", lambda *_: asked.append("forward"))
     monkeypatch.setattr(floods, "step_back", lambda *_: asked.append("back"))
     return asked
 
