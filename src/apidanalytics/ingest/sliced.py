@@ -14,7 +14,7 @@ from apidanalytics.ingest.slices import SLICE_BYTES, find_cuts, find_head, may_n
 from apidanalytics.model import Tenant
 
 SHORT_SLICE_BYTES: Final = 128 << 10
-"""Of bodies that are held back: 0.3 ms of work. Reading in slices costs a sixth more, so a body of one is read whole."""
+"""Of bodies that are held back: 0.3 ms of work. Slices cost a sixth more, so a body of one is read whole."""
 LOOK_SECONDS: Final = 0.001
 """How long it takes until a step that may not go ahead is tried again."""
 

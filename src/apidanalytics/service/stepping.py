@@ -28,8 +28,9 @@ def step_forward(*threads: int) -> None:
 
 def step_aside() -> None:
     """Have this thread take a small share of a core that others want; it may not step back without rights."""
+    thread = threading.get_native_id()
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ASIDE_NICENESS)
+        os.setpriority(os.PRIO_PROCESS, thread, max(os.getpriority(os.PRIO_PROCESS, thread), ASIDE_NICENESS))
     step_back()
 
 
