@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 from apidanalytics.service.stepping import ASIDE_NICENESS
@@ -53,9 +54,9 @@ def pushes_in(worker: int) -> Callable[[], bool]:
 
 def packs_aside(agent: int) -> bool:
     """Tell whether the agent has a thread that leaves the cores to others."""
-    for thread in os.listdir(f"/proc/{agent}/task"):
+    for thread in Path(f"/proc/{agent}/task").iterdir():
         with suppress(ProcessLookupError):  # it has ended meanwhile
-            if os.getpriority(os.PRIO_PROCESS, int(thread)) == ASIDE_NICENESS:
+            if os.getpriority(os.PRIO_PROCESS, int(thread.name)) == ASIDE_NICENESS:
                 return True
     return False
 
