@@ -1,10 +1,12 @@
 """Bodies that take longer than others should wait for: large ones, and those of tenants that are held back.
 
 A large one (over a megabyte once unzipped) is unzipped in a thread and read in steps, one at a time in a worker and
-tenants in turn. One that was held back is read in shorter steps, and each of them only when its pace allows it.
+tenants in turn. One that was held back is read in shorter steps, and each of them only when its pace allows it, or when
+a large one of somebody else waits for its turn.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from apidanalytics.errors import ErrorCode, Refusal
@@ -58,6 +60,8 @@ class LargeBodies:
         self._mark_secret = mark_secret
         self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._others = 0
+        """Large bodies, of these, that were not held back."""
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -78,9 +82,15 @@ class LargeBodies:
     def start(self, post: Post, *, zipped: bool) -> None:
         """Read a large body in the background, then store it or answer."""
         post.exchange.weight = WEIGHT
+        is_other = post.exchange.may_go is None
+        self._others += is_other
         task = asyncio.get_running_loop().create_task(self._accept(post, zipped=zipped))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda task: self._end(task, is_other=is_other))
+
+    def _end(self, task: asyncio.Task[None], *, is_other: bool) -> None:
+        self._tasks.discard(task)
+        self._others -= is_other
 
     def in_steps(self, post: Post, body: bytes) -> Work:
         """Read a small body in short steps, then store it or answer."""
@@ -101,7 +111,7 @@ class LargeBodies:
                 if exchange.is_gone:
                     exchange.abort()
                     return
-                await until_it(exchange.may_go)
+                await until_it(self._may_go(exchange))
                 body = await self._inflate(exchange.body) if zipped else exchange.body
                 large = await self._read(post, body)
                 payload = await asyncio.to_thread(large.joined)
@@ -120,7 +130,11 @@ class LargeBodies:
         exchange = post.exchange
         slice_bytes = None if exchange.may_go is None else SHORT_SLICE_BYTES
         steps = read_in_steps(post.reader, body, post.tenant, exchange.arrived_at, post.find, slice_bytes=slice_bytes)
-        return await in_turns(steps, exchange.may_go)
+        return await in_turns(steps, self._may_go(exchange))
+
+    def _may_go(self, exchange: Exchange) -> Callable[[], bool] | None:
+        may_go = exchange.may_go
+        return None if may_go is None else lambda: self._others > 0 or may_go()
 
     async def _inflate(self, body: bytes) -> bytes:
         limit = self._max_payload_bytes

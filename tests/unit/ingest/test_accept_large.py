@@ -236,3 +236,15 @@ async def test_a_large_body_that_was_held_back_is_unzipped_and_goes_on_only_when
     assert exchange.weight > 1
     assert asked - 5 > len(LARGE) // reading.STEP_BYTES / 2
     assert len(api.spool.records) == 3000
+
+
+async def test_a_large_body_that_was_held_back_does_not_keep_that_of_another_waiting(api: Api):
+    first = held(LARGE)
+    first.may_go = lambda: False
+    api.send(first)
+    await asyncio.sleep(0.01)
+    assert first.answer is None
+    other = request(LARGE, path="/analytics/otherid")
+    api.send(other)
+    await answer_to(other)
+    assert told(first.answer) == told(other.answer) == (200, "", "")
