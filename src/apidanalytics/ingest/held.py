@@ -41,6 +41,7 @@ class Held:
         pace: Pace,
         handle: Callable[[Exchange], Work | None],
         *,
+        handle_new: Callable[[], None],
         lane_of: LaneOf,
         call_soon: Callable[[Callable[[], None]], object],
         call_later: CallLater,
@@ -48,7 +49,9 @@ class Held:
         busy_seconds: Callable[[], float] = time.thread_time,
         is_awaited: Callable[[], bool] = bool,
     ) -> None:
-        """``busy_seconds`` tells for how long the event loop was busy so far.
+        """``handle_new`` handles what has come in, before anything that is held goes on.
+
+        ``busy_seconds`` tells for how long the worker was busy so far, whatever with.
 
         ``is_awaited`` tells whether the disk is at work, or another tenant waits for it: no slice gets in the way.
         """
@@ -56,6 +59,7 @@ class Held:
         """Of the tenants whose requests are held back."""
         self._pace = pace
         self._handle = handle
+        self._handle_new = handle_new
         self._lane_of = lane_of
         self._call_soon = call_soon
         self._call_later = call_later
@@ -123,10 +127,12 @@ class Held:
 
     def _look_soon(self) -> None:
         self._is_soon = False
+        self._handle_new()
         self.go_on()
 
     def _look_in_time(self) -> None:
         self._is_timed = False
+        self._handle_new()
         self.go_on()
 
     @property

@@ -130,6 +130,7 @@ class ServerState:
         self._held = Held(
             Pace(limits.large_share),
             self._handle,
+            handle_new=self._handle_ready,
             lane_of=lane_of,
             call_soon=call_soon,
             call_later=call_later,
@@ -199,6 +200,8 @@ class ServerState:
         self._ready.append(exchange)
 
     def _handle_ready(self) -> None:
+        if not self._ready:
+            return
         ready, self._ready = self._ready, []
         self.requests += len(ready)
         if self._held.lanes:

@@ -41,6 +41,9 @@ class BusyServer(Server):
             raise RuntimeError("boom")
         super()._handle(exchange)
 
+    def run_one(self) -> None:
+        self._soon.popleft()()
+
     def work(self) -> None:
         self.clock.time += SLICE_TAKES
         self.busy += SLICE_TAKES
@@ -298,3 +301,17 @@ def test_what_is_out_of_here_may_go_on_at_once_when_nobody_is_held():
     assert not held.may_go()
     server.state.hold_back(frozenset())
     assert held.may_go()
+
+
+def test_who_has_come_in_goes_before_the_next_slice_of_what_is_held():
+    server = BusyServer()
+    server.state.hold_back(LARGE)
+    arrive(server, *["large"] * 10)
+    server.run_one()
+    before = handled(server)
+    assert 0 < len(before) < 10
+    arrive(server, "little")
+    server.run_one()
+    assert handled(server)[len(before)] == "little"
+    server.run()
+    assert sorted(handled(server)) == ["large"] * 10 + ["little"]
