@@ -92,9 +92,10 @@ class Acceptor:
         self._once = Once(keys, self._line, timers, options.overload_wait_seconds, self)
         self._scopes: Scopes | None = None
         self._reader: PayloadReader | None = None
-        self._large = LargeBodies(
+        self.large = LargeBodies(
             self, self.lane_of, max_payload_bytes=options.max_payload_bytes, mark_secret=options.mark_secret
         )
+        """Those that take longer than others should wait for."""
         self._busy = busy_answers(options.overload_status)
         self.counters = Counters()
         self.draining = False
@@ -102,7 +103,7 @@ class Acceptor:
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "ready" if self._reader else "without scopes"
-        return f"<Acceptor {state}: {len(self._line)} waiting, {len(self._large)} large>"
+        return f"<Acceptor {state}: {len(self._line)} waiting, {len(self.large)} large>"
 
     @property
     def scopes(self) -> Scopes | None:
@@ -159,13 +160,13 @@ class Acceptor:
         body = exchange.body
         if zipped or len(body) > STEP_BYTES:
             post = Post(exchange, reader, tenant, find, key)
-            small = self._large.small_body(body, zipped=zipped)
+            small = self.large.small_body(body, zipped=zipped)
             if small is None:
-                self._large.start(post, zipped=zipped)
+                self.large.start(post, zipped=zipped)
                 return None
             body = small
-            if exchange.may_go is not None and len(body) > STEP_BYTES:
-                return self._large.in_steps(post, body)
+            if exchange.is_held and len(body) > STEP_BYTES:
+                return self.large.in_steps(post, body)
         payload = reader.read(body, tenant, exchange.arrived_at, find)
         if key is None:
             self._append(exchange, payload)

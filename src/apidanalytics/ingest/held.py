@@ -107,7 +107,7 @@ class Held:
             self._call_later(LOOK_SECONDS, self._look_in_time)
 
     def may_go(self) -> bool:
-        """Tell whether a step of something that was held, and is out of here, may go ahead."""
+        """Tell whether a step of a large tenant's that is out of here may go ahead."""
         return not self.lanes or self._may_go()
 
     def hold(self, lanes: frozenset[str]) -> list[Exchange]:
@@ -156,5 +156,5 @@ class Held:
         if exchange.is_gone:
             exchange.abort()  # nobody waits for the answer, and whoever asked may ask again
             return None
-        exchange.may_go = self.may_go
+        exchange.is_held = True
         return self._handle(exchange)

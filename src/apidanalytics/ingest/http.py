@@ -111,8 +111,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     """Length of the body as received; it counts as in flight until the answer."""
     weight: int = 1
     """For how many ordinary requests it counts when it is refused."""
-    may_go: Callable[[], bool] | None = None
-    """Of one that was held back for the sake of others: tells whether its next step may go ahead now."""
+    is_held: bool = False
+    """Whether it was held back for the sake of others."""
 
     def header(self, name: bytes) -> bytes | None:
         """Return the value of the header of this lower-case name, the first if there are several; None if absent."""
@@ -146,4 +146,4 @@ Work = Iterator[None]
 Handler = Callable[[Exchange], Work | None]
 """Called on the event loop for every complete request; it must not block, and may answer later.
 
-Of an exchange that has ``may_go`` it may return what is left to do, for whoever calls it to go through."""
+Of an exchange that ``is_held`` it may return what is left to do, for whoever calls it to go through."""

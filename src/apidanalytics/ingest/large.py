@@ -1,18 +1,21 @@
 """Bodies that take longer than others should wait for: large ones, and those of tenants that are held back.
 
 A large one (over a megabyte once unzipped) is unzipped in a thread and read in steps, one at a time in a worker and
-tenants in turn. One that was held back is read in shorter steps, and each of them only when its pace allows it, or when
-a large one of somebody else waits for its turn.
+tenants in turn. One of a tenant that is held back is read in shorter steps, and each of them only when the pace allows
+it, or when a large one of somebody else waits for its turn.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from apidanalytics.errors import ErrorCode, Refusal
+from apidanalytics.ingest.held import NOBODY
 from apidanalytics.ingest.http import Exchange, Work
 from apidanalytics.ingest.inflate import inflate
-from apidanalytics.ingest.lanes import LaneOf
+from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf
 from apidanalytics.ingest.once import Mark
 from apidanalytics.ingest.payload import Find, Payload, PayloadReader
 from apidanalytics.ingest.sliced import SHORT_SLICE_BYTES, LargePayload, in_turns, read_in_steps, until_it
@@ -60,8 +63,12 @@ class LargeBodies:
         self._mark_secret = mark_secret
         self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._others = 0
-        """Large bodies, of these, that were not held back."""
+        self._lanes: Counter[str] = Counter()
+        """How many of these are whose."""
+        self.held = NOBODY
+        """Whose are held back now."""
+        self.pace: Callable[[], bool] = lambda: True
+        """Tells whether a step of those may go ahead now."""
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -82,15 +89,17 @@ class LargeBodies:
     def start(self, post: Post, *, zipped: bool) -> None:
         """Read a large body in the background, then store it or answer."""
         post.exchange.weight = WEIGHT
-        is_other = post.exchange.may_go is None
-        self._others += is_other
-        task = asyncio.get_running_loop().create_task(self._accept(post, zipped=zipped))
+        lane = self._lane_of(post.exchange.path, post.exchange.body)
+        self._lanes[lane] += 1
+        task = asyncio.get_running_loop().create_task(self._accept(post, lane, zipped=zipped))
         self._tasks.add(task)
-        task.add_done_callback(lambda task: self._end(task, is_other=is_other))
+        task.add_done_callback(partial(self._end, lane))
 
-    def _end(self, task: asyncio.Task[None], *, is_other: bool) -> None:
+    def _end(self, lane: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._others -= is_other
+        self._lanes[lane] -= 1
+        if not self._lanes[lane]:
+            del self._lanes[lane]
 
     def in_steps(self, post: Post, body: bytes) -> Work:
         """Read a small body in short steps, then store it or answer."""
@@ -104,16 +113,17 @@ class LargeBodies:
         except Exception as error:  # noqa: BLE001 - as in the acceptor: every request gets its answer
             self._owner.fail(exchange, error)
 
-    async def _accept(self, post: Post, *, zipped: bool) -> None:
+    async def _accept(self, post: Post, lane: str, *, zipped: bool) -> None:
         exchange = post.exchange
         try:
-            async with self._turns.one(self._lane_of(exchange.path, exchange.body)):
+            async with self._turns.one(lane):
                 if exchange.is_gone:
                     exchange.abort()
                     return
-                await until_it(self._may_go(exchange))
+                may_go = partial(self._may_go, lane)
+                await until_it(may_go)
                 body = await self._inflate(exchange.body) if zipped else exchange.body
-                large = await self._read(post, body)
+                large = await self._read(post, body, may_go)
                 payload = await asyncio.to_thread(large.joined)
                 mark = None
                 if post.key is not None:
@@ -126,15 +136,17 @@ class LargeBodies:
         except Exception as error:  # noqa: BLE001 - as above
             self._owner.fail(exchange, error)
 
-    async def _read(self, post: Post, body: bytes) -> LargePayload:
+    async def _read(self, post: Post, body: bytes, may_go: Callable[[], bool]) -> LargePayload:
         exchange = post.exchange
-        slice_bytes = None if exchange.may_go is None else SHORT_SLICE_BYTES
+        slice_bytes = SHORT_SLICE_BYTES if self.held else None
         steps = read_in_steps(post.reader, body, post.tenant, exchange.arrived_at, post.find, slice_bytes=slice_bytes)
-        return await in_turns(steps, self._may_go(exchange))
+        return await in_turns(steps, may_go)
 
-    def _may_go(self, exchange: Exchange) -> Callable[[], bool] | None:
-        may_go = exchange.may_go
-        return None if may_go is None else lambda: self._others > 0 or may_go()
+    def _is_held(self, lane: str) -> bool:
+        return bool(self.held) and (lane in self.held or lane == UNNAMED_LANE)
+
+    def _may_go(self, lane: str) -> bool:
+        return not self._is_held(lane) or not all(map(self._is_held, self._lanes)) or self.pace()
 
     async def _inflate(self, body: bytes) -> bytes:
         limit = self._max_payload_bytes

@@ -171,6 +171,10 @@ class ServerState:
         """Handle requests of these lanes, from now on, only as fast as leaves time for others; none: as they come."""
         self._take_back(self._held.hold(lanes))
 
+    def may_go(self) -> bool:
+        """Tell whether a step of what a lane has that is held back, and that was handed on, may go ahead now."""
+        return self._held.may_go()
+
     def _take_back(self, released: list[Exchange]) -> None:
         """Handle requests that are no longer held, in turns with all others, before what comes of the same tenants."""
         if released:

@@ -58,7 +58,7 @@ def read_in_steps(
     return large
 
 
-async def in_turns(steps: Steps[LargePayload], may_go: Callable[[], bool] | None = None) -> LargePayload:
+async def in_turns(steps: Steps[LargePayload], may_go: Callable[[], bool]) -> LargePayload:
     """Do work in steps, with everyone else's turn between two of them; ``may_go`` is asked before each further one."""
     while True:
         try:
@@ -70,9 +70,9 @@ async def in_turns(steps: Steps[LargePayload], may_go: Callable[[], bool] | None
         await until_it(may_go)
 
 
-async def until_it(may_go: Callable[[], bool] | None) -> None:
-    """Wait until it may go on; at once if nobody is to be asked."""
-    while may_go is not None and not may_go():  # noqa: ASYNC110 - only the clock tells
+async def until_it(may_go: Callable[[], bool]) -> None:
+    """Wait until it may go on."""
+    while not may_go():  # noqa: ASYNC110 - only the clock tells
         await asyncio.sleep(LOOK_SECONDS)
 
 

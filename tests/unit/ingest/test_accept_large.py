@@ -146,7 +146,7 @@ async def test_a_large_body_that_is_cut_off_by_the_end_of_the_process_gets_no_an
     exchange = request(LARGE)
     api.send(exchange)
     await asyncio.sleep(0)
-    (task,) = api.acceptor._large._tasks
+    (task,) = api.acceptor.large._tasks
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert exchange.answer is not None
@@ -167,6 +167,7 @@ async def test_a_record_of_a_million_members_holds_up_nobody():
 
 HELD = body_of(*[good(n=number, pad="x" * 400) for number in range(900)])
 """Several slices, and not large."""
+HELD_LANES = frozenset({"testorg~testenv"})
 HELD_BODIES = [
     pytest.param(HELD, id="good"),
     pytest.param(body_of(*json.loads(HELD)["records"], {}), id="a bad record"),
@@ -177,7 +178,7 @@ HELD_BODIES = [
 
 def held(body: bytes, **how: Any) -> Exchange:
     exchange = request(body, **how)
-    exchange.may_go = lambda: True
+    exchange.is_held = True
     return exchange
 
 
@@ -212,7 +213,7 @@ async def test_a_small_body_that_was_held_back_is_read_at_once(api: Api):
 async def test_a_large_body_that_was_held_back_is_unzipped_and_goes_on_only_when_it_may(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ):
-    exchange = held(zipped(LARGE), encoding="gzip")
+    exchange = request(zipped(LARGE), encoding="gzip")
     may_go, asked = False, 0
 
     def ask() -> bool:
@@ -220,8 +221,8 @@ async def test_a_large_body_that_was_held_back_is_unzipped_and_goes_on_only_when
         asked += 1
         return may_go
 
-    exchange.may_go = ask
     api.send(exchange)
+    api.acceptor.large.held, api.acceptor.large.pace = HELD_LANES, ask  # it was handed on before anybody was held
     unzipped: list[bytes] = []
     monkeypatch.setattr(reading, "inflate", lambda *what: unzipped.append(b"") or inflate(*what))
     async with asyncio.timeout(60):
@@ -239,8 +240,8 @@ async def test_a_large_body_that_was_held_back_is_unzipped_and_goes_on_only_when
 
 
 async def test_a_large_body_that_was_held_back_does_not_keep_that_of_another_waiting(api: Api):
-    first = held(LARGE)
-    first.may_go = lambda: False
+    api.acceptor.large.held, api.acceptor.large.pace = HELD_LANES, lambda: False
+    first = request(LARGE)
     api.send(first)
     await asyncio.sleep(0.01)
     assert first.answer is None

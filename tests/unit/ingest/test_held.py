@@ -28,7 +28,7 @@ class BusyServer(Server):
         held._call_later = lambda _, call: self.timers.append(call)
 
     def _handle(self, exchange):
-        if exchange.may_go is not None and self.steps:
+        if exchange.is_held and self.steps:
             return self._in_steps(exchange)
         self.work()
         return super()._handle(exchange)
