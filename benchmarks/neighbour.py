@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from tests.harness import ServiceProcess, wait_until
 
 CONNECTIONS: Final = 256
 ALL_CONNECTIONS: Final = 1024
+BOMBS: Final = 64
+"""Connections on which large bodies are posted that are refused only after they were unzipped."""
 ALL_TENANTS: Final = 8
 NICENESS: Final = 19
 """Of the clients that flood: they take what the service leaves of the cores, as if they were on other machines."""
@@ -77,10 +80,18 @@ def _loads(seconds: float) -> Iterator[tuple[wrk.Load, str]]:
         yield load, f"batches of {records}"
         yield replace(load, scopes=(UNKNOWN,)), f"batches of {records} to an unknown scope"
         yield replace(load, bodies=[body[:-1] for body in load.bodies]), f"batches of {records}, cut short"
+    yield _bombs(seconds, names[1:2]), "gzip bombs of 15 MB"
     load = wrk.Load(
         bodies=traffic.bodies(500), records=500, connections=ALL_CONNECTIONS, seconds=seconds + 2, scopes=names[1:]
     )
     yield load, "batches of 500"
+
+
+def _bombs(seconds: float, scopes: Sequence[str]) -> wrk.Load:
+    """Return bodies of 60 KB that hold more records than a batch may."""
+    record = b'{"client_received_start_timestamp":1}'
+    bomb = zlib.compress(b'{"records":[' + b",".join([record] * 400_000) + b"]}", 6, 31)
+    return wrk.Load(bodies=[bomb], records=1, connections=BOMBS, seconds=seconds + 2, is_gzip=True, scopes=scopes)
 
 
 def _beside(service: ServiceProcess, load: wrk.Load, what: str, seconds: float, alone: Neighbour) -> Neighbour:

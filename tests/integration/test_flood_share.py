@@ -5,10 +5,12 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 from apidanalytics.control.server import ask
+from apidanalytics.service.stepping import ASIDE_NICENESS
 from tests.crash.load import SCOPES, TENANTS, amounts, children
 from tests.harness import ServiceProcess, wait_until
 from tests.integration.test_overload import body_of
@@ -57,6 +59,15 @@ def has_counted_floods(service: ServiceProcess) -> bool:
     return bool(all(counters["floods"].values()) and counters["held_so_far"] and counters["express_groups"])
 
 
+def packs_aside(agent: int) -> bool:
+    """Tell whether the agent has a thread that leaves the cores to others."""
+    for thread in Path(f"/proc/{agent}/task").iterdir():
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if os.getpriority(os.PRIO_PROCESS, int(thread.name)) == ASIDE_NICENESS:
+                return True
+    return False
+
+
 def test_a_tenant_that_floods_is_held_back_while_another_posts_and_both_have_all_their_answers(start_service):
     service = start_service(
         apidanalytics_scopes_file=SCOPES,
@@ -81,6 +92,7 @@ def test_a_tenant_that_floods_is_held_back_while_another_posts_and_both_have_all
             wait_until(holds_back, what="the flood is held back")
             flooded, calmed = flood[200], calm[200]
             wait_until(lambda: flood[200] >= flooded + 50 and calm[200] >= calmed + 50, what="both go on")
+            wait_until(lambda: packs_aside(service.pid), what="the agent packs aside")
         wait_until(lambda: not holds_back(), what="the flood is alone again")
     assert (set(flood), set(calm)) == ({200}, {200})
     stored = flood[200] + calm[200] + calm_first[200]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from apidanalytics.ingest import accept, sliced, slices
+from apidanalytics.ingest import accept, large, sliced, slices
 from apidanalytics.ingest.accept import AcceptOptions
 from apidanalytics.ingest.http import Response
 from apidanalytics.ingest.payload import PayloadOptions
@@ -419,7 +419,8 @@ def test_the_bytes_of_a_record_stay_but_for_line_breaks_and_what_is_filled_in(re
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slices, "SLICE_BYTES", 80)
     monkeypatch.setattr(sliced, "SLICE_BYTES", 80)
-    monkeypatch.setattr(accept, "SMALL_BYTES", 0)
+    monkeypatch.setattr(large, "SMALL_BYTES", 0)
+    monkeypatch.setattr(accept, "STEP_BYTES", 0)
 
 
 @pytest.mark.usefixtures("_small_slices")

@@ -1,14 +1,12 @@
 """Answers the requests of the data API: a batch that passes every check goes to the spool, and its 200 follows it.
 
-The usual batch takes one call from the request to the spool, without a task or a future. A large one (over a megabyte
-once unzipped) is unzipped in a thread and read in steps, one at a time in a worker and tenants in turn.
+The usual batch takes one call from the request to the spool, without a task or a future. Those that take longer than
+others should wait for are read in steps (``large``).
 """
 
-import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -19,27 +17,20 @@ from apidanalytics.ingest.busy import busy_answers
 from apidanalytics.ingest.counters import Counters
 from apidanalytics.ingest.entrance import Entrance
 from apidanalytics.ingest.guard import AUTHORIZATION, Guard, check_scope, finder
-from apidanalytics.ingest.http import Exchange, Response
-from apidanalytics.ingest.inflate import inflate
+from apidanalytics.ingest.http import Exchange, Response, Work
+from apidanalytics.ingest.large import STEP_BYTES, LargeBodies, Post
 from apidanalytics.ingest.lookups import tenant_by_scope
 from apidanalytics.ingest.once import KEY_HEADER, REPLAYED, Mark, Once, read_key
-from apidanalytics.ingest.payload import Find, Payload, PayloadOptions, PayloadReader
+from apidanalytics.ingest.payload import Payload, PayloadOptions, PayloadReader
 from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
 from apidanalytics.ingest.probes import answer_other
 from apidanalytics.ingest.room import Room
 from apidanalytics.ingest.routes import JSON, PROBES, Routes, check_content_type, is_zipped, method_not_allowed
-from apidanalytics.ingest.sliced import in_turns, read_in_steps
-from apidanalytics.ingest.turns import Turns
 from apidanalytics.ingest.waiting import WaitingLine
 from apidanalytics.ingest.whose import PROBES_LANE, lane_of
-from apidanalytics.model import Batch, Claim, Outcome, Tenant
+from apidanalytics.model import Batch, Claim, Outcome
 
 log = structlog.get_logger()
-
-SMALL_BYTES: Final = 1 << 20
-"""Bodies up to this size are read at once."""
-SMALL_ZIPPED_BYTES: Final = 1 << 18
-"""Zipped bodies up to this size are tried at once: they inflate to ``SMALL_BYTES`` or are found to be large."""
 
 NOT_INITIALIZED: Final = "Service is not initialized completely"
 
@@ -101,8 +92,10 @@ class Acceptor:
         self._once = Once(keys, self._line, timers, options.overload_wait_seconds, self)
         self._scopes: Scopes | None = None
         self._reader: PayloadReader | None = None
-        self._large_turns = Turns()
-        self._large: set[asyncio.Task[None]] = set()
+        self.large = LargeBodies(
+            self, self.lane_of, max_payload_bytes=options.max_payload_bytes, mark_secret=options.mark_secret
+        )
+        """Those that take longer than others should wait for."""
         self._busy = busy_answers(options.overload_status)
         self.counters = Counters()
         self.draining = False
@@ -110,7 +103,7 @@ class Acceptor:
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "ready" if self._reader else "without scopes"
-        return f"<Acceptor {state}: {len(self._line)} waiting, {len(self._large)} large>"
+        return f"<Acceptor {state}: {len(self._line)} waiting, {len(self.large)} large>"
 
     @property
     def scopes(self) -> Scopes | None:
@@ -126,29 +119,30 @@ class Acceptor:
         """Tell whose a request is: a tenant, or one of the lanes that several share."""
         return PROBES_LANE if path in PROBES else lane_of(self._scopes, self._reader, self._routes.scope_of(path), body)
 
-    def __call__(self, exchange: Exchange) -> None:
-        """Answer a request, now or later, exactly once."""
+    def __call__(self, exchange: Exchange) -> Work | None:
+        """Answer a request, now or later, exactly once; or return what is left to do, if it was held back."""
         try:
             scope = self._routes.scope_of(exchange.path)
             if scope is None:
                 self._answer_other(exchange)
             elif exchange.method == b"POST":
-                self._post(exchange, scope)
+                return self._post(exchange, scope)
             else:
                 self._refuse(exchange, method_not_allowed("POST"), _FOR_POST)
         except Exception as error:  # noqa: BLE001 - the border: every request gets its answer
             self.fail(exchange, error)
+        return None
 
-    def _accept_guarded(self, exchange: Exchange, scope: str) -> None:
+    def _accept_guarded(self, exchange: Exchange, scope: str) -> Work | None:
         if not self._guard.is_ready:
             raise Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, NOT_INITIALIZED)
         token = self._guard.token(exchange.header(AUTHORIZATION))
         if isinstance(token, Response):
             self._answer(exchange, token, ErrorCode.UNAUTHORIZED)
-        else:
-            self._accept(exchange, scope, token)
+            return None
+        return self._accept(exchange, scope, token)
 
-    def _accept(self, exchange: Exchange, scope: str, token: Token | None = None) -> None:
+    def _accept(self, exchange: Exchange, scope: str, token: Token | None = None) -> Work | None:
         scopes, reader = self._scopes, self._reader
         if scopes is None or reader is None:
             raise Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, NOT_INITIALIZED)
@@ -163,66 +157,22 @@ class Acceptor:
         encoding = exchange.header(b"content-encoding")
         zipped = encoding is not None and is_zipped(encoding)
         key = read_key(exchange) if KEY_HEADER in (exchange.names or exchange.headers) else None
-        body: bytes | None = exchange.body
-        if zipped or len(exchange.body) > SMALL_BYTES:
-            body = self._small_body(exchange.body, zipped)
-        if body is None:
-            self._start(self._accept_large(exchange, reader, tenant, zipped, key, find))
-            return
+        body = exchange.body
+        if zipped or len(body) > STEP_BYTES:
+            post = Post(exchange, reader, tenant, find, key)
+            small = self.large.small_body(body, zipped=zipped)
+            if small is None:
+                self.large.start(post, zipped=zipped)
+                return None
+            body = small
+            if exchange.is_held and len(body) > STEP_BYTES:
+                return self.large.in_steps(post, body)
         payload = reader.read(body, tenant, exchange.arrived_at, find)
         if key is None:
             self._append(exchange, payload)
         else:
             self._append_once(exchange, payload, Mark.of(key, body, self._options.mark_secret))
-
-    def _small_body(self, body: bytes, zipped: bool) -> bytes | None:
-        """Return the body unzipped, or None if it is large."""
-        if not zipped:
-            return body if len(body) <= SMALL_BYTES else None
-        if len(body) > SMALL_ZIPPED_BYTES:
-            return None
-        return inflate(body, min(SMALL_BYTES, self._options.max_payload_bytes))
-
-    async def _accept_large(
-        self,
-        exchange: Exchange,
-        reader: PayloadReader,
-        tenant: Tenant | None,
-        zipped: bool,
-        key: str | None,
-        find: Find | None,
-    ) -> None:
-        try:
-            async with self._large_turns.one(self.lane_of(exchange.path, exchange.body)):
-                if exchange.is_gone:
-                    exchange.abort()
-                    return
-                body = await self._inflate(exchange.body) if zipped else exchange.body
-                large = await in_turns(read_in_steps(reader, body, tenant, exchange.arrived_at, find))
-                payload = await asyncio.to_thread(large.joined)
-                mark = None if key is None else await asyncio.to_thread(Mark.of, key, body, self._options.mark_secret)
-                del body, large
-            if mark is None:
-                self._append(exchange, payload)
-            else:
-                self._append_once(exchange, payload, mark)
-        except asyncio.CancelledError:
-            exchange.abort()
-            raise
-        except Exception as error:  # noqa: BLE001 - as in __call__
-            self.fail(exchange, error)
-
-    async def _inflate(self, body: bytes) -> bytes:
-        limit = self._options.max_payload_bytes
-        text = await asyncio.to_thread(inflate, body, limit)
-        if text is None:
-            raise Refusal(413, ErrorCode.PAYLOAD_TOO_LARGE, f"The unzipped body may have at most {limit} bytes")
-        return text
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._large.add(task)
-        task.add_done_callback(self._large.discard)
+        return None
 
     def _append(self, exchange: Exchange, payload: Payload) -> None:
         exchange.body = b""  # the lines are what counts now; a batch may wait for the disk
@@ -235,7 +185,14 @@ class Acceptor:
         exchange.body = b""
         self._once.accept(exchange, payload, mark)
 
-    # The owner of a claim calls these, too.
+    # Those who were given a request call these, too.
+
+    def store(self, exchange: Exchange, payload: Payload, mark: Mark | None) -> None:
+        """Hand a batch that passed every check to the spool."""
+        if mark is None:
+            self._append(exchange, payload)
+        else:
+            self._append_once(exchange, payload, mark)
 
     def batch(self, exchange: Exchange, payload: Payload, claim: Claim | None = None) -> Batch:
         """Make the batch of a request."""

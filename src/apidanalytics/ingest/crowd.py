@@ -14,7 +14,7 @@ SLICE_SECONDS: Final = 0.0007
 class Crowd:
     """Takes requests in any number and hands them on, one of each lane in turn, a slice of time at a time."""
 
-    def __init__(self, lane_of: LaneOf, handle: Callable[[Exchange], None]) -> None:
+    def __init__(self, lane_of: LaneOf, handle: Callable[[Exchange], object]) -> None:
         """``lane_of`` tells whose a request is."""
         self._lane_of = lane_of
         self._handle = handle
@@ -63,21 +63,26 @@ class Crowd:
             released += going
         return released
 
-    def handle(self, monotonic: Callable[[], float], slice_seconds: float = SLICE_SECONDS) -> bool:
+    def take(self) -> Exchange:
+        """Take out the one whose turn it is; there has to be one."""
+        turns, lanes = self._turns, self._lanes
+        lane = turns[0]
+        queue = lanes[lane]
+        exchange = queue.popleft()
+        if not queue:
+            del lanes[lane]
+            turns.popleft()
+        elif len(turns) > 1:
+            turns.rotate(-1)
+        return exchange
+
+    def handle(self, monotonic: Callable[[], float]) -> bool:
         """Hand on what a slice of time allows; return whether anything is left."""
-        end = monotonic() + slice_seconds
-        turns, lanes, handle = self._turns, self._lanes, self._handle
-        while turns:
-            lane = turns[0]
-            queue = lanes[lane]
-            handle(queue.popleft())
-            if not queue:
-                del lanes[lane]
-                turns.popleft()
-            elif len(turns) > 1:
-                turns.rotate(-1)
+        end = monotonic() + SLICE_SECONDS
+        while self._turns:
+            self._handle(self.take())
             if monotonic() >= end:
                 break
-        if not turns:
+        if not self._turns:
             self._known.clear()
-        return bool(turns)
+        return bool(self._turns)

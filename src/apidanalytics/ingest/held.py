@@ -2,9 +2,9 @@
 
 ::
 
-    ready --of a large tenant--> held --its pace allows a slice--> handled
-      |                           ^               |
-      +--of another--> handled    +-----not now---+
+    ready --of a large tenant--> held --its pace allows a slice--> a step of it --that was the last--> handled
+      |                           ^               |                    |
+      +--of another--> handled    +-----not now---+<--more are to come-+
 
 They have been read, so no client is blamed for the wait, and their bodies count as in flight: the bound of those is
 the bound of what is held. A client waits for its answer before it goes on, so it is read as slowly as it is answered.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from apidanalytics.ingest.crowd import Crowd
-from apidanalytics.ingest.http import Exchange
+from apidanalytics.ingest.http import Exchange, Work
 from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf, LanesByPath
 from apidanalytics.ingest.pace import Pace
 
@@ -28,6 +28,7 @@ LONGEST_SECONDS: Final = 2.0
 MAX_HELD: Final = 4096
 """Requests held at once, each with its header; the others take turns as if nobody were held."""
 NOBODY: Final[frozenset[str]] = frozenset()
+DONE: Final = object()
 
 CallLater = Callable[[float, Callable[[], None]], object]
 
@@ -38,8 +39,9 @@ class Held:
     def __init__(
         self,
         pace: Pace,
-        handle: Callable[[Exchange], None],
+        handle: Callable[[Exchange], Work | None],
         *,
+        handle_new: Callable[[], None],
         lane_of: LaneOf,
         call_soon: Callable[[Callable[[], None]], object],
         call_later: CallLater,
@@ -47,7 +49,9 @@ class Held:
         busy_seconds: Callable[[], float] = time.thread_time,
         is_awaited: Callable[[], bool] = bool,
     ) -> None:
-        """``busy_seconds`` tells for how long the event loop was busy so far.
+        """``handle_new`` handles what has come in, before anything that is held goes on.
+
+        ``busy_seconds`` tells for how long the worker was busy so far, whatever with.
 
         ``is_awaited`` tells whether the disk is at work, or another tenant waits for it: no slice gets in the way.
         """
@@ -55,6 +59,7 @@ class Held:
         """Of the tenants whose requests are held back."""
         self._pace = pace
         self._handle = handle
+        self._handle_new = handle_new
         self._lane_of = lane_of
         self._call_soon = call_soon
         self._call_later = call_later
@@ -62,13 +67,14 @@ class Held:
         self._busy_seconds = busy_seconds
         self._is_awaited = is_awaited
         self._known = LanesByPath(lane_of)
-        self._crowd = Crowd(lane_of, self._handle_one)
+        self._crowd = Crowd(lane_of, handle)
+        self._work: Work | None = None  # what is left to do of the one that was taken out last
         self.taken = 0
         """Requests held so far, however briefly."""
         self._is_soon = self._is_timed = False  # the next look
 
     def __repr__(self) -> str:
-        return f"<Held for {len(self.lanes)} tenants: {self._crowd!r}>"
+        return f"<Held for {len(self.lanes)} tenants: {self._crowd!r}{', and one in hand' if self._work else ''}>"
 
     def __len__(self) -> int:
         return len(self._crowd)
@@ -92,15 +98,20 @@ class Held:
 
     def go_on(self) -> None:
         """Hand on a slice of what is held, if that may be; look again soon if some is left."""
-        if self._is_soon or not self._crowd:
+        if self._is_soon or not self._is_any:
             return
-        if self._pace.may_go(self._monotonic(), self._busy_seconds(), is_awaited=self._is_awaited()):
-            if self._crowd.handle(self._monotonic, SLICE_SECONDS):
+        if self._may_go():
+            self._handle_some()
+            if self._is_any:
                 self._is_soon = True
                 self._call_soon(self._look_soon)
         elif not self._is_timed:
             self._is_timed = True
             self._call_later(LOOK_SECONDS, self._look_in_time)
+
+    def may_go(self) -> bool:
+        """Tell whether a step of a large tenant's that is out of here may go ahead."""
+        return not self.lanes or self._may_go()
 
     def hold(self, lanes: frozenset[str]) -> list[Exchange]:
         """Hold requests of these lanes from now on; return those that are held of others, for they are no longer."""
@@ -119,14 +130,34 @@ class Held:
 
     def _look_soon(self) -> None:
         self._is_soon = False
+        self._handle_new()
         self.go_on()
 
     def _look_in_time(self) -> None:
         self._is_timed = False
+        self._handle_new()
         self.go_on()
 
-    def _handle_one(self, exchange: Exchange) -> None:
+    @property
+    def _is_any(self) -> bool:
+        return self._work is not None or bool(self._crowd)
+
+    def _may_go(self) -> bool:
+        return self._pace.may_go(self._monotonic(), self._busy_seconds(), is_awaited=self._is_awaited())
+
+    def _handle_some(self) -> None:
+        end = self._monotonic() + SLICE_SECONDS
+        while self._is_any:
+            if self._work is None:
+                self._work = self._begin(self._crowd.take())
+            elif next(self._work, DONE) is DONE:
+                self._work = None
+            if self._monotonic() >= end:
+                return
+
+    def _begin(self, exchange: Exchange) -> Work | None:
         if exchange.is_gone:
             exchange.abort()  # nobody waits for the answer, and whoever asked may ask again
-        else:
-            self._handle(exchange)
+            return None
+        exchange.is_held = True
+        return self._handle(exchange)

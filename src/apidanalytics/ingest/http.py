@@ -7,7 +7,7 @@ The server (``listener``) knows nothing of analytics. It is given one synchronou
         exchange.respond(Response(200))
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -109,6 +109,10 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     """What was responded; None while that is open."""
     body_bytes: int = 0
     """Length of the body as received; it counts as in flight until the answer."""
+    weight: int = 1
+    """For how many ordinary requests it counts when it is refused."""
+    is_held: bool = False
+    """Whether it was held back for the sake of others."""
 
     def header(self, name: bytes) -> bytes | None:
         """Return the value of the header of this lower-case name, the first if there are several; None if absent."""
@@ -136,5 +140,10 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
         return f"<Exchange {self.method.decode()} {self.body_bytes} bytes, {state}>"
 
 
-Handler = Callable[[Exchange], None]
-"""Called on the event loop for every complete request; it must not block, and may answer later."""
+Work = Iterator[None]
+"""What a request takes, in steps, between which others have their turn."""
+
+Handler = Callable[[Exchange], Work | None]
+"""Called on the event loop for every complete request; it must not block, and may answer later.
+
+Of an exchange that ``is_held`` it may return what is left to do, for whoever calls it to go through."""

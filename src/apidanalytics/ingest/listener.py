@@ -101,6 +101,10 @@ class Listener:
         """Handle requests of these lanes only as fast as ``flood_share`` leaves time for others; none: as they come."""
         self._state.hold_back(lanes)
 
+    def may_go(self) -> bool:
+        """Tell whether a step of what a lane has that is held back, and that was handed on, may go ahead now."""
+        return self._state.may_go()
+
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline for the clients, not for the call
         """Stop accepting, serve what was asked or is on its way, then close; cut off what is left after ``timeout``.
 
@@ -154,6 +158,11 @@ class Listener:
     def held_so_far(self) -> int:
         """Requests that were held back so far, however briefly."""
         return self._state.held_so_far
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether requests of some tenants are held for the sake of others."""
+        return self._state.holds_back
 
     @property
     def waiting_connections(self) -> int:

@@ -63,7 +63,7 @@ class Refused:
             lane = self._lane_of(exchange.path, exchange.body)
         if lane == PROBES_LANE or not self._speaks_for(exchange, lane):
             return
-        self._period[lane] += 1
+        self._period[lane] += exchange.weight
         if not self._is_watching:
             self._is_watching = True
             self._stored_at = (self._stored(),) * 2

@@ -14,7 +14,7 @@ from apidanalytics.ingest import reclaim
 from apidanalytics.ingest.budget import InflightBudget
 from apidanalytics.ingest.crowd import Crowd
 from apidanalytics.ingest.held import CallLater, Held
-from apidanalytics.ingest.http import Exchange, Handler, Response, render_tails
+from apidanalytics.ingest.http import Exchange, Handler, Response, Work, render_tails
 from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.pace import Pace
@@ -118,6 +118,7 @@ class ServerState:
         self._held = Held(
             Pace(limits.flood_share),
             self._handle,
+            handle_new=self._handle_ready,
             lane_of=lane_of,
             call_soon=call_soon,
             call_later=call_later,
@@ -158,6 +159,10 @@ class ServerState:
         """Handle requests of these lanes, from now on, only as fast as leaves time for others; none: as they come."""
         self._take_back(self._held.hold(lanes))
 
+    def may_go(self) -> bool:
+        """Tell whether a step of what a lane has that is held back, and that was handed on, may go ahead now."""
+        return self._held.may_go()
+
     def _take_back(self, released: list[Exchange]) -> None:
         """Handle requests that are no longer held, in turns with all others, before what comes of the same tenants."""
         if released:
@@ -176,6 +181,11 @@ class ServerState:
         """Requests that were held back so far, however briefly."""
         return self._held.taken
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether requests of some tenants are held for the sake of others."""
+        return bool(self._held.lanes)
+
     def deliver(self, exchange: Exchange) -> None:
         """Let the handler see a request, soon: after all that can be read now has been.
 
@@ -187,6 +197,8 @@ class ServerState:
         self._ready.append(exchange)
 
     def _handle_ready(self) -> None:
+        if not self._ready:
+            return
         ready, self._ready = self._ready, []
         self.requests += len(ready)
         if self._held.lanes:
@@ -209,12 +221,23 @@ class ServerState:
         if self._crowd.handle(self._clock.monotonic):
             self.call_soon(self._handle_crowd)
 
-    def _handle(self, exchange: Exchange) -> None:
+    def _handle(self, exchange: Exchange) -> Work | None:
         try:
-            self.handler(exchange)
+            work = self.handler(exchange)
         except Exception as error:  # noqa: BLE001 - a defect in the handler must not take the others with it
-            self._report_failure(error)
-            exchange.respond(_INTERNAL_ERROR)
+            self._fail(exchange, error)
+            return None
+        return work and self._guarded(exchange, work)
+
+    def _guarded(self, exchange: Exchange, work: Work) -> Work:
+        try:
+            yield from work
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(exchange, error)
+
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        self._report_failure(error)
+        exchange.respond(_INTERNAL_ERROR)
 
     def _report_failure(self, error: Exception) -> None:
         """Log an exception of the handler, unless one was logged just before."""

@@ -36,9 +36,9 @@ def find_head(body: bytes) -> tuple[bytes, Envelope] | None:
     return (head, envelope) if envelope.records == _EMPTY else None
 
 
-def find_cuts(body: bytes, start: int) -> Iterator[int]:
+def find_cuts(body: bytes, start: int, slice_bytes: int) -> Iterator[int]:
     """Guess where, within a slice's length, an element ends: at a comma, after an object if there is one."""
-    stop = start + SLICE_BYTES
+    stop = start + slice_bytes
     at = stop
     for _ in range(_CUTS_TRIED):
         at = body.rfind(b"},", start, at)

@@ -206,6 +206,7 @@ class Service:
             pack=packer.pack,
             on_staged=self._uploader.notify,
             clock=self._clock,
+            gives_way=lambda: self._crew.holds_back,
         )
         self._watched.packing, self._watched.keys = self._packing, self._keys
         # What dead workers left is taken over before new workers fill tmp/; it is packed while they serve.

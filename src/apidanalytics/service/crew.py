@@ -120,6 +120,11 @@ class Crew:
         return self._supervisor is not None and self._supervisor.is_serving
 
     @property
+    def holds_back(self) -> bool:
+        """Whether a worker holds floods back for the sake of others; as of its last heartbeat."""
+        return any(worker.get("holds_back", False) for worker in self.status())
+
+    @property
     def url(self) -> str:
         """Where."""
         if self._listeners is None:

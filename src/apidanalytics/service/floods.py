@@ -5,6 +5,7 @@ from apidanalytics.ingest.guard import AUTHORIZATION, Guard
 from apidanalytics.ingest.held import NOBODY, CallLater
 from apidanalytics.ingest.http import Exchange
 from apidanalytics.ingest.lanes import UNNAMED_LANE
+from apidanalytics.ingest.large import LargeBodies
 from apidanalytics.ingest.listener import Listener
 from apidanalytics.ingest.refused import Refused
 from apidanalytics.ingest.routes import Routes
@@ -40,7 +41,8 @@ def hold_floods_back(
             return True
         return guard.lets(exchange.header(AUTHORIZATION), lane, routes.scope_of(exchange.path))
 
-    way = _Way(listener, writer)
+    way = _Way(listener, writer, acceptor.large)
+    acceptor.large.pace = listener.may_go
     writer.on_company = way.let_large
     acceptor.counters.on_refused = Refused(
         acceptor.lane_of,
@@ -56,8 +58,9 @@ def hold_floods_back(
 class _Way:
     """Holds some tenants back, if any are large or refused very much, and is there at once for the others."""
 
-    def __init__(self, listener: Listener, writer: SpoolWriter) -> None:
+    def __init__(self, listener: Listener, writer: SpoolWriter, large_bodies: LargeBodies) -> None:
         self._listener = listener
+        self._large_bodies = large_bodies
         self._writer = writer
         self._large = self._refused = NOBODY
         self.floods = no_floods()
@@ -77,6 +80,7 @@ class _Way:
     def _make(self) -> None:
         lanes = self._large | self._refused
         self._listener.hold_back(lanes)
+        self._large_bodies.held = lanes
         if lanes:
             step_forward(*self._writer.thread_ids)
         else:

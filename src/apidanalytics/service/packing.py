@@ -1,7 +1,8 @@
 """The agent's packing: takes over what dead workers left, then packs spool after spool, in one thread of its own.
 
 A spool that cannot be packed now (a full disk, a failing ledger) stays where it is and is tried again, and the others
-go on.
+go on. While workers hold floods back for the sake of others, packing gives way as well: to whoever wants the core. What
+has waited for a while gives way to nobody, so that packing keeps up.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.pauses import growing
+from apidanalytics.service.stepping import step_aside
 
 log = structlog.get_logger()
 
@@ -49,6 +51,8 @@ LOOK_SECONDS: Final = 5.0
 """The longest time until a sealed spool is noticed without being told of it, as by a worker of a former agent."""
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
+GIVES_WAY_SECONDS: Final = 10.0
+"""A spool that has waited for longer gives way to nobody."""
 
 
 class Packing:
@@ -62,14 +66,23 @@ class Packing:
         pack: Callable[[Path], Any],
         on_staged: Callable[[], None],
         clock: Clock,
+        gives_way: Callable[[], bool] = bool,
     ) -> None:
-        """Join the parts; all but ``on_staged`` are called in the packing thread and may wait for the disk."""
+        """Join the parts; the first three are called in the packing thread and may wait for the disk.
+
+        ``gives_way`` tells whether somebody else needs the cores more.
+        """
         self._sweep = sweep
         self._waiting = waiting
         self._pack = pack
         self._on_staged = on_staged
         self._clock = clock
+        self._gives_way = gives_way
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="packing")
+        # Who has stepped aside may not step back without rights, so that is another thread's part; it works for the
+        # first one, which waits meanwhile.
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="packing-aside", initializer=step_aside)
+        self._seen_at: dict[str, float] = {}
         self._wanted = asyncio.Event()
         self._put_off: dict[str, PutOff] = {}
         self.packing: str | None = None
@@ -116,6 +129,8 @@ class Packing:
             return
         self.blocked = None
         self._put_off = {path.name: self._put_off[path.name] for path in waiting if path.name in self._put_off}
+        now = self._clock.monotonic()
+        self._seen_at = {path.name: self._seen_at.get(path.name, now) for path in waiting}
         for path in waiting:
             if self._is_due(path.name):
                 await self._pack_one(path)
@@ -129,13 +144,16 @@ class Packing:
             log.info("pack.unfinished", hint="what is sealed is packed after the next start")
 
     async def aclose(self) -> None:
-        """Wait for the spool in hand, and end the thread."""
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        """Wait for the spool in hand, and end the threads."""
+        for thread in (self._thread, self._aside):
+            await asyncio.get_running_loop().run_in_executor(None, thread.shutdown)
 
     async def _pack_one(self, path: Path) -> None:
         self.packing = path.name
+        waited = self._clock.monotonic() - self._seen_at[path.name]
+        is_aside = waited < GIVES_WAY_SECONDS and self._gives_way()
         try:
-            await self.in_thread(lambda: self._pack(path))
+            await self.in_thread(lambda: self._pack_aside(path) if is_aside else self._pack(path))
         except Exception as error:  # noqa: BLE001 - one odd spool must not keep the others from being delivered
             self._put_it_off(path.name, error)
         else:
@@ -143,6 +161,9 @@ class Packing:
             self._on_staged()
         finally:
             self.packing = None
+
+    def _pack_aside(self, path: Path) -> None:
+        self._aside.submit(self._pack, path).result()
 
     def _seconds_to_look(self) -> float:
         """Return how long there is nothing to do, unless somebody calls ``wake``."""

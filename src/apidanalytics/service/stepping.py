@@ -2,7 +2,7 @@
 
 Usually it does not push a running process aside when it wakes (``SCHED_BATCH``): a gateway on the same machine goes
 first, and the worker finds more to read when its turn comes. While it holds back some tenants for the sake of others,
-it wakes for those, and is there at once.
+it wakes for those, and is there at once; what the agent does for those that are held steps aside meanwhile.
 """
 
 import os
@@ -10,6 +10,10 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+ASIDE_NICENESS: Final = 10
+"""Leaves a tenth of what an ordinary thread gets: enough not to stop, too little to be noticed."""
 
 
 def step_back(*threads: int) -> None:
@@ -22,6 +26,14 @@ def step_forward(*threads: int) -> None:
     _set(os.SCHED_OTHER, threads)
 
 
+def step_aside() -> None:
+    """Have this thread take a small share of a core that others want; it may not step back without rights."""
+    thread = threading.get_native_id()
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, thread, max(os.getpriority(os.PRIO_PROCESS, thread), ASIDE_NICENESS))
+    step_back()
+
+
 def _set(policy: int, threads: tuple[int, ...]) -> None:
     with suppress(OSError):  # forbidden here: it is only slower
         for thread in (0, *threads):
@@ -29,10 +41,10 @@ def _set(policy: int, threads: tuple[int, ...]) -> None:
 
 
 class BusySeconds:
-    """For how long one thread was busy so far, or waited for a core that others had."""
+    """For how long this process was busy so far, or one of its threads waited for a core that others had."""
 
     def __init__(self) -> None:
-        """To be made, and asked, by this thread."""
+        """To be made by the thread whose waiting counts."""
         path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -40,8 +52,8 @@ class BusySeconds:
             self._descriptor = -1
 
     def __call__(self) -> float:
-        """Return the seconds; they only grow."""
-        return time.thread_time() + self._waited()
+        """Return the seconds, of all threads together; they only grow."""
+        return time.process_time() + self._waited()
 
     def _waited(self) -> float:
         if self._descriptor < 0:

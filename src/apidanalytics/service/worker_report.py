@@ -73,6 +73,7 @@ class WorkerReport:
             "replayed": acceptor.counters.replayed,
             "groups": writer.groups,
             "held_requests": listener.held_back,
+            "holds_back": listener.holds_back,
             "waiting_batches": writer.waiting,
             "inflight_bytes": listener.inflight_bytes,
             "memory_bytes": _memory_bytes(),

@@ -1,14 +1,19 @@
-"""Large bodies: unzipped in a thread, read in steps, one at a time, and refused as soon as a limit is passed."""
+"""Large bodies: unzipped in a thread, read in steps, one at a time, and refused as soon as a limit is passed.
+
+Others are read in steps, too, when they were held back.
+"""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from apidanalytics.ingest import accept
+from apidanalytics.ingest import large as reading
 from apidanalytics.ingest.accept import AcceptOptions
 from apidanalytics.ingest.http import Exchange
+from apidanalytics.ingest.inflate import inflate
 from apidanalytics.ingest.payload import PayloadOptions
 from tests.unit.ingest.batches import GOOD, TENANT_ADDED, Api, FakeChannel, body_of, good, request, told, zipped
 
@@ -37,7 +42,7 @@ async def api() -> AsyncIterator[Api]:
 
 @pytest.mark.parametrize("encoding", [None, "gzip"])
 async def test_a_large_batch_is_accepted_like_a_small_one(api: Api, encoding: str | None):
-    assert len(LARGE) > accept.SMALL_BYTES
+    assert len(LARGE) > reading.SMALL_BYTES
     body = zipped(LARGE) if encoding else LARGE
     assert await answered(api, request(body, encoding=encoding)) == (200, "", "")
     assert len(api.spool.batches) == 1
@@ -130,10 +135,10 @@ async def test_a_bomb_within_the_limit_of_bytes_is_refused_for_its_records():
 
 
 async def test_a_defect_while_a_large_body_is_read_is_a_500(api: Api, monkeypatch: pytest.MonkeyPatch):
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(accept, "read_in_steps", fail)
+    monkeypatch.setattr(reading, "read_in_steps", fail)
     assert (await answered(api, request(LARGE)))[:2] == (500, "INTERNAL_SERVER_ERROR")
 
 
@@ -141,7 +146,7 @@ async def test_a_large_body_that_is_cut_off_by_the_end_of_the_process_gets_no_an
     exchange = request(LARGE)
     api.send(exchange)
     await asyncio.sleep(0)
-    (task,) = api.acceptor._large
+    (task,) = api.acceptor.large._tasks
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert exchange.answer is not None
@@ -158,3 +163,89 @@ async def test_a_record_of_a_million_members_holds_up_nobody():
     while exchange.answer is None:
         await asyncio.sleep(0)
     assert told(exchange.answer)[:2] == (413, "PAYLOAD_TOO_LARGE")
+
+
+HELD = body_of(*[good(n=number, pad="x" * 400) for number in range(900)])
+"""Several slices, and not large."""
+HELD_LANES = frozenset({"testorg~testenv"})
+HELD_BODIES = [
+    pytest.param(HELD, id="good"),
+    pytest.param(body_of(*json.loads(HELD)["records"], {}), id="a bad record"),
+    pytest.param(HELD[:-1], id="cut short"),
+    pytest.param(b'{"organization":"testorg","environment":"testenv",' + HELD[1:], id="named"),
+]
+
+
+def held(body: bytes, **how: Any) -> Exchange:
+    exchange = request(body, **how)
+    exchange.is_held = True
+    return exchange
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+@pytest.mark.parametrize("body", HELD_BODIES)
+async def test_a_body_that_was_held_back_is_read_in_steps_and_answered_like_any_other(
+    api: Api, body: bytes, encoding: str | None, key: str | None
+):
+    how: Any = {"encoding": encoding, "key": key, "path": "/analytics" if b"testorg" in body else "/analytics/testid"}
+    sent = zipped(body) if encoding else body
+    assert len(body) > reading.STEP_BYTES
+    at_once = Api()
+    expected = at_once.post(sent, **how)
+    exchange = held(sent, **how)
+    work = api.acceptor(exchange)
+    assert work is not None
+    assert exchange.answer is None
+    steps = sum(1 for _ in work)
+    assert steps >= 2
+    assert told(exchange.answer) == expected
+    assert api.spool.records == at_once.spool.records
+    assert api.keys.rows.keys() == at_once.keys.rows.keys()
+
+
+async def test_a_small_body_that_was_held_back_is_read_at_once(api: Api):
+    exchange = held(body_of(GOOD))
+    assert api.acceptor(exchange) is None
+    assert told(exchange.answer) == (200, "", "")
+
+
+async def test_a_large_body_that_was_held_back_is_unzipped_and_goes_on_only_when_it_may(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    exchange = request(zipped(LARGE), encoding="gzip")
+    may_go, asked = False, 0
+
+    def ask() -> bool:
+        nonlocal asked
+        asked += 1
+        return may_go
+
+    api.send(exchange)
+    api.acceptor.large.held, api.acceptor.large.pace = HELD_LANES, ask  # it was handed on before anybody was held
+    unzipped: list[bytes] = []
+    monkeypatch.setattr(reading, "inflate", lambda *what: unzipped.append(b"") or inflate(*what))
+    async with asyncio.timeout(60):
+        while asked < 5:
+            await asyncio.sleep(0.001)
+    assert exchange.answer is None
+    assert not unzipped
+    may_go = True
+    await answer_to(exchange)
+    assert told(exchange.answer) == (200, "", "")
+    assert len(unzipped) == 1
+    assert exchange.weight > 1
+    assert asked - 5 > len(LARGE) // reading.STEP_BYTES / 2
+    assert len(api.spool.records) == 3000
+
+
+async def test_a_large_body_that_was_held_back_does_not_keep_that_of_another_waiting(api: Api):
+    api.acceptor.large.held, api.acceptor.large.pace = HELD_LANES, lambda: False
+    first = request(LARGE)
+    api.send(first)
+    await asyncio.sleep(0.01)
+    assert first.answer is None
+    other = request(LARGE, path="/analytics/otherid")
+    api.send(other)
+    await answer_to(other)
+    assert told(first.answer) == told(other.answer) == (200, "", "")

@@ -19,16 +19,34 @@ class BusyServer(Server):
 
     def __init__(self, **limits: float) -> None:
         self.busy = 0.0
+        self.steps = 0  # of each request that is held
+        self.breaks = False
         self.timers: deque = deque()
         super().__init__(**limits)
         held = self.state._held
         held._busy_seconds = lambda: self.busy
         held._call_later = lambda _, call: self.timers.append(call)
 
-    def _handle(self, exchange) -> None:
+    def _handle(self, exchange):
+        if exchange.is_held and self.steps:
+            return self._in_steps(exchange)
+        self.work()
+        return super()._handle(exchange)
+
+    def _in_steps(self, exchange):
+        for _ in range(self.steps):
+            self.work()
+            yield
+        if self.breaks:
+            raise RuntimeError("boom")
+        super()._handle(exchange)
+
+    def run_one(self) -> None:
+        self._soon.popleft()()
+
+    def work(self) -> None:
         self.clock.time += SLICE_TAKES
         self.busy += SLICE_TAKES
-        super()._handle(exchange)
 
     def look(self, seconds: float) -> None:
         """Let time pass, and look once more whether held requests may go ahead."""
@@ -238,3 +256,65 @@ def test_nobody_is_held_for_much_longer_than_two_seconds():
     server.state.sweep()
     server.run()
     assert (server.state.held_back, handled(server).count("large")) == (0, MANY)
+
+
+def test_between_two_steps_of_a_request_that_is_held_others_are_handled_and_the_pace_is_kept():
+    server = BusyServer()
+    server.steps = 100
+    server.state.hold_back(LARGE)
+    began = server.clock.time
+    arrive(server, "large", "large")
+    server.run()
+    assert handled(server) == []
+    arrive(server, "little")
+    server.run()
+    assert handled(server) == ["little"]
+    while server.timers:
+        server.look(0.001)
+    assert handled(server) == ["little", "large", "large"]
+    assert 200 * SLICE_TAKES / (server.clock.time - began) == pytest.approx(0.7, abs=0.1)
+
+
+def test_a_request_in_hand_is_finished_when_nobody_is_held_any_more():
+    server = BusyServer()
+    server.steps = 50
+    server.state.hold_back(LARGE)
+    (client,) = arrive(server, "large")
+    server.run()
+    server.state.hold_back(frozenset())
+    while server.timers:
+        server.look(0.001)
+    assert client.statuses == [200]
+
+
+def test_a_defect_in_a_step_costs_one_500_and_the_next_request_is_handled():
+    server = BusyServer()
+    server.steps, server.breaks = 2, True
+    server.state.hold_back(LARGE)
+    first, second = arrive(server, "large", "large")
+    server.run()
+    while server.timers:
+        server.look(0.001)
+    assert (first.statuses, second.statuses) == ([500], [500])
+
+
+def test_what_is_out_of_here_may_go_on_at_once_when_nobody_is_held():
+    server = held_back(BusyServer())
+    held = server.state._held
+    assert not held.may_go()
+    server.state.hold_back(frozenset())
+    assert held.may_go()
+
+
+def test_who_has_come_in_goes_before_the_next_slice_of_what_is_held():
+    server = BusyServer()
+    server.state.hold_back(LARGE)
+    arrive(server, *["large"] * 10)
+    server.run_one()
+    before = handled(server)
+    assert 0 < len(before) < 10
+    arrive(server, "little")
+    server.run_one()
+    assert handled(server)[len(before)] == "little"
+    server.run()
+    assert sorted(handled(server)) == ["large"] * 10 + ["little"]

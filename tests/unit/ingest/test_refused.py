@@ -21,9 +21,9 @@ class World:
             call_later=lambda _, call: self.timers.append(call),
         )
 
-    def refuse(self, number, path=FLOOD, body=b""):
+    def refuse(self, number, path=FLOOD, body=b"", weight=1):
         for _ in range(number):
-            self.refused.saw(SimpleNamespace(path=path, body=body))
+            self.refused.saw(SimpleNamespace(path=path, body=body, weight=weight))
 
     def store(self, number, *tenants):
         self.stored += number
@@ -79,3 +79,11 @@ def test_a_body_tells_whose_it_is_where_the_path_does_not(world):
     world.store(10, "calm")
     world.look()
     assert world.told == [{"acme~prod", UNNAMED_LANE}]
+
+
+def test_what_takes_long_before_it_is_refused_counts_for_several(world):
+    world.refuse(MANY // 4, weight=4)
+    world.refuse(MANY // 4, path=b"/another")
+    world.store(10, "calm")
+    world.look()
+    assert world.told == [{"flood"}]

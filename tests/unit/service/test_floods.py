@@ -27,7 +27,7 @@ class World:
         self.held, self.timers = [], []
         self.writer = SimpleNamespace(who_posts=lambda: {VICTIM, ANOTHER}, thread_ids=(), on_company=None)
         self.floods = floods.hold_floods_back(
-            SimpleNamespace(hold_back=self.held.append),
+            SimpleNamespace(hold_back=self.held.append, may_go=lambda: False),
             self.writer,
             self.api.acceptor,
             routes=Routes("/analytics"),
@@ -104,6 +104,8 @@ def test_who_is_large_and_who_is_refused_are_held_together_and_each_is_let_go_by
     world.flood(None, b"no JSON", path="/analytics/testid")
     world.writer.on_company(frozenset())
     assert world.held == [{ANOTHER}, {ANOTHER, VICTIM}, {VICTIM}]
+    assert world.api.acceptor.large.held == {VICTIM}
+    assert not world.api.acceptor.large.pace()
     assert set(turns) == {"forward"}
     assert world.floods == {"stored": 1, "refused": 1}
     world.writer.on_company(frozenset({ANOTHER, VICTIM}))

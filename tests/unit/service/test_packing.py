@@ -1,11 +1,14 @@
 """The last packing pass of a service that stops, and the end of the passes before it."""
 
 import asyncio
+import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 from apidanalytics.clock import SystemClock
-from apidanalytics.service.packing import FIRST_PAUSE_SECONDS, Packing
+from apidanalytics.service import stepping
+from apidanalytics.service.packing import FIRST_PAUSE_SECONDS, GIVES_WAY_SECONDS, Packing
 
 
 async def test_a_stop_begins_no_spool_once_its_time_is_over_and_finishes_the_one_in_hand():
@@ -118,3 +121,46 @@ async def test_it_is_known_since_when_and_why_nothing_can_be_packed_and_that_it_
     await packing.run_pass()
     assert packing.blocked is None
     await packing.aclose()
+
+
+async def packed_at(gives_way, *, waited: float = 0.0) -> list[int]:
+    """Return the nicenesses with which three spools were packed that were first seen so long ago."""
+    clock, found = SimpleNamespace(time=1000.0, now=lambda: 0.0), []
+    clock.monotonic = lambda: clock.time
+    may_pack = [not waited]
+
+    def pack(_):
+        if not may_pack[0]:
+            raise OSError("not yet")
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    packing = Packing(
+        sweep=lambda: None,
+        waiting=lambda: [Path(f"{number}.spool") for number in range(3)],
+        pack=pack,
+        on_staged=lambda: None,
+        clock=clock,
+        gives_way=gives_way,
+    )
+    try:
+        if waited:
+            await packing.run_pass()
+            clock.time += waited
+            may_pack[0] = True
+        await packing.run_pass()
+    finally:
+        await packing.aclose()
+    return found
+
+
+async def test_packing_gives_way_while_workers_hold_floods_back_and_only_then():
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await packed_at(lambda: False) == [usual] * 3
+    assert await packed_at(lambda: True) == [max(usual, stepping.ASIDE_NICENESS)] * 3
+    turns = iter([True, False, True])
+    assert len(set(await packed_at(lambda: next(turns)))) == 2 - (usual >= stepping.ASIDE_NICENESS)
+
+
+async def test_a_spool_that_has_waited_for_a_while_gives_way_to_nobody():
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await packed_at(lambda: True, waited=GIVES_WAY_SECONDS + 0.1) == [usual] * 3
