@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from apidanalytics.model import Developer
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text
-from apidanalytics.scopes.news import Kind, hashes_by_tenant, part_hash
+from apidanalytics.scopes.news import Kind, hashes_by_kind, part_hash
 from apidanalytics.scopes.remembered import Places, Tails
 from apidanalytics.scopes.tails import NOBODY, tail_of
 
@@ -22,11 +22,12 @@ class Answer(NamedTuple):
     developer: Developer | None
     """None: nobody is known."""
     parts: tuple[int, ...] = ()
-    """``news.part_hash`` of everything that was looked at, there or missing."""
+    """``news.part_hash`` of everything that was looked at, there or missing: of a product and an app for each row of the
+    key, and at last of the developer, if somebody is known."""
 
 
 Learned: TypeAlias = tuple[bytes, bytes]
-"""The same as it is remembered: a tail, and the hashes (of other things too, perhaps) in the machine's own order.
+"""The same as it is remembered: a tail, and the hashes of its key (``hash_text``) and then of the parts, 8 bytes each.
 
 No NamedTuple: one is made for every look-up that memory does not answer, and takes longer.
 """
@@ -72,7 +73,7 @@ class DeveloperCache:
         Until it has come to its end nothing is remembered: what is forgotten is found again each time it is asked for,
         as it was.
         """
-        return self._places.forget(hashes_by_tenant(parts))
+        return self._places.forget(hashes_by_kind(parts))
 
     def forget(self, keys: Iterable[tuple[str, str]], parts: Iterable[tuple[Kind, str, str]]) -> None:
         """Forget the tails of these keys, and what else is known of them and of these parts.
@@ -107,7 +108,7 @@ class DeveloperCache:
         if self._is_unknown(tenant_id, api_key):
             return None
         answer = self._ask(tenant_id, api_key)
-        return tail_of(answer.developer), array("q", answer.parts).tobytes()
+        return tail_of(answer.developer), array("q", (hash_text(tenant_id, api_key), *answer.parts)).tobytes()
 
     def _is_unknown(self, tenant_id: str, api_key: str) -> bool:
         key = (tenant_id, api_key)
