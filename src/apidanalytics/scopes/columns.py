@@ -16,8 +16,10 @@ _KEPT_BYTES: Final = 4
 _CODE: Final = "I"
 """Of a number of so many bytes, in the machine's own order."""
 _KINDS: Final = (Kind.PRODUCT, Kind.APP, Kind.DEVELOPER)
-_USUAL: Final = tuple(_HASH_BYTES * parts for parts in (1, 3, 4))
-"""Lengths of hashes that fit: of a key of which nothing is said, of one with a product and an app, with a developer."""
+_USUAL_BYTES: Final = 4 * _HASH_BYTES
+"""Of a key, a product, an app and a developer."""
+_SHORTER: Final = (_HASH_BYTES, 3 * _HASH_BYTES)
+"""Of a key alone, and of one with a product and an app of which nobody is known."""
 _ANYTHING: Final = (1 << 8 * _KEPT_BYTES) - 1
 """Of a tail that depends on more than fits: on whatever changes."""
 _WHATEVER_CHANGES: Final = _ANYTHING.to_bytes(_KEPT_BYTES, sys.byteorder)
@@ -45,15 +47,16 @@ class Columns:
         return f"<Columns of {len(self._columns[Kind.APP]) // _KEPT_BYTES} places>"
 
     def append(self, hashes: bytes) -> None:
-        """Add a place. ``hashes`` are those of a key and what it depends on (``developers.Learned``)."""
+        """Add a place. ``hashes`` are those of a key and what it depends on (``tails.Learned``)."""
         for column, value in zip(self._columns.values(), _split(hashes), strict=True):
             column.extend(value)
 
     def put(self, place: int, hashes: bytes) -> None:
         """Have a place depend on this."""
-        area = slice(place * _KEPT_BYTES, (place + 1) * _KEPT_BYTES)
+        start = place * _KEPT_BYTES
+        end = start + _KEPT_BYTES
         for column, value in zip(self._columns.values(), _split(hashes), strict=True):
-            column[area] = value
+            column[start:end] = value
 
     def search(self, kind: Kind, parts: Set[int]) -> Generator[Iterable[int], None, None]:
         """Return for every ``AT_ONCE`` places those that may depend on one of these parts of a kind (``kept``).
@@ -94,9 +97,11 @@ def _found(column: bytearray, patterns: Iterable[bytes], first: int, end: int) -
             start = (place + 1) * _KEPT_BYTES
 
 
-def _split(hashes: bytes) -> tuple[bytes, ...]:
-    """Return these hashes as they stand in a place, by kind."""
-    if len(hashes) not in _USUAL:
-        return (_WHATEVER_CHANGES,) * len(_KINDS)
-    starts = range(_HASH_BYTES, _HASH_BYTES * (len(_KINDS) + 1), _HASH_BYTES)
-    return tuple(hashes[start : start + _KEPT_BYTES].ljust(_KEPT_BYTES, b"\0") for start in starts)
+def _split(hashes: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return these hashes as they stand in a place: those of the product, the app and the developer."""
+    length = len(hashes)
+    if length == _USUAL_BYTES:
+        return hashes[8:12], hashes[16:20], hashes[24:28]
+    if length in _SHORTER:
+        return _split(hashes.ljust(_USUAL_BYTES, b"\0"))
+    return _WHATEVER_CHANGES, _WHATEVER_CHANGES, _WHATEVER_CHANGES

@@ -2,13 +2,13 @@
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 
 from apidanalytics.model import Developer
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text
 from apidanalytics.scopes.news import Kind, hashes_by_kind, part_hash
 from apidanalytics.scopes.remembered import Places, Tails
-from apidanalytics.scopes.tails import NOBODY, tail_of
+from apidanalytics.scopes.tails import NOBODY, Learned, tail_of
 
 LONGEST_KEY: Final = 128
 """Characters of an API key that is remembered; a longer one (a client may send megabytes) is asked for every time."""
@@ -24,13 +24,6 @@ class Answer(NamedTuple):
     parts: tuple[int, ...] = ()
     """``news.part_hash`` of everything that was looked at, there or missing: of a product and an app for each row of the
     key, and at last of the developer, if somebody is known."""
-
-
-Learned: TypeAlias = tuple[bytes, bytes]
-"""The same as it is remembered: a tail, and the hashes of its key (``hash_text``) and then of the parts, 8 bytes each.
-
-No NamedTuple: one is made for every look-up that memory does not answer, and takes longer.
-"""
 
 
 class Ready(Protocol):
@@ -100,7 +93,7 @@ class DeveloperCache:
         if found is None and (found := self._find(tails.tenant_id, api_key)) is None:
             return NOBODY
         if len(api_key) <= LONGEST_KEY:
-            self._places.remember(tails, api_key, *found)
+            self._places.remember(tails, api_key, found)
         return found[0]
 
     def _find(self, tenant_id: str, api_key: str) -> Learned | None:

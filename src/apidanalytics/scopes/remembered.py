@@ -1,6 +1,6 @@
 """The tails that a worker remembers, in bounded memory.
 
-They have so many places. While there are free ones, everybody gets one; after that, who comes for the second time in a
+They have so many places. While there are free ones, everybody gets one; after that, who comes for the third time in a
 while gets the place of who has had one for longest. Of a million API keys most come once in a long time: remembering
 each would cost more than looking it up, and drive out one that comes often. Who has lost a place gets another the next
 time, so whoever comes often is remembered nearly always.
@@ -12,14 +12,18 @@ from typing import Final
 
 from apidanalytics.scopes.columns import LOOKED, Columns, kept
 from apidanalytics.scopes.news import Kind
-from apidanalytics.scopes.tails import WITHOUT_KEY
+from apidanalytics.scopes.tails import WITHOUT_KEY, Learned
 
-STRANGERS: Final = 100_000
-"""Keys without a place that came; then all of them count as never seen."""
-_SEEN_BYTES: Final = 1 << 20
+STRANGERS: Final = 300_000
+"""Times that keys without a place came; then all of them count as never seen."""
+_OFTEN: Final = 2
+"""Times that a key came before, by which it comes often enough for the place of another."""
+_SEEN_BYTES: Final = 1 << 22
 """One for each hash of a key, modulo this: whoever shares one is let in a little early."""
 _STEP: Final = 64
 """Times so many places are looked through (``columns.AT_ONCE``) between two turns of others: some 3 ms."""
+_FOUND: Final = 4
+"""Places that are found one by one in the time in which so many are looked through at once."""
 _WITHOUT_KEY: Final[Mapping[str | None, bytes]] = {"": WITHOUT_KEY}
 
 
@@ -54,31 +58,32 @@ class Places:
         self._keys: list[str] = []
         self._columns = Columns()
         self._oldest = 0
-        self._seen = bytearray()
-        self._strangers = STRANGERS
+        self._is_full = max_keys < 1
+        self._seen = bytearray(_SEEN_BYTES)
+        self._strangers = 0
         self._is_searched = False
 
     def __repr__(self) -> str:
         return f"<Places {len(self._keys)} of {self._max_keys} taken>"
 
-    def remember(self, tails: Tails, api_key: str, tail: bytes, hashes: bytes) -> None:
-        """Give a tail a place if one is due to it. ``hashes`` say what it depends on (``developers.Learned``).
+    def remember(self, tails: Tails, api_key: str, learned: Learned) -> None:
+        """Give a tail a place if one is due to it.
 
         It has none, or what it had was forgotten. During a search nobody gets one: what is said may be about to change.
         """
-        if self._is_searched:
-            return
-        if len(self._keys) < self._max_keys:
-            self._tails.append(tails)
-            self._keys.append(api_key)
-            self._columns.append(hashes)
-        elif self._has_come_before(api_key):
-            place = self._free_oldest()
-            self._tails[place], self._keys[place] = tails, api_key
-            self._columns.put(place, hashes)
-        else:
-            return
-        tails[api_key] = tail
+        if self._is_full:
+            # In here rather than in a function: of all that a worker does for a key without a place it is the most.
+            at = hash(api_key) % _SEEN_BYTES
+            times = self._seen[at]
+            if times < _OFTEN:
+                self._seen[at] = times + 1
+                self._strangers += 1
+                if self._strangers >= STRANGERS:
+                    self._forget_strangers()
+                return
+        if not self._is_searched:
+            self._take_place(tails, api_key, learned[1])
+            tails[api_key] = learned[0]
 
     def forget(self, changed: Mapping[Kind, Mapping[str, set[int]]]) -> Iterator[None]:
         """Forget the tails that depend on one of these parts, by kind and tenant id, in steps of a few milliseconds.
@@ -101,25 +106,32 @@ class Places:
             self._is_searched = False
 
     def _forget_among(self, places: Iterable[int], kind: Kind, changed: Mapping[str, set[int]]) -> int:
-        """Forget the tails in those places that depend on what has changed; return the time in looks at many places."""
+        """Forget the tails in those places that depend on what has changed; return the time in looks at many places.
+
+        What is found for few parts takes its time to be found, and of many places there are never more than these.
+        """
         looked = 0
         for looked, place in enumerate(places, 1):  # noqa: B007 - the last one counts
             tails = self._tails[place]
             parts = changed.get(tails.tenant_id)
             if parts and self._columns.depends(place, kind, parts):
                 tails.pop(self._keys[place], None)
-        return looked // LOOKED
+        return min(looked, LOOKED) // _FOUND
 
-    def _has_come_before(self, api_key: str) -> bool:
-        if self._strangers >= STRANGERS:
-            self._seen = bytearray(_SEEN_BYTES)
-            self._strangers = 0
-        at = hash(api_key) % _SEEN_BYTES
-        if self._seen[at]:
-            return True
-        self._seen[at] = 1
-        self._strangers += 1
-        return False
+    def _take_place(self, tails: Tails, api_key: str, hashes: bytes) -> None:
+        if self._is_full:
+            place = self._free_oldest()
+            self._tails[place], self._keys[place] = tails, api_key
+            self._columns.put(place, hashes)
+        else:
+            self._tails.append(tails)
+            self._keys.append(api_key)
+            self._columns.append(hashes)
+            self._is_full = len(self._keys) >= self._max_keys
+
+    def _forget_strangers(self) -> None:
+        self._seen = bytearray(_SEEN_BYTES)
+        self._strangers = 0
 
     def _free_oldest(self) -> int:
         """Return the place of who has had one for longest; it is free then.
@@ -130,5 +142,5 @@ class Places:
         self._oldest = (place + 1) % self._max_keys
         api_key = self._keys[place]
         self._tails[place].pop(api_key, None)
-        self._seen[hash(api_key) % _SEEN_BYTES] = 1
+        self._seen[hash(api_key) % _SEEN_BYTES] = _OFTEN
         return place
