@@ -6,7 +6,8 @@ among 300,000 tails have one forgotten in vain in every hundredth list, which co
 """
 
 import sys
-from collections.abc import Generator, Iterable, Iterator, Set
+from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from apidanalytics.scopes.news import Kind
@@ -58,7 +59,7 @@ class Columns:
         for column, value in zip(self._columns.values(), _split(hashes), strict=True):
             column[start:end] = value
 
-    def search(self, kind: Kind, parts: Set[int]) -> Generator[Iterable[int], None, None]:
+    def search(self, kind: Kind, parts: AbstractSet[int]) -> Generator[Iterable[int], None, None]:
         """Return for every ``AT_ONCE`` places those that may depend on one of these parts of a kind (``kept``).
 
         Nothing may be added until it has come to its end or is closed.
@@ -70,7 +71,7 @@ class Columns:
                 there = wanted.intersection(values[start : start + AT_ONCE])
                 yield _places(column, start, there) if there else ()
 
-    def depends(self, place: int, kind: Kind, parts: Set[int]) -> bool:
+    def depends(self, place: int, kind: Kind, parts: AbstractSet[int]) -> bool:
         """Return whether what is in a place depends on one of these parts of a kind (``kept``)."""
         start = place * _KEPT_BYTES
         value = int.from_bytes(self._columns[kind][start : start + _KEPT_BYTES], sys.byteorder)

@@ -22,8 +22,8 @@ class Answer(NamedTuple):
     developer: Developer | None
     """None: nobody is known."""
     parts: tuple[int, ...] = ()
-    """``news.part_hash`` of everything that was looked at, there or missing: of a product and an app for each row of the
-    key, and at last of the developer, if somebody is known."""
+    """``news.part_hash`` of everything that was looked at, there or missing: of a product and an app for each row of
+    the key, and at last of the developer, if somebody is known."""
 
 
 class Ready(Protocol):
