@@ -112,10 +112,9 @@ class Places:
         """
         looked = 0
         for looked, place in enumerate(places, 1):  # noqa: B007 - the last one counts
-            tails = self._tails[place]
-            parts = changed.get(tails.tenant_id)
+            parts = changed.get(self._tails[place].tenant_id)
             if parts and self._columns.depends(place, kind, parts):
-                tails.pop(self._keys[place], None)
+                self._take_out(place)
         return min(looked, LOOKED) // _FOUND
 
     def _take_place(self, tails: Tails, api_key: str, hashes: bytes) -> None:
@@ -140,7 +139,11 @@ class Places:
         """
         place = self._oldest
         self._oldest = (place + 1) % self._max_keys
+        self._take_out(place)
+        return place
+
+    def _take_out(self, place: int) -> None:
+        """Forget the tail in a place. Its key gets another one the next time that it comes."""
         api_key = self._keys[place]
         self._tails[place].pop(api_key, None)
         self._seen[hash(api_key) % _SEEN_BYTES] = _OFTEN
-        return place

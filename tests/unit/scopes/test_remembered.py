@@ -69,6 +69,16 @@ def test_who_has_lost_a_place_gets_another_at_once() -> None:
     assert "k1" not in tails
 
 
+def test_what_a_change_made_a_worker_forget_is_remembered_again_at_once() -> None:
+    """It is asked of the database until then, which costs ten times as much as what is ready."""
+    tails = Tails("t", never)
+    places = full(tails, 10)
+    at_once(places.forget(apps(8)))
+    assert "k7" not in tails
+    places.remember(tails, "k7", (b"new", hashes(8)))
+    assert tails["k7"] == b"new"
+
+
 def test_after_many_strangers_nobody_counts_as_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembered, "STRANGERS", 4)
     first, *others, last = names_apart(4)
