@@ -180,7 +180,7 @@ class Settings:
     cache_max_keys: int = default(
         "apidanalytics_cache_max_keys",
         kinds.integer(1, _MANY, unit="keys"),
-        300_000,
+        345_000,
         "API keys that a worker remembers",
     )
 

@@ -2,13 +2,13 @@
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 
 from apidanalytics.model import Developer
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text
-from apidanalytics.scopes.news import Kind, hashes_by_tenant, part_hash
+from apidanalytics.scopes.news import Kind, hashes_by_kind, part_hash
 from apidanalytics.scopes.remembered import Places, Tails
-from apidanalytics.scopes.tails import NOBODY, tail_of
+from apidanalytics.scopes.tails import NOBODY, Learned, tail_of
 
 LONGEST_KEY: Final = 128
 """Characters of an API key that is remembered; a longer one (a client may send megabytes) is asked for every time."""
@@ -22,14 +22,8 @@ class Answer(NamedTuple):
     developer: Developer | None
     """None: nobody is known."""
     parts: tuple[int, ...] = ()
-    """``news.part_hash`` of everything that was looked at, there or missing."""
-
-
-Learned: TypeAlias = tuple[bytes, bytes]
-"""The same as it is remembered: a tail, and the hashes (of other things too, perhaps) in the machine's own order.
-
-No NamedTuple: one is made for every look-up that memory does not answer, and takes longer.
-"""
+    """``news.part_hash`` of everything that was looked at, there or missing: of a product and an app for each row of
+    the key, and at last of the developer, if somebody is known."""
 
 
 class Ready(Protocol):
@@ -72,7 +66,7 @@ class DeveloperCache:
         Until it has come to its end nothing is remembered: what is forgotten is found again each time it is asked for,
         as it was.
         """
-        return self._places.forget(hashes_by_tenant(parts))
+        return self._places.forget(hashes_by_kind(parts))
 
     def forget(self, keys: Iterable[tuple[str, str]], parts: Iterable[tuple[Kind, str, str]]) -> None:
         """Forget the tails of these keys, and what else is known of them and of these parts.
@@ -99,7 +93,7 @@ class DeveloperCache:
         if found is None and (found := self._find(tails.tenant_id, api_key)) is None:
             return NOBODY
         if len(api_key) <= LONGEST_KEY:
-            self._places.remember(tails, api_key, *found)
+            self._places.remember(tails, api_key, found)
         return found[0]
 
     def _find(self, tenant_id: str, api_key: str) -> Learned | None:
@@ -107,7 +101,7 @@ class DeveloperCache:
         if self._is_unknown(tenant_id, api_key):
             return None
         answer = self._ask(tenant_id, api_key)
-        return tail_of(answer.developer), array("q", answer.parts).tobytes()
+        return tail_of(answer.developer), array("q", (hash_text(tenant_id, api_key), *answer.parts)).tobytes()
 
     def _is_unknown(self, tenant_id: str, api_key: str) -> bool:
         key = (tenant_id, api_key)

@@ -52,9 +52,9 @@ def part_hash(kind: Kind, identifier: str) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
-def hashes_by_tenant(parts: Iterable[tuple[Kind, str, str]]) -> dict[str, set[int]]:
-    """Return the numbers of these parts by tenant id."""
-    found: dict[str, set[int]] = {}
+def hashes_by_kind(parts: Iterable[tuple[Kind, str, str]]) -> dict[Kind, dict[str, set[int]]]:
+    """Return the numbers of these parts by kind, and by tenant id."""
+    found: dict[Kind, dict[str, set[int]]] = {}
     for kind, tenant_id, identifier in parts:
-        found.setdefault(tenant_id, set()).add(part_hash(kind, identifier))
+        found.setdefault(kind, {}).setdefault(tenant_id, set()).add(part_hash(kind, identifier))
     return found

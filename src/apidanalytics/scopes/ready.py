@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from apidanalytics.scopes.developers import Learned
+from apidanalytics.scopes.tails import Learned
 
 FILE_NAME: Final = "tails.bin"
 MAGIC: Final = b"apaTAILS"
@@ -36,6 +36,8 @@ MAX_PROBES: Final = 64
 READ_BYTES: Final = 448
 """Read at once: nearly every entry is shorter, and the interpreter keeps room for pieces of this length at hand."""
 _LOW: Final = (1 << 32) - 1
+_NAME_AT: Final = ENTRY.size
+_TAIL_END: Final = b"}\n"
 _lengths: Final = ENTRY.unpack_from
 _USUAL: Final = struct.Struct("=4q")
 """The hashes of a key with a product, an app and a developer: as a tuple they are there in half the time."""
@@ -81,8 +83,14 @@ class ReadyFile:
         while (slot := slots[place & last]) and place < end:
             if slot >> 32 == crc:
                 piece = pread(self._descriptor, READ_BYTES, (slot & _LOW) * UNIT)
-                if piece.startswith(name, ENTRY.size) and (found := self._split(piece, slot, len(name))):
-                    return found
+                if piece.startswith(name, _NAME_AT):
+                    length, hashes_length, tail_length = _lengths(piece)
+                    if length == len(name):
+                        tail_at = _NAME_AT + length + hashes_length
+                        tail = piece[tail_at : tail_at + tail_length]
+                        if len(tail) == tail_length and tail.endswith(_TAIL_END):
+                            return tail, piece[_NAME_AT + length : tail_at]
+                        return self._read_long(slot, tail_at, tail_at + tail_length, hashes_length)
             place += 1
         return None
 
@@ -92,20 +100,13 @@ class ReadyFile:
         self._map.close()
         os.close(self._descriptor)
 
-    def _split(self, piece: bytes, slot: int, length: int) -> Learned | None:
-        """Return what an entry says whose name begins like one of this length, if that is all of it."""
-        name_length, hashes_length, tail_length = _lengths(piece)
-        if name_length != length:
-            return None
-        hashes_at = ENTRY.size + length
-        tail_at = hashes_at + hashes_length
-        end = tail_at + tail_length
-        if end > READ_BYTES:
-            piece = pread(self._descriptor, end, (slot & _LOW) * UNIT)
-        tail = piece[tail_at:end]
-        if len(tail) != tail_length or not tail.endswith(b"}\n"):
+    def _read_long(self, slot: int, tail_at: int, end: int, hashes_length: int) -> Learned:
+        """Return what an entry says of which only a piece was read."""
+        entry = pread(self._descriptor, end, (slot & _LOW) * UNIT)
+        tail = entry[tail_at:end]
+        if len(entry) != end or not tail.endswith(_TAIL_END):
             raise ValueError("a damaged entry")
-        return tail, piece[hashes_at:tail_at]
+        return tail, entry[tail_at - hashes_length : tail_at]
 
 
 class ReadyAnswers:

@@ -6,11 +6,17 @@ line feed::
     ,"api_product":"gold","developer_app":"shop","developer_email":"","developer":"ann"}\n
 """
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from apidanalytics.model import Developer
+
+Learned: TypeAlias = tuple[bytes, bytes]
+"""A tail as it is remembered, and the hashes of its key (``hash_text``) and then of the parts, 8 bytes each.
+
+No NamedTuple: one is made for every look-up that memory does not answer, and takes longer.
+"""
 
 WITHOUT_KEY: Final = b"}\n"
 """Of a record without an API key: nothing is looked up, nothing is said."""

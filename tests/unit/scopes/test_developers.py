@@ -72,18 +72,18 @@ def test_a_key_that_is_in_use_is_asked_for_once_whatever_else_comes() -> None:
     assert asked.keys.count(("t", "in use")) == 1
 
 
-def test_a_key_that_is_in_use_is_asked_for_a_few_times_when_all_others_come_twice() -> None:
+def test_a_key_that_is_in_use_is_asked_for_a_few_times_when_all_others_come_three_times() -> None:
     asked = Asked()
     cache = make(asked, 10)
     for number in range(100):
-        for _ in range(2):
+        for _ in range(3):
             get(cache, "t", "in use")
-            get(cache, "t", f"twice {number}")
+            get(cache, "t", f"thrice {number}")
     assert asked.keys.count(("t", "in use")) <= 1 + 100 / 10
     before = len(asked.keys)
-    get(cache, "t", "twice 99")
+    get(cache, "t", "thrice 99")
     assert len(asked.keys) == before
-    get(cache, "t", "twice 50")
+    get(cache, "t", "thrice 50")
     assert len(asked.keys) == before + 1, "what is not in use is forgotten"
 
 

@@ -57,7 +57,7 @@ def scopes(file: File, monkeypatch: pytest.MonkeyPatch) -> Iterator[CachedScopes
     with closing(CachedScopes(file.path, max_keys=4000, refresh_interval=1800, clock=FakeClock())) as made:
         tails = made.tails(TENANT)
         for number in range(3000):
-            made._developers._places.remember(tails, f"k{number}", b"", array("q", [number]).tobytes())
+            made._developers._places.remember(tails, f"k{number}", (b"", array("q", [number] * 4).tobytes()))
         yield made
 
 
