@@ -1,11 +1,13 @@
 """The statements of the ledger. Each runs inside the caller's transaction and keeps the running totals right."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from apidanalytics.errors import DamagedError
-from apidanalytics.model import StagedFile
+from apidanalytics.model import SpoolHeader, StagedFile
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
 
 _COLUMNS = (
@@ -33,6 +35,30 @@ def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFi
 def by_numbers(database: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, LedgerFile]:
     """Return the files of these numbers that are known; there are few enough numbers for one statement."""
     return {known.id: known for known in select(database, f"id IN ({', '.join('?' * len(numbers))})", numbers)}
+
+
+def in_states(database: sqlite3.Connection, numbers: Iterable[int], *states: State) -> list[LedgerFile]:
+    """Return those of these files that are in one of the states."""
+    found = [known for number in numbers for known in select(database, "id = ?", (number,))]
+    return [known for known in found if known.state in states]
+
+
+def assume_header(database: sqlite3.Connection, header: SpoolHeader) -> SpoolHeader:
+    """Return what was assumed first of a spool's header: this, if nothing was."""
+    row = (header.number, msgspec.json.encode(header))
+    database.execute("INSERT OR IGNORE INTO assumed_headers VALUES (?, ?)", row)
+    (content,) = database.execute("SELECT header FROM assumed_headers WHERE spool = ?", row[:1]).fetchone()
+    return msgspec.json.decode(content, type=SpoolHeader)
+
+
+def pack(database: sqlite3.Connection, spool: int, at: int) -> None:
+    """Note that a spool is packed, once."""
+    database.execute(
+        "INSERT INTO spools VALUES (?, ?)"
+        " ON CONFLICT DO UPDATE SET packed_at = coalesce(packed_at, excluded.packed_at)",
+        (spool, at),
+    )
+    database.execute("DELETE FROM assumed_headers WHERE spool = ?", (spool,))
 
 
 def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float) -> Iterator[str]:
