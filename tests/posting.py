@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 
 import aiohttp
 
@@ -16,13 +16,25 @@ WITHOUT_SCOPES = (500, "no scope data yet")
 """What a worker answers whose agent has not published anything yet, or died before it could."""
 
 
+class Pace:
+    """Lets so many things happen in a second."""
+
+    def __init__(self, per_second: float) -> None:
+        self._rate = per_second
+        self._turn_at = 0.0
+
+    async def turn(self, amount: int = 1) -> None:
+        """Wait until so much more may happen."""
+        self._turn_at = max(self._turn_at, time.monotonic() - 0.1) + amount / self._rate
+        await asyncio.sleep(self._turn_at - time.monotonic())
+
+
 class Posting:
     """Posts one after the other over so many connections at a time, from ``with`` to ``stop``."""
 
     def __init__(self, *, connections: int, records_per_second: float) -> None:
         self._connections = connections
-        self._rate = records_per_second
-        self._turn_at = 0.0
+        self._pace = Pace(records_per_second)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="posting")
         self._error: BaseException | None = None
@@ -49,10 +61,18 @@ class Posting:
             connector = aiohttp.TCPConnector(limit=0)
             async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as clients:
                 clients.create_task(self._note_stalls())
-                for _ in range(self._connections):
-                    clients.create_task(self._post_on(session))
+                for client in self._clients(session):
+                    clients.create_task(client)
         except BaseException as error:
             self._error = error
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stop.is_set()
+
+    def _clients(self, session: aiohttp.ClientSession) -> Iterator[Coroutine[None, None, None]]:
+        for _ in range(self._connections):
+            yield self._post_on(session)
 
     async def _post_on(self, session: aiohttp.ClientSession) -> None:
         while not self._stop.is_set():
@@ -69,8 +89,13 @@ class Posting:
 
     async def _turn(self, records: int) -> None:
         """Wait until so many records may be sent."""
-        self._turn_at = max(self._turn_at, time.monotonic() - 0.1) + records / self._rate
-        await asyncio.sleep(self._turn_at - time.monotonic())
+        await self._pace.turn(records)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait for so long, or until no more is to be sent."""
+        until = time.monotonic() + seconds
+        while not self.is_stopped and time.monotonic() < until:
+            await asyncio.sleep(0.05)
 
 
 async def post_to(

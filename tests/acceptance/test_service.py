@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -109,29 +110,32 @@ def test_a_stopped_service_still_tells_where_the_records_are(start_service):
     assert status["tenants"]["testorg~testenv"]["uploaded"]["records"] == 2
 
 
+JSON_HEADERS = {"Content-Type": "application/json"}
+
+
+def takes_a_batch(connection: http.client.HTTPConnection) -> bool:
+    """Post a batch on a new connection, and tell whether it is accepted; not so while nobody listens."""
+    with closing(connection):
+        try:
+            connection.request("POST", "/analytics/testid", json.dumps({"records": [GOOD]}), JSON_HEADERS)
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+
 def test_a_unix_socket_serves_as_the_address(start_service, data_directory):
     path = data_directory / "api.sock"
     service = start_service(api_listen=f"unix:{path}", ready=False)
     wait_until(path.exists, what="the socket is there")
 
-    def ask():
-        connection = http.client.HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        try:
-            connection.sock.connect(str(path))
-            connection.request("POST", "/analytics/testid", json.dumps({"records": [GOOD]}), JSON_HEADERS)
-            return connection.getresponse().status
-        except OSError:
-            return None
-        finally:
-            connection.close()
+    class UnixConnection(http.client.HTTPConnection):
+        def connect(self):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.connect(str(path))
 
-    wait_until(lambda: ask() == 200, what="a batch is accepted")
+    wait_until(lambda: takes_a_batch(UnixConnection("localhost")), what="a batch is accepted")
     assert service.terminate() == 0
     assert not path.exists()
-
-
-JSON_HEADERS = {"Content-Type": "application/json"}
 
 
 def test_tls_serves_with_the_configured_certificate(start_service, tmp_path, require_tool):
@@ -143,17 +147,10 @@ def test_tls_serves_with_the_configured_certificate(start_service, tmp_path, req
     context = ssl.create_default_context(cafile=certificate)
     host, _, port = service.settings["api_listen"].rpartition(":")
 
-    def ask():
-        connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=60)
-        try:
-            connection.request("POST", "/analytics/testid", json.dumps({"records": [GOOD]}), JSON_HEADERS)
-            return connection.getresponse().status
-        except OSError:
-            return None
-        finally:
-            connection.close()
+    def connection():
+        return http.client.HTTPSConnection(host, int(port), context=context, timeout=60)
 
-    wait_until(lambda: ask() == 200, what="a batch is accepted over TLS")
+    wait_until(lambda: takes_a_batch(connection()), what="a batch is accepted over TLS")
     assert service.status()["api"].startswith("https://")
 
 

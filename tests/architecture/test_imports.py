@@ -40,7 +40,7 @@ def test_every_import_goes_down_the_floors():
     [
         ("spool/planted.py", "import apidanalytics.pack"),
         ("upload/planted.py", "import apidanalytics.service"),
-        ("layout.py", "import apidanalytics.model"),
+        ("layout/names.py", "import apidanalytics.model"),
         ("ingest/planted.py", "import aiohttp"),
         ("pack/planted.py", "import rich"),
         ("cellar.py", "import apidanalytics.layout"),

@@ -10,67 +10,24 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-GOOD = (200, "")
-SMALL, LARGE = 1_500, 30_000
-
-
-@dataclass(frozen=True)
-class Tenant:
-    org: str
-    env: str
-    scope: str
-    tenant_id: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.org}~{self.env}"
-
-
-TENANTS = (
-    Tenant("acme", "prod", "5c1d4a02-acme-prod", "t-1"),
-    Tenant("acme", "test", "5c1d4a02-acme-test", "t-2"),
-    Tenant("globex", "prod", "5c1d4a02-globex", "t-3"),
-    Tenant("initech", "prod", "5c1d4a02-initech", "t-4"),
+from tests.faults.floods import FIRST_NUMBER, Flood, What, flood_behind
+from tests.faults.tenants import (
+    CHANGING_KEY,
+    FLEETING,
+    STEADY_KEY,
+    TENANTS,
+    WANDERER,
+    Tenant,
+    developer_of,
+    wanderers_tenant,
 )
-WANDERER = "5c1d4a02-wanders"
-"""A scope that belongs to another tenant in each generation of the scope data."""
-FLEETING = "5c1d4a02-comes-and-goes"
-"""A scope of the third tenant that is there in odd generations only."""
-STEADY_KEY = "key-steady"
-"""An API key that every tenant has, each for another developer."""
-CHANGING_KEY = "key-changing"
-"""The same, but its developer is another one in each generation."""
 
-
-def wanderers_tenant(generation: int) -> Tenant:
-    return TENANTS[generation % 2]
-
-
-def scopes_yaml(generation: int) -> str:
-    """Return the scopes file of a generation."""
-    scopes = [(tenant.scope, tenant) for tenant in TENANTS] + [(WANDERER, wanderers_tenant(generation))]
-    if generation % 2:
-        scopes.append((FLEETING, TENANTS[2]))
-    lines = ["scopes:"]
-    for scope, tenant in scopes:
-        lines.append(f"  - {{id: {scope}, org: {tenant.org}, env: {tenant.env}, tenant_id: {tenant.tenant_id}}}")
-    lines.append("api_keys:")
-    for tenant in TENANTS:
-        for key in (STEADY_KEY, CHANGING_KEY):
-            product, app, email, developer = developer_of(tenant, key, generation)
-            lines.append(
-                f"  - {{key: {key}, tenant_id: {tenant.tenant_id}, product: {product}, app: {app},"
-                f" developer: {developer}, email: {email}}}"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def developer_of(tenant: Tenant, key: str, generation: int) -> tuple[str, str, str, str]:
-    """Return product, app, email and developer behind an API key; empty for a key that nobody knows."""
-    if key not in (STEADY_KEY, CHANGING_KEY):
-        return "", "", "", ""
-    who = f"{tenant.tenant_id}-g{generation}" if key == CHANGING_KEY else tenant.tenant_id
-    return f"product-{who}", f"app-{who}", f"{who}@mail.example", f"dev-{who}"
+GOOD = (200, "")
+LARGE = 30_000
+NOBODYS_PATH = "/analytics/nobody-has-this"
+KEYS = (None, None, STEADY_KEY, CHANGING_KEY, "nobody-knows", "")
+FLOODING_KEYS = (None, STEADY_KEY, "nobody-knows")
+"""Not the one that changes: the lines of a flood are to be judged quickly."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +79,10 @@ class Batch:
 def batch_of(seed: int, number: int) -> Batch:
     """Return a batch. The same number of the same seed gives the same one, always."""
     draw = random.Random(f"{seed}/{number}")
+    if number >= FIRST_NUMBER:
+        return _flooding(draw, number, flood_behind(seed, number))
     tenant: Tenant | None = draw.choice(TENANTS)
-    records = tuple(_records(draw, number))
+    records = tuple(_records(draw, number, draw.choice((1, 1, 1, 2, 5, 20, 60)), KEYS))
     members: list[tuple[str, bytes]] = [("records", b"[" + b",".join(record.text for record in records) + b"]")]
     answers, headers = {GOOD}, {"Content-Type": "application/json"}
     form = draw.choices(("scope", "named", "wanders", "fleeting", "bad"), (55, 20, 8, 7, 10))[0]
@@ -157,13 +116,34 @@ def batch_of(seed: int, number: int) -> Batch:
     )
 
 
+def _flooding(draw: random.Random, number: int, flood: Flood) -> Batch:
+    """Return a batch of a flood: plain, and either stored or refused."""
+    records = tuple(_records(draw, number, flood.records, FLOODING_KEYS))
+    body = b'{"records":[' + b",".join(record.text for record in records) + b"]}"
+    path, answer = f"/analytics/{flood.tenant.scope}", GOOD
+    if flood.what is What.UNKNOWN:
+        path, answer = NOBODYS_PATH, (400, "UNKNOWN_SCOPE")
+    elif flood.what is What.BROKEN:
+        body, answer = body[:-1], (400, "BAD_DATA")
+    return Batch(
+        number=number,
+        path=path,
+        body=body,
+        headers={"Content-Type": "application/json"},
+        is_chunked=False,
+        answers=frozenset({answer}),
+        records=records,
+        tenant=flood.tenant,
+    )
+
+
 def _text(value: str) -> bytes:
     return json.dumps(value).encode()
 
 
-def _records(draw: random.Random, number: int) -> Iterator[Record]:
-    for index in range(draw.choice((1, 1, 1, 2, 5, 20, 60))):
-        client_id = draw.choice((None, None, STEADY_KEY, CHANGING_KEY, "nobody-knows", ""))
+def _records(draw: random.Random, number: int, amount: int, keys: tuple[str | None, ...]) -> Iterator[Record]:
+    for index in range(amount):
+        client_id = draw.choice(keys)
         has_tenant, has_developer = draw.random() < 0.15, draw.random() < 0.1
         filler = draw.randbytes(draw.choice((10, 60, 60, 200))).hex()
         if draw.random() < 0.005:
@@ -199,6 +179,6 @@ def _spoil(draw: random.Random, body: bytes, path: str, headers: dict[str, str])
         headers["Content-Type"] = "text/plain"
         return body, {(400, "UNSUPPORTED_CONTENT_TYPE")}
     if how == 3:
-        headers["path"] = "/analytics/nobody-has-this"
+        headers["path"] = NOBODYS_PATH
         return body, {(400, "UNKNOWN_SCOPE")}
     return body[:-2] + b',{"client_received_start_timestamp":"1"}]}', {(400, "BAD_DATA")}

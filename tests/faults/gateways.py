@@ -4,13 +4,15 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import count
 
 import aiohttp
 
 from tests.faults.batches import GOOD, Batch, batch_of
+from tests.faults.floods import Flood, flood_of
 from tests.faults.oracle import Oracle
-from tests.posting import UNANSWERED, WITHOUT_SCOPES, Posting, post_to
+from tests.posting import UNANSWERED, WITHOUT_SCOPES, Pace, Posting, post_to
 
 NO_LOOKUP = (500, "INTERNAL_SEARCH_ERROR")
 """Where the disk fails under the scope data."""
@@ -23,7 +25,7 @@ KEYED_SHARE = 0.35
 
 
 class Gateways(Posting):
-    """Gateways of several tenants."""
+    """Gateways of several tenants, of whom one floods from time to time."""
 
     def __init__(
         self,
@@ -41,28 +43,34 @@ class Gateways(Posting):
         self._seed = seed
         self._oracle = oracle
         self._generation = generation
-        self._next = 0
+        self._numbers = count()
         self.answers: Counter[tuple[int, str]] = Counter()
         """Batches by what they were told at last."""
         self.acknowledged = 0
         """Batches, so far."""
         self.keyed: Counter[str] = Counter()
         """What became of batches with a key."""
+        self.floods: Counter[str] = Counter()
+        """Floods that were begun, by what becomes of their batches."""
+        self.flooding: Counter[str] = Counter()
+        """Batches of floods that were sent, likewise."""
         self.surprises: list[str] = []
         """Answers that the contract does not allow."""
 
     async def _post_one(self, session: aiohttp.ClientSession) -> None:
-        batch = self._take()
+        batch = self._take(next(self._numbers))
         await self._turn(len(batch.records))
+        await self._post(session, batch)
+
+    async def _post(self, session: aiohttp.ClientSession, batch: Batch) -> None:
         if batch.tenant is not None and random.Random(f"key/{batch.number}").random() < KEYED_SHARE:
             # Not with the scope that wanders: a repeat may be another tenant's, and keys are each tenant's own.
             await self._once(session, batch)
         else:
             self._told(batch, await self._send(session, batch))
 
-    def _take(self) -> Batch:
-        batch = batch_of(self._seed, self._next)
-        self._next += 1
+    def _take(self, number: int) -> Batch:
+        batch = batch_of(self._seed, number)
         self._oracle.sent(batch.number, time.time())
         return batch
 
@@ -75,6 +83,35 @@ class Gateways(Posting):
         self._oracle.answered(batch.number, fate, time.time(), self._generation())
         if answer not in batch.answers and not _is_trouble(answer):
             self.surprises.append(f"{answer} for batch {batch.number} instead of {set(batch.answers)}")
+
+    # -- floods
+
+    def _clients(self, session: aiohttp.ClientSession) -> Iterator[Coroutine[None, None, None]]:
+        yield from super()._clients(session)
+        yield self._flood_now_and_then(session)
+
+    async def _flood_now_and_then(self, session: aiohttp.ClientSession) -> None:
+        for index in count():
+            flood = flood_of(self._seed, index)
+            await self._sleep(flood.pause_seconds)
+            if self.is_stopped:
+                return
+            self.floods[flood.what] += 1
+            await self._flood(session, flood)
+
+    async def _flood(self, session: aiohttp.ClientSession, flood: Flood) -> None:
+        until = time.monotonic() + flood.seconds
+        numbers, pace = count(flood.first_number), Pace(flood.batches_per_second)
+
+        async def post_on() -> None:
+            while not self.is_stopped and time.monotonic() < until:
+                await pace.turn()
+                self.flooding[flood.what] += 1
+                await self._post(session, self._take(next(numbers)))
+
+        async with asyncio.TaskGroup() as clients:
+            for _ in range(flood.connections):
+                clients.create_task(post_on())
 
     # -- with a key
 
@@ -105,7 +142,7 @@ class Gateways(Posting):
     async def _repeat(self, session: aiohttp.ClientSession, batch: Batch, key: str, draw: random.Random) -> None:
         """Nothing but a repeat is expected now, or trouble."""
         if draw.random() < 0.3 and batch.path != "/analytics":
-            other = self._take()
+            other = self._take(next(self._numbers))
             answer = await self._send(session, other, key, path=batch.path)
             self._oracle.answered(other.number, "refused", time.time(), self._generation())
             self.keyed["refused as reused"] += answer == REUSED

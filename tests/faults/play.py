@@ -11,12 +11,15 @@ from tests.faults.gateways import Gateways
 from tests.faults.injectors import End, Injectors, NotNowError
 from tests.faults.oracle import Finding, Judgement, Oracle
 from tests.faults.schedule import Fault, Kind, plan
+from tests.faults.watching import Watcher
 from tests.faults.world import World
 
 PEACE_SECONDS = 150.0
 """So long it may take, after the last fault, until everything is delivered. A tenant whose store has not answered again
 and again is left alone for up to 120 s."""
 DISK_GRACE_SECONDS = 15.0
+LONG_SECONDS = 120.0
+"""A run of so long must have seen all that floods bring about."""
 _DISK = {Kind.DISK_FULL, Kind.SYNC_FAILS}
 """While one of these lasts, and a moment after, an agent may end by itself: it cannot work."""
 
@@ -28,6 +31,11 @@ class Summary:
     faults: Counter[str]
     answers: Counter[str]
     keyed: Counter[str]
+    floods: Counter[str]
+    """By what becomes of their batches, and how many of these there were."""
+    flooding: Counter[str]
+    seen: Counter[str]
+    """What the service did about them."""
     judgement: Judgement
     problems: list[str] = field(default_factory=list)
 
@@ -39,6 +47,8 @@ class Summary:
             *(f"  {count:6} x {kind}" for kind, count in sorted(self.faults.items())),
             f"batches by answer: {dict(self.answers)}",
             f"batches with a key: {dict(self.keyed)}",
+            *(f"{n} floods, {self.flooding[what]} batches {what}" for what, n in sorted(self.floods.items())),
+            *(f"  {count:6} {what}" for what, count in self.seen.items()),
             f"records: {dict(records)} in {self.judgement.objects} objects",
             f"records checked: {records.total() - records['delivered']}",
             f"lost: {found[Finding.LOST]}, doubled: {found[Finding.DOUBLED]}, all findings: {dict(found) or 'none'}",
@@ -135,7 +145,8 @@ def run(world: World, *, seed: int, seconds: float, strace: str | None, say: Cal
     player = Player(world, strace, say)
     world.service.start()
     url = world.service.base_url
-    with Gateways(url, seed, oracle, lambda: world.scopes.generation) as gateways:
+    watcher = Watcher(world.service.directory / "ax/control.sock")
+    with Gateways(url, seed, oracle, lambda: world.scopes.generation) as gateways, watcher:
         player.play(plan(seed, seconds), seconds, gateways)
         goal = gateways.acknowledged + 20
         if not first_true(lambda: gateways.acknowledged >= goal, 60):
@@ -144,6 +155,8 @@ def run(world: World, *, seed: int, seconds: float, strace: str | None, say: Cal
     problems = player.problems + gateways.surprises + _come_to_rest(world)
     judgement = oracle.judge(world.lake)
     problems += _audit(world, judgement)
+    if seconds >= LONG_SECONDS:
+        problems += [f"in all that time there were no {what}" for what in watcher.missing]
     problems += [f"other bytes for {key}" for key in world.objects.altered]
     return Summary(
         seed=seed,
@@ -151,6 +164,9 @@ def run(world: World, *, seed: int, seconds: float, strace: str | None, say: Cal
         faults=player.faults,
         answers=Counter({f"{status} {code}".strip(): n for (status, code), n in gateways.answers.items()}),
         keyed=gateways.keyed,
+        floods=gateways.floods,
+        flooding=gateways.flooding,
+        seen=watcher.seen,
         judgement=judgement,
         problems=problems,
     )

@@ -6,9 +6,12 @@ import time
 
 import pytest
 
-from tests.faults.batches import GOOD, STEADY_KEY, TENANTS, WANDERER, batch_of, developer_of
+from tests.faults.batches import GOOD, batch_of
+from tests.faults.floods import FIRST_NUMBER, What, flood_of
 from tests.faults.oracle import Finding, Oracle
 from tests.faults.schedule import WEIGHTS, Kind, plan
+from tests.faults.tenants import STEADY_KEY, TENANTS, WANDERER, developer_of
+from tests.faults.watching import EXPRESS, HELD, REFUSED, STORED, Watcher
 
 SEED = 5
 NOW = 1_795_310_045.0
@@ -132,6 +135,36 @@ def test_the_developer_of_a_generation_that_was_not_yet_there_is_found(tell, put
     put(batch.tenant, batch.lines(batch.tenant, 2))
     assert set(found()) == {Finding.ALTERED}
     assert developer_of(TENANTS[0], STEADY_KEY, 0) == developer_of(TENANTS[0], STEADY_KEY, 7)
+
+
+@pytest.mark.parametrize("what", What)
+def test_a_batch_of_a_flood_is_judged_like_any_other(tell, put, found, what):
+    flood = next(flood for n in itertools.count() if (flood := flood_of(SEED, n)).what is what)
+    batch = batch_of(SEED, flood.first_number + 3)
+    is_stored = batch.answers == {GOOD}
+    assert len(batch.records) == flood.records
+    assert is_stored == (what is What.STORED)
+    tell(batch, "acknowledged" if is_stored else "refused")
+    assert found() == ({Finding.LOST: flood.records} if is_stored else {})
+    put(flood.tenant, batch.lines(flood.tenant, 0))
+    assert found() == ({} if is_stored else {Finding.REFUSED: flood.records})
+
+
+def test_floods_follow_from_the_seed_and_are_of_every_kind_and_tenant():
+    floods = [flood_of(3, n) for n in range(40)]
+    assert floods == [flood_of(3, n) for n in range(40)] != [flood_of(4, n) for n in range(40)]
+    assert {flood.what for flood in floods} == set(What)
+    assert {flood.tenant for flood in floods} == set(TENANTS)
+    assert batch_of(3, FIRST_NUMBER) == batch_of(3, FIRST_NUMBER) != batch_of(3, FIRST_NUMBER + 1)
+
+
+def test_what_an_agent_counted_stays_counted_when_the_next_one_begins_at_nothing(tmp_path):
+    watcher = Watcher(tmp_path / "control.sock")
+    assert watcher.missing == [EXPRESS, HELD, STORED, REFUSED]
+    for express, held in ((0, 0), (3, 5), (4, 5), (1, 0), (2, 0)):
+        watcher.take({"express_groups": express, "held_so_far": held, "floods": {"stored": 0, "refused": 0}})
+    assert watcher.seen == {EXPRESS: 6, HELD: 5, STORED: 0, REFUSED: 0}
+    assert watcher.missing == [STORED, REFUSED]
 
 
 def test_a_schedule_follows_from_its_seed_and_has_every_kind():

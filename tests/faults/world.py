@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.batches import scopes_yaml
+from tests.faults.tenants import scopes_yaml
 from tests.harness import ROOT, ServiceProcess, files_below
 from tests.integration.faulty_store import TOKEN, FaultyStore
 
@@ -117,6 +117,7 @@ class Settings:
             apidanalytics_spool_max_bytes=draw.choice(("64KiB", "1GiB")),
             apidanalytics_use_caching=draw.choice(("true", "true", "false")),
             apidanalytics_commit_linger=draw.choice(("0", "1ms", "5ms")),
+            apidanalytics_flood_share=draw.choice(("0.5", "0.5", "0.5", "0.2", "1")),
         )
 
     def spoil(self) -> str:

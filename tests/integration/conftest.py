@@ -1,7 +1,8 @@
-"""What the tests of uploads share."""
+"""What the tests of uploads share, and those of Apigee Sync."""
 
 import pytest
 
+from tests.integration.synced import Following
 from tests.integration.upload_world import World
 
 
@@ -12,3 +13,11 @@ async def world(tmp_path):
     await world.open()
     yield world
     await world.aclose()
+
+
+@pytest.fixture
+def following(collector):
+    """What follows the module's collector; it is left settled."""
+    following = Following(collector)
+    yield following
+    following.settle()

@@ -26,20 +26,13 @@ from tests.apigeesync.server import InThread, StandIn
 from tests.apigeesync.snapshots import write_sqlite
 from tests.apigeesync.tables import SELECTOR, TABLES, Table
 from tests.harness import files_below, session_members, wait_until
-from tests.integration.synced import TOO_OLD, Following, collecting
+from tests.integration.synced import TOO_OLD, collecting
 
 
 @pytest.fixture(scope="module")
 def collector(free_port):
     with collecting(free_port, apidanalytics_sync_timeout=2) as collector:
         yield collector
-
-
-@pytest.fixture
-def following(collector):
-    following = Following(collector)
-    yield following
-    following.settle()
 
 
 def damaged(reply):

@@ -21,20 +21,13 @@ from tests.apigeesync.collector import Known
 from tests.apigeesync.tables import BOOL, SELECTOR, TEXT, Table
 from tests.apigeesync.values import TimestampForm
 from tests.harness import wait_until
-from tests.integration.synced import TOO_OLD, Following, collecting
+from tests.integration.synced import TOO_OLD, collecting
 
 
 @pytest.fixture(scope="module")
 def collector(free_port):
     with collecting(free_port) as collector:
         yield collector
-
-
-@pytest.fixture
-def following(collector):
-    following = Following(collector)
-    yield following
-    following.settle()
 
 
 def test_01_a_first_start_takes_a_token_the_boot_snapshot_the_data_snapshot_and_then_follows_the_changes(collector):

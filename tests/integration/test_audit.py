@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from apidanalytics.audit import spools
 from apidanalytics.audit.difference import Kind
 from apidanalytics.layout import DataDirectory
 from tests.harness import ROOT
@@ -36,6 +37,21 @@ def command(world, *arguments):
         check=False,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize("arguments", [("audit", "--json"), ("status",)])
+def test_a_directory_of_spools_that_cannot_be_listed_is_an_error_and_does_not_count_as_empty(world, arguments):
+    world.data.sealed.rename(world.root / "elsewhere")
+    world.data.sealed.touch()
+    result = command(world, *arguments)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"{world.data.sealed}: Not a directory." in result.stderr
+
+
+def test_a_spool_that_cannot_be_opened_is_an_error_for_the_audit_too(tmp_path):
+    with pytest.raises(IsADirectoryError):
+        spools.skim(tmp_path)
+    assert spools.skim(tmp_path / "packed.spool").amounts == {}
 
 
 def execute(world, statement):

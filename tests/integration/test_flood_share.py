@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, contextmanager
 from types import SimpleNamespace
 
+from apidanalytics.control.server import ask
 from tests.crash.load import SCOPES, TENANTS, amounts, children
 from tests.harness import ServiceProcess, wait_until
 from tests.integration.test_overload import body_of
@@ -50,6 +51,12 @@ def pushes_in(worker: int) -> Callable[[], bool]:
     return lambda: os.sched_getscheduler(worker) == os.SCHED_OTHER
 
 
+def has_counted_floods(service: ServiceProcess) -> bool:
+    """Tell whether there was a flood of each kind, so that requests were held, and others had the second lane."""
+    counters = ask(service.directory / "ax/control.sock", {"command": "metrics"})["counters"]
+    return bool(all(counters["floods"].values()) and counters["held_so_far"] and counters["express_groups"])
+
+
 def test_a_tenant_that_floods_is_held_back_while_another_posts_and_both_have_all_their_answers(start_service):
     service = start_service(
         apidanalytics_scopes_file=SCOPES,
@@ -77,4 +84,5 @@ def test_a_tenant_that_floods_is_held_back_while_another_posts_and_both_have_all
         wait_until(lambda: not holds_back(), what="the flood is alone again")
     assert (set(flood), set(calm)) == ({200}, {200})
     stored = flood[200] + calm[200] + calm_first[200]
+    wait_until(lambda: has_counted_floods(service), what="what was held back is counted")
     wait_until(lambda: amounts(service)["uploaded"] == stored, what="what was accepted, and nothing else, is delivered")

@@ -75,7 +75,7 @@ async def test_without_a_token_no_authorization_is_sent(world):
 
     world.stage("acme~prod")
     async with world.uploading(token=FixedToken(None)) as uploader:
-        await until(lambda: uploader.state().paused_since, "401")
+        await until(lambda: uploader.state().stopped_since, "401")
     assert "Authorization" not in world.endpoint.requests[0].headers
 
 
@@ -215,7 +215,7 @@ async def test_a_drain_pass_with_a_dead_endpoint_ends_after_one_probe(world):
     await world.endpoint.aclose()
     async with world.uploading() as uploader:
         await asyncio.wait_for(uploader.drain_pass(), 60)
-        await until(lambda: uploader.state().paused_since, "open")
+        await until(lambda: uploader.state().stopped_since, "open")
         await asyncio.wait_for(uploader.drain_pass(), 60)
     assert len(world.left()) == 5
 
@@ -282,7 +282,7 @@ async def test_the_state_shows_what_is_on_its_way(world):
         state = uploader.state()
         uploading = state.uploading[0]
         assert (uploading.tenant, uploading.size_bytes) == ("acme~prod", len(next(iter(world.expected.values()))))
-        assert (state.waiting, state.paused_since) == (1, None)
+        assert (state.waiting, state.stopped_since) == (1, None)
         assert "2 running" in repr(uploader)
         go.set()
         await world.delivered()

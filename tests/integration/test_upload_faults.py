@@ -35,13 +35,13 @@ async def test_while_nobody_listens_nothing_is_burnt_and_then_all_goes_in_order(
     await server.aclose()
     world.stage(*TENANTS)
     async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
-        await until(lambda: uploader.state().paused_since, "the breaker opens")
-        assert "Connect" in uploader.state().paused_reason or "refused" in uploader.state().paused_reason
+        await until(lambda: uploader.state().stopped_since, "the breaker opens")
+        assert "Connect" in uploader.state().stopped_reason or "refused" in uploader.state().stopped_reason
         await asyncio.sleep(0.5)
         assert len(world.left()) == len(TENANTS)
         await server.open()
         await world.delivered()
-        assert uploader.state().paused_since is None
+        assert uploader.state().stopped_since is None
     assert set(attempts(world)) == {0}
     for tenant in set(TENANTS):
         mine = [key for key in world.store.puts if key.startswith(tenant)]
@@ -69,7 +69,7 @@ async def test_trouble_of_all_burns_no_more_than_the_attempts_that_revealed_it(w
     world.stage(*TENANTS)
     with capture_logs() as logs:
         async with world.uploading(timeout_seconds=1.0 if behave is hang else 30.0) as uploader:
-            await until(lambda: uploader.state().paused_since, "the breaker opens")
+            await until(lambda: uploader.state().stopped_since, "the breaker opens")
             await asyncio.sleep(0.6)
             assert world.total(State.FAILED) == 0
             # Those that were on their way before a second tenant showed that it is everybody's.
@@ -97,7 +97,7 @@ async def test_an_open_breaker_sends_one_probe_at_a_time_at_growing_distances(wo
     world.stage(*TENANTS)
     async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
         world.endpoint.behave = watch
-        await until(lambda: uploader.state().paused_since and not running, "it is open")
+        await until(lambda: uploader.state().stopped_since and not running, "it is open")
         most = 0
         times.clear()
         await until(lambda: len(times) > 8, "9 probes")
@@ -111,7 +111,7 @@ async def test_a_refused_token_is_read_again_from_its_file(world, tmp_path):
     path.write_text("old")
     world.stage(*TENANTS)
     async with world.uploading(token=TokenFile(path)) as uploader:
-        await until(lambda: uploader.state().paused_since, "the breaker opens")
+        await until(lambda: uploader.state().stopped_since, "the breaker opens")
         (tmp_path / "new").write_text(TOKEN)
         (tmp_path / "new").rename(path)
         await world.delivered()
@@ -162,7 +162,7 @@ async def test_what_is_refused_three_times_moves_to_failed_and_others_are_not_de
         assert all(reason in known.reason for known in failed)
         assert len(list(world.data.failed.glob("*/*"))) == bad
         assert not any(world.data.staging.iterdir())
-        assert uploader.state().paused_since is None
+        assert uploader.state().stopped_since is None
         getattr(world, part).behave = answer(200, times=0)
         assert await uploader.retry_failed(Chosen(tenant="zeta~test")) == 0
         assert await uploader.retry_failed() == bad
@@ -209,7 +209,7 @@ async def test_a_store_that_throttles_everybody_is_left_alone_and_then_everythin
         await until(lambda: len(early) >= 2, "throttled")
         await until(lambda: uploader.state().throttled_until, "everybody waits")
         state = uploader.state()
-        assert state.paused_since is None, "that is no outage"
+        assert state.stopped_since is None, "that is no outage"
         assert began < state.throttled_until < world.clock.now() + 2.2
         assert state.throttled_reason == "the object store answered 503 SlowDown"
         await world.delivered()

@@ -57,7 +57,7 @@ async def test_a_success_before_the_whole_file_was_sent_is_none(world):
     await world.store.open()
     world.stage("acme~prod", size=5_000_000)
     async with world.uploading() as uploader:
-        await until(lambda: uploader.state().paused_since, "the breaker opens")
+        await until(lambda: uploader.state().stopped_since, "the breaker opens")
     assert world.total(State.UPLOADED) == 0
 
 
@@ -154,8 +154,8 @@ async def test_a_certificate_counts_only_if_the_ca_bundle_vouches_for_it(world, 
     base = f"https://127.0.0.1:{runner.addresses[-1][1]}/base"
     world.stage("acme~prod")
     async with world.uploading(base=base) as uploader:
-        await until(lambda: uploader.state().paused_since, "the breaker opens")
-        assert "certificate" in uploader.state().paused_reason
+        await until(lambda: uploader.state().stopped_since, "the breaker opens")
+        assert "certificate" in uploader.state().stopped_reason
     async with world.uploading(base=base, ca_bundle=certificate):
         await world.delivered()
 

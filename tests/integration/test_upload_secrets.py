@@ -25,8 +25,8 @@ async def test_the_token_goes_to_no_other_host_along_a_redirect(world):
     world.endpoint.behave = answer(307, Location=f"{other.base}/base/analytics")
     world.stage(*TENANTS)
     async with world.uploading() as uploader:
-        await until(lambda: uploader.state().paused_since, "the breaker opens")
-        assert "redirect" in uploader.state().paused_reason
+        await until(lambda: uploader.state().stopped_since, "the breaker opens")
+        assert "redirect" in uploader.state().stopped_reason
         world.endpoint.behave = answer(200, times=0)
         await world.delivered()
     await other.aclose()

@@ -111,6 +111,19 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Requests of tenants that flood, held back while others post (apidanalytics_flood_share).",
         readings.of_workers("held_requests"),
     ),
+    _labelled(
+        Kind.COUNTER,
+        "floods_total",
+        "How often a tenant began to be held back, by what there was too much of: stored or refused.",
+        readings.floods,
+        "what",
+    ),
+    _counter("held_back_requests", "Requests that were held back, however briefly.", readings.counter("held_so_far")),
+    _counter(
+        "express_groups",
+        "Commits of the second lane, which serves the others beside a tenant that floods.",
+        readings.counter("express_groups"),
+    ),
     _gauge("waiting_batches", "Batches that wait for the disk.", readings.of_workers("waiting_batches")),
     # Workers
     _labelled(Kind.GAUGE, "workers", "Workers by state: running, starting or down.", readings.workers, "state"),

@@ -97,6 +97,13 @@ def requests(facts: Facts) -> Iterator[Point]:
         yield (status, code), number
 
 
+def floods(facts: Facts) -> Iterator[Point]:
+    """Yield how often somebody began to be held back, by what there was too much of."""
+    found = facts["counters"].get("floods", {})
+    for what in ("stored", "refused"):
+        yield (what,), found.get(what, 0)
+
+
 def workers(facts: Facts) -> Iterator[Point]:
     """Yield the number of workers by state."""
     found = Counter(worker["state"] for worker in facts["workers"])

@@ -61,7 +61,12 @@ class Report:
 
 
 def audit(scope: Scope, *, is_running: bool, sleep: Callable[[float], None] = time.sleep) -> Report:
-    """Look, and look again at what does not fit as long as somebody may be at work there."""
+    """Look, and look again at what does not fit as long as somebody may be at work there.
+
+    Raises:
+        OSError: a directory cannot be listed, or a spool not be opened: an audit that has not seen all says nothing.
+
+    """
     report = look(scope)
     for pause in PAUSES if is_running else ():
         if not report.differences:

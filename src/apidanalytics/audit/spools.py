@@ -32,7 +32,17 @@ class SpoolContent:
 
 
 def skim(path: Path) -> SpoolContent:
-    """Read a spool's tables and trust them."""
+    """Read a spool's tables and trust them.
+
+    Raises:
+        OSError: it is there, and cannot be opened: then nobody knows what is in it.
+
+    """
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        return SpoolContent()  # packed and removed meanwhile
     return SpoolContent(amounts=count_records(path))
 
 

@@ -100,6 +100,16 @@ def pauses(facts: Facts) -> Iterator[Finding]:
 def packing(facts: Facts) -> Iterator[Finding]:
     """Judge spools that cannot be packed; which records are in them may not be known."""
     pack = facts.packing
+    if pack.blocked_since is not None:
+        yield Finding(
+            code="packing_blocked",
+            severity=Severity.TROUBLE,
+            text="The directories of the spools cannot be looked through for "
+            f"{how_long(facts.now - pack.blocked_since)}: {_plain(pack.blocked_reason)}.",
+            hint="Nothing is packed before, and how much is spooled is as of then. It is tried every few seconds: "
+            "look at the disk, and whether the service's user may read them.",
+            since=pack.blocked_since,
+        )
     if pack.put_off:
         since = how_long(facts.now - (pack.since or facts.now))
         others = f" and {how_many(pack.put_off - 1, 'other spool')}" if pack.put_off > 1 else ""

@@ -92,13 +92,16 @@ class UploadFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackFacts:
-    """Spools that could not be packed, and are tried again."""
+    """Spools that could not be packed, and are tried again; and whether it is known at all which there are."""
 
     put_off: int = 0
     first: str = ""
     """Of these the one that has waited longest: its name."""
     since: float | None = None
     reason: str = ""
+    blocked_since: float | None = None
+    """Since when a directory of the spools cannot be looked through."""
+    blocked_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

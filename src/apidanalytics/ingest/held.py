@@ -63,6 +63,8 @@ class Held:
         self._is_awaited = is_awaited
         self._known = LanesByPath(lane_of)
         self._crowd = Crowd(lane_of, self._handle_one)
+        self.taken = 0
+        """Requests held so far, however briefly."""
         self._is_soon = self._is_timed = False  # the next look
 
     def __repr__(self) -> str:
@@ -75,7 +77,7 @@ class Held:
         """Keep the requests of large tenants, and those that do not say whose they are; return the others."""
         others: list[Exchange] = []
         lanes, known = self.lanes, self._known
-        room = MAX_HELD - len(self._crowd)
+        room = at_first = MAX_HELD - len(self._crowd)
         for exchange in ready:
             lane = known[exchange.path]
             if lane == UNNAMED_LANE:
@@ -85,6 +87,7 @@ class Held:
                 room -= 1
             else:
                 others.append(exchange)
+        self.taken += at_first - room
         return others
 
     def go_on(self) -> None:

@@ -19,7 +19,7 @@ class HttpLimits:
     """Above it connections wait in the accept queue, until others close or are closed (``reclaim_after``)."""
     reclaim_after: float = 10.0
     """When there are ``max_connections`` and others wait, those that were quiet for so long are closed."""
-    large_share: float = 0.7
+    flood_share: float = 0.5
     """Of the time, that goes to requests that are held back while others come (``Listener.hold_back``)."""
     max_unanswered: int = 32
     """Requests of one connection that may wait for their answers; above it the connection is not read."""

@@ -98,7 +98,7 @@ class Listener:
         self._sweep()
 
     def hold_back(self, lanes: frozenset[str]) -> None:
-        """Handle requests of these lanes only as fast as ``large_share`` leaves time for others; none: as they come."""
+        """Handle requests of these lanes only as fast as ``flood_share`` leaves time for others; none: as they come."""
         self._state.hold_back(lanes)
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline for the clients, not for the call
@@ -149,6 +149,11 @@ class Listener:
     def held_back(self) -> int:
         """Requests of large tenants that wait so that others find the worker free."""
         return self._state.held_back
+
+    @property
+    def held_so_far(self) -> int:
+        """Requests that were held back so far, however briefly."""
+        return self._state.held_so_far
 
     @property
     def waiting_connections(self) -> int:

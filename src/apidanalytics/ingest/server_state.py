@@ -10,6 +10,7 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.errors import ErrorCode, Refusal
+from apidanalytics.ingest import reclaim
 from apidanalytics.ingest.budget import InflightBudget
 from apidanalytics.ingest.crowd import Crowd
 from apidanalytics.ingest.held import CallLater, Held
@@ -17,7 +18,6 @@ from apidanalytics.ingest.http import Exchange, Handler, Response, render_tails
 from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.pace import Pace
-from apidanalytics.ingest.reclaim import to_close
 from apidanalytics.ingest.spellings import Spellings
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ FEW: Final = 16
 _INTERNAL_ERROR: Final = Response(500, Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "Internal error").body())
 
 
-class Connection(Protocol):
+class Connection(reclaim.Connection, Protocol):
     """A connection as its listener sees it."""
 
     @property
@@ -49,18 +49,6 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """Close without an answer to what is left."""
-
-    @property
-    def peer(self) -> str:
-        """The client's address, without its port."""
-
-    @property
-    def quiet_since(self) -> float:
-        """Since when nothing is heard; on the monotonic clock, infinite while the client waits for us."""
-
-    @property
-    def is_within_request(self) -> bool:
-        """Whether part of a request has been read, and part is to come."""
 
 
 class ServerState:
@@ -128,7 +116,7 @@ class ServerState:
         self._ready: list[Exchange] = []
         self._crowd = Crowd(lane_of, self._handle)
         self._held = Held(
-            Pace(limits.large_share),
+            Pace(limits.flood_share),
             self._handle,
             lane_of=lane_of,
             call_soon=call_soon,
@@ -161,7 +149,7 @@ class ServerState:
     def close_quiet(self, at_most: int) -> int:
         """Close connections from which nothing was heard for a while, and return how many."""
         since = self.now - self.limits.reclaim_after
-        closing = to_close(self.connections, quiet_since=since, at_most=at_most)
+        closing = reclaim.to_close(self.connections, quiet_since=since, at_most=at_most)
         for connection in closing:
             connection.close()
         return len(closing)
@@ -182,6 +170,11 @@ class ServerState:
     def held_back(self) -> int:
         """Requests that are held back now."""
         return len(self._held)
+
+    @property
+    def held_so_far(self) -> int:
+        """Requests that were held back so far, however briefly."""
+        return self._held.taken
 
     def deliver(self, exchange: Exchange) -> None:
         """Let the handler see a request, soon: after all that can be read now has been.

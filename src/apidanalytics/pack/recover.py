@@ -22,7 +22,7 @@ import structlog
 from apidanalytics import durable, failpoints
 from apidanalytics.clock import Clock
 from apidanalytics.instants import format_recovery_time
-from apidanalytics.layout import BucketName, DataDirectory, SpoolName
+from apidanalytics.layout import DataDirectory, SpoolName, is_bucket
 from apidanalytics.pack.strangers import Strangers
 
 log = structlog.get_logger()
@@ -138,15 +138,6 @@ def _age_of(path: Path) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(path.name)
     return status.st_mtime_ns
-
-
-def is_bucket(name: str) -> bool:
-    """Tell whether this is the name of a bucket directory."""
-    try:
-        BucketName.parse(name)
-    except ValueError:
-        return False
-    return True
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from apidanalytics.ingest.listener import ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHA
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.ingest.routes import Routes
 from apidanalytics.service.access import follow_tokens
-from apidanalytics.service.floods import hold_floods_back
+from apidanalytics.service.floods import hold_floods_back, no_floods
 from apidanalytics.service.keys import WriterAndDesk, key_desk
 from apidanalytics.service.log_setup import configure_logs
 from apidanalytics.service.masking import mark_secret, mask
@@ -127,9 +127,10 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         accepts_per_turn=ACCEPTS_PER_TURN_SHARED if start["shares_sockets"] else ACCEPTS_PER_TURN,
     )
 
+    floods = no_floods()
     if settings.flood_share < 1:
         routes = Routes(settings.base_path)
-        hold_floods_back(listener, writer, acceptor, routes=routes, guard=guard, call_later=loop.call_later)
+        floods = hold_floods_back(listener, writer, acceptor, routes=routes, guard=guard, call_later=loop.call_later)
 
     def follow(message: Message) -> None:
         follow_room(message, room, writer)
@@ -137,13 +138,17 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
             follow_tokens(message, guard)
 
     feed = ScopeFeed(settings, acceptor, clock)
+
+    def scopes() -> tuple[str | None, str | None]:
+        return feed.version, feed.sequence
+
     return Worker(
         server=listener,
         writer=WriterAndDesk(writer, desk),
         start_draining=lambda: setattr(acceptor, "draining", True),
         load_scopes=feed.load,
         poll_scopes=feed.poll,
-        report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=lambda: (feed.version, feed.sequence)),
+        report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=scopes, floods=floods),
         follow=follow,
     )
 
@@ -191,7 +196,7 @@ def _http_limits(settings: Settings) -> HttpLimits:
         reclaim_after=settings.reclaim_after,
         request_timeout=settings.request_timeout,
         max_unanswered=settings.max_pipelined_requests,
-        large_share=settings.flood_share,
+        flood_share=settings.flood_share,
         keepalive_timeout=settings.keepalive_timeout,
         handshake_timeout=settings.handshake_timeout,
     )

@@ -7,6 +7,7 @@ everybody who asks within a second.
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from apidanalytics.clock import Clock
@@ -51,7 +52,10 @@ class _Kept:
 
 
 class Census:
-    """Counts. Every call may block for some milliseconds; any thread may call."""
+    """Counts. Every call may block for some milliseconds; any thread may call.
+
+    Where the directories of the spools could never be listed, calls raise OSError.
+    """
 
     def __init__(self, data: DataDirectory, ledger: Ledger, view: LedgerView, clock: Clock) -> None:
         self._data = data
@@ -59,6 +63,7 @@ class Census:
         self._view = view
         self._clock = clock
         self._spools = SpoolCounts()
+        self._listed: dict[int, Path] | None = None
         self._looking = threading.Lock()
         self._totals = _Kept()
         self._tenants = _Kept()
@@ -114,7 +119,7 @@ class Census:
         return accepted, sums
 
     def _count_each(self) -> Tenants:
-        spools = dict(self._data.spools())
+        spools = self._list()
         with self._looking:
             contents = self._spools.look(spools.items())
             by_path = {path: dict(contents[number].tenants) for number, path in spools.items()}
@@ -126,7 +131,16 @@ class Census:
 
     def _look(self) -> dict[int, Content]:
         with self._looking:
-            return self._spools.look(dict(self._data.spools()).items())
+            return self._spools.look(self._list().items())
+
+    def _list(self) -> dict[int, Path]:
+        """Return the spools; those of the last list while a directory cannot be listed, which packing reports."""
+        try:
+            self._listed = dict(self._data.spools())
+        except OSError:
+            if self._listed is None:
+                raise
+        return self._listed
 
 
 def _balance(counts: Counts) -> None:

@@ -69,4 +69,7 @@ class Commands:
             query = read_query(parameters, command.query)
         except msgspec.ValidationError as error:
             return {"error": str(error), "kind": "bad_request"}
-        return await command.run(self.insight, query)
+        try:
+            return await command.run(self.insight, query)
+        except OSError as error:
+            return {"error": f"the data directory cannot be read: {error}", "kind": "unavailable"}

@@ -1,6 +1,7 @@
 """From the parts of the agent to the facts that a judgement is based on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from apidanalytics.health.facts import (
@@ -98,8 +99,8 @@ def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | No
     uploader = watched.uploader()
     pauses = uploader.pausing.in_force if uploader is not None else {}
     return UploadFacts(
-        stopped_since=upload.paused_since if upload else None,
-        stopped_reason=upload.paused_reason if upload else None,
+        stopped_since=upload.stopped_since if upload else None,
+        stopped_reason=upload.stopped_reason if upload else None,
         throttled_until=upload.throttled_until if upload else None,
         throttled_reason=upload.throttled_reason if upload else None,
         troubles=[_trouble(trouble, tenants) for trouble in watched.attempts.troubles.values()],
@@ -109,11 +110,15 @@ def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | No
 
 
 def _packing(watched: Watched) -> PackFacts:
-    put_off = dict(watched.packing.put_off) if watched.packing is not None else {}
+    packing = watched.packing
+    blocked = packing.blocked if packing is not None else None
+    facts = PackFacts(blocked_since=blocked.since, blocked_reason=blocked.error) if blocked else PackFacts()
+    put_off = dict(packing.put_off) if packing is not None else {}
     if not put_off:
-        return PackFacts()
+        return facts
     first = min(put_off, key=lambda name: put_off[name].since)
-    return PackFacts(put_off=len(put_off), first=first, since=put_off[first].since, reason=put_off[first].error)
+    found = put_off[first]
+    return replace(facts, put_off=len(put_off), first=first, since=found.since, reason=found.error)
 
 
 def _keys(watched: Watched) -> KeyFacts:

@@ -12,6 +12,14 @@ from apidanalytics.ingest.whose import NOBODYS_LANE
 from apidanalytics.service.stepping import step_back, step_forward
 from apidanalytics.spool.writer import SpoolWriter
 
+Floods = dict[str, int]
+"""How often somebody began to be held back, for what is ``stored`` of him and for what is ``refused``."""
+
+
+def no_floods() -> Floods:
+    """Return a count of none."""
+    return {"stored": 0, "refused": 0}
+
 
 def hold_floods_back(
     listener: Listener,
@@ -21,8 +29,11 @@ def hold_floods_back(
     routes: Routes,
     guard: Guard | None,
     call_later: CallLater,
-) -> None:
-    """From now on hold back who has far more than others, or is refused very much, while others post."""
+) -> Floods:
+    """From now on hold back who has far more than others, or is refused very much, while others post.
+
+    What is returned counts the floods.
+    """
 
     def speaks_for(exchange: Exchange, lane: str) -> bool:
         if guard is None or lane in {NOBODYS_LANE, UNNAMED_LANE}:
@@ -39,6 +50,7 @@ def hold_floods_back(
         call_later=call_later,
         speaks_for=speaks_for,
     ).saw
+    return way.floods
 
 
 class _Way:
@@ -48,14 +60,17 @@ class _Way:
         self._listener = listener
         self._writer = writer
         self._large = self._refused = NOBODY
+        self.floods = no_floods()
 
     def let_large(self, lanes: frozenset[str]) -> None:
         """Let those wait that have far more in the spool than others."""
+        self.floods["stored"] += len(lanes - self._large)
         self._large = lanes
         self._make()
 
     def let_refused(self, lanes: frozenset[str]) -> None:
         """Let those wait of whom very much is refused."""
+        self.floods["refused"] += len(lanes - self._refused)
         self._refused = lanes
         self._make()
 

@@ -146,8 +146,8 @@ class Insight:
         return {
             "waiting": upload.waiting if upload else 0,
             "uploading": [asdict(one) for one in upload.uploading] if upload else [],
-            "stopped_since": upload.paused_since if upload else None,
-            "stopped_reason": upload.paused_reason if upload else None,
+            "stopped_since": upload.stopped_since if upload else None,
+            "stopped_reason": upload.stopped_reason if upload else None,
             "throttled_until": upload.throttled_until if upload else None,
             "throttled_reason": upload.throttled_reason if upload else None,
             "paused_since": pauses.get(EVERYBODY),

@@ -35,6 +35,16 @@ class PutOff:
     failures: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Why no spool is packed: a directory cannot be looked through."""
+
+    since: float
+    """Unix time of the first try."""
+    error: str
+    """Of the last one."""
+
+
 LOOK_SECONDS: Final = 5.0
 """The longest time until a sealed spool is noticed without being told of it, as by a worker of a former agent."""
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -64,6 +74,8 @@ class Packing:
         self._put_off: dict[str, PutOff] = {}
         self.packing: str | None = None
         """Name of the spool in hand."""
+        self.blocked: Blocked | None = None
+        """Why no spool is packed at all."""
 
     def __repr__(self) -> str:
         return f"<Packing {self.packing or 'idle'}, {len(self._put_off)} put off>"
@@ -94,12 +106,15 @@ class Packing:
             await self.in_thread(self._sweep)
             waiting = await self.in_thread(self._waiting)
         except OSError as error:
+            since = self._clock.now() if self.blocked is None else self.blocked.since
+            self.blocked = Blocked(since=since, error=str(error))
             log.warning(
                 "pack.sweep_failed",
                 error=str(error),
                 hint="what is sealed waits; tried again in a few seconds: look at the disk",
             )
             return
+        self.blocked = None
         self._put_off = {path.name: self._put_off[path.name] for path in waiting if path.name in self._put_off}
         for path in waiting:
             if self._is_due(path.name):

@@ -3,7 +3,7 @@
 import os
 import resource
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from apidanalytics.errors import ErrorCode
@@ -44,6 +44,7 @@ class WorkerReport:
         recent: Recent,
         *,
         scopes: Callable[[], tuple[str | None, str | None]],
+        floods: Mapping[str, int],
     ) -> None:
         self._acceptor = acceptor
         self._listener = listener
@@ -51,6 +52,7 @@ class WorkerReport:
         self._desk = desk
         self._recent = recent
         self._scopes = scopes
+        self._floods = floods
         self._told = 0
 
     def __call__(self) -> dict[str, Any]:
@@ -88,6 +90,8 @@ class WorkerReport:
             "bytes": counters.bytes,
             "replayed": counters.replayed,
             "request_seconds": counters.seconds.as_counters(),
+            "held_so_far": self._listener.held_so_far,
+            "floods": dict(self._floods),
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             **self._writer.counters(),
         }

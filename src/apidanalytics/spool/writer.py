@@ -112,11 +112,12 @@ class SpoolWriter:
         return sum(len(lane.queue) for lane in self._lanes)
 
     def counters(self) -> dict[str, Any]:
-        """Return how long commits took and how many batches were in them, as numbers that only grow."""
+        """Return how many commits there were, how long they took and what was in them, as numbers that only grow."""
         committers = [lane.committer for lane in self._lanes]
         return {
             "commit_seconds": Histogram.sum_of([one.seconds for one in committers]),
             "group_batches": Histogram.sum_of([one.group_batches for one in committers]),
+            "express_groups": self._express.committer.groups,
         }
 
     def start(self) -> None:

@@ -27,9 +27,9 @@ class UploadState:
     waiting: int
     """Staged files that are not being sent."""
     uploading: tuple[Uploading, ...]
-    paused_since: float | None
+    stopped_since: float | None
     """Unix time when the breaker opened."""
-    paused_reason: str | None
+    stopped_reason: str | None
     throttled_until: float | None = None
     """Unix time before which nothing is sent, because several tenants were throttled."""
     throttled_reason: str | None = None
@@ -43,8 +43,8 @@ def state_of(dispatcher: Dispatcher, uploading: tuple[Uploading, ...], clock: Cl
     return UploadState(
         waiting=len(dispatcher),
         uploading=uploading,
-        paused_since=None if opened is None else now - (monotonic - opened.since),
-        paused_reason=opened.reason if opened else None,
+        stopped_since=None if opened is None else now - (monotonic - opened.since),
+        stopped_reason=opened.reason if opened else None,
         throttled_until=now + throttled[0] if throttled else None,
         throttled_reason=throttled[1] if throttled else None,
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from apidanalytics.layout import BucketName
+from apidanalytics.layout import is_bucket
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import LedgerFile, State
@@ -42,7 +42,7 @@ def reconcile(ledger: Ledger, shelves: Shelves, now: float) -> Reconciled:
     """
     found = Reconciled()
     for directory in sorted(shelves.directories() | ledger.unfinished_directories()):
-        if _is_bucket(directory):
+        if is_bucket(directory):  # what is not ours is left alone; packing reports it
             _Directory(ledger, shelves, directory, found).reconcile(now)
     _say(found)
     return found
@@ -90,14 +90,6 @@ class _Directory:
         if self._shelves.where((self._directory, known.file.name)) is None:
             reason = f"it is gone from {'staging' if known.state is State.STAGED else 'failed'}/"
             self._found.missing += self._ledger.lost(known.id, reason, now)
-
-
-def _is_bucket(directory: str) -> bool:
-    try:
-        BucketName.parse(directory)
-    except ValueError:
-        return False  # not ours, and left alone; packing reports it
-    return True
 
 
 def _say(found: Reconciled) -> None:

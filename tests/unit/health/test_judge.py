@@ -197,6 +197,15 @@ def test_a_spool_that_cannot_be_packed_is_told_with_since_when_and_why():
     )
 
 
+def test_directories_of_spools_that_cannot_be_looked_through_are_trouble():
+    pack = PackFacts(blocked_since=ago(5), blocked_reason="Permission denied: sealed")
+    finding = only(replace(WELL, packing=pack))
+    assert (finding.code, finding.severity, finding.since) == ("packing_blocked", Severity.TROUBLE, ago(5))
+    assert finding.text == (
+        "The directories of the spools cannot be looked through for 5 minutes: Permission denied: sealed."
+    )
+
+
 def test_keys_that_are_refused_are_trouble_and_forgotten_ones_a_warning():
     workers = [WorkerFacts(index=0, state="running", keys_trouble="disk I/O error")]
     refused = only(replace(WELL, workers=workers))

@@ -26,7 +26,7 @@ class World:
         self.api = Api(tokens=tokens)
         self.held, self.timers = [], []
         self.writer = SimpleNamespace(who_posts=lambda: {VICTIM, ANOTHER}, thread_ids=(), on_company=None)
-        floods.hold_floods_back(
+        self.floods = floods.hold_floods_back(
             SimpleNamespace(hold_back=self.held.append),
             self.writer,
             self.api.acceptor,
@@ -105,3 +105,7 @@ def test_who_is_large_and_who_is_refused_are_held_together_and_each_is_let_go_by
     world.writer.on_company(frozenset())
     assert world.held == [{ANOTHER}, {ANOTHER, VICTIM}, {VICTIM}]
     assert set(turns) == {"forward"}
+    assert world.floods == {"stored": 1, "refused": 1}
+    world.writer.on_company(frozenset({ANOTHER, VICTIM}))
+    world.writer.on_company(frozenset({ANOTHER}))
+    assert world.floods == {"stored": 3, "refused": 1}

@@ -101,3 +101,20 @@ async def test_a_spool_that_cannot_be_packed_is_put_off_and_named_until_it_can()
     assert packing.put_off == {}
     assert packed == ["1.spool", "0.spool"]
     await packing.aclose()
+
+
+async def test_it_is_known_since_when_and_why_nothing_can_be_packed_and_that_it_is_over():
+    troubles = [OSError("no listing"), OSError("still none"), None]
+
+    def sweep():
+        if trouble := troubles.pop(0):
+            raise trouble
+
+    packing = Packing(sweep=sweep, waiting=list, pack=lambda path: None, on_staged=lambda: None, clock=SystemClock())
+    await packing.run_pass()
+    since = packing.blocked.since
+    await packing.run_pass()
+    assert (packing.blocked.since, packing.blocked.error) == (since, "still none")
+    await packing.run_pass()
+    assert packing.blocked is None
+    await packing.aclose()

@@ -3,32 +3,12 @@
 import pytest
 from structlog.testing import capture_logs
 
-from apidanalytics.layout import DataDirectory
-from apidanalytics.model import StagedFile
-from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import State
+from tests.unit.upload.ledger_files import staged
 
 DIRECTORY = "acme~prod~20260101000000"
-
-
-@pytest.fixture
-def data(tmp_path):
-    data = DataDirectory(tmp_path)
-    data.create()
-    return data
-
-
-@pytest.fixture
-def shelves(data):
-    return Shelves(data)
-
-
-@pytest.fixture
-def ledger(data):
-    with Ledger.open(data.ledger, data.damaged, 0.0) as ledger:
-        yield ledger
 
 
 def write(data, name, place="staging", directory=DIRECTORY):
@@ -39,22 +19,7 @@ def write(data, name, place="staging", directory=DIRECTORY):
 
 
 def stage(ledger, *names, directory=DIRECTORY):
-    ledger.stage(
-        [
-            StagedFile(
-                directory=directory,
-                name=name,
-                tenant="acme~prod",
-                start_at=0,
-                records=1,
-                bytes=10,
-                size_bytes=5,
-                sha256="00",
-            )
-            for name in names
-        ],
-        1.0,
-    )
+    ledger.stage([staged(name, directory=directory, records=1) for name in names], 1.0)
     return [ledger.files_in(directory)[name].id for name in names]
 
 

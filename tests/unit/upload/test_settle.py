@@ -6,12 +6,12 @@ import pytest
 
 from apidanalytics import failpoints
 from apidanalytics.layout import DataDirectory
-from apidanalytics.model import StagedFile
 from apidanalytics.upload.decide import Defer, Done, GiveUp
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.settle import Result, settle
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import State
+from tests.unit.upload.ledger_files import staged
 
 DIRECTORY = "acme~prod~20260101000000"
 NAMES = ["f1", "f2", "f3"]
@@ -30,20 +30,7 @@ def data(tmp_path):
 @pytest.fixture
 def ledger(data):
     with Ledger.open(data.ledger, data.damaged, 0.0) as ledger:
-        files = [
-            StagedFile(
-                directory=DIRECTORY,
-                name=name,
-                tenant="acme~prod",
-                start_at=0,
-                records=1,
-                bytes=10,
-                size_bytes=5,
-                sha256="00",
-            )
-            for name in NAMES
-        ]
-        ledger.stage(files, 1.0)
+        ledger.stage([staged(name, directory=DIRECTORY, records=1) for name in NAMES], 1.0)
         yield ledger
 
 

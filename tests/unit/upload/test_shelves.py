@@ -6,23 +6,9 @@ import json
 import pytest
 
 from apidanalytics import durable
-from apidanalytics.layout import DataDirectory
-from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import State
 
 DIRECTORY = "acme~prod~20260101000000"
-
-
-@pytest.fixture
-def data(tmp_path):
-    data = DataDirectory(tmp_path)
-    data.create()
-    return data
-
-
-@pytest.fixture
-def shelves(data):
-    return Shelves(data)
 
 
 def put(data, *names, directory=DIRECTORY):

@@ -1,45 +1,13 @@
-"""Every name in the data directory and in the object store, with formatter and parser side by side.
-
-What stands beside the data directory has its paths in ``config.Settings``.
-
-::
-
-    <local_storage_path><data_path>/             one agent owns it (agent.lock); directories 0700, files 0600
-      tmp/        <spool number>.spool           open: a worker appends to it and holds its lock
-                  <spool number>.spool.new       being created, holds nothing that was acknowledged
-                  <anything>.part                half-made file, worth nothing after a crash
-      sealed/     <spool number>.spool           complete, waits to be packed, never changed again
-      recovered/  <spool number>~recoveredTS~<time>.spool    left by a process that died, waits to be packed
-      staging/    <bucket directory>/<file>      closed, ready to upload, never changed again
-      failed/     <bucket directory>/<file>      gave up for now
-      damaged/    <name>, <name>.reason.json     could not be read, with the reason beside it
-      keys/       index.db, later index.<n>.db   which idempotency keys were used; turn.lock: who may use it
-                  <owner>.worker                 locked by a worker that claims keys, as long as it lives
-      ledger.db   history and totals
-      control.sock
-
-    <spool number>       12 lower-case hex digits (48 random bits)
-    <bucket directory>   <org>~<env>~<start>[~recoveredTS~<time>]
-    <file>               <4 hex>_<start>.<end>_<instance id>_writer_<n>[_recovered_<time>].txt.gz
-    <start>, <end>       yyyyMMddHHmmss, UTC
-    <time>               yyyyMMddHHmmss.SSS, UTC: when the dead process's spool was moved to recovered/
-    <n>                  spool number (decimal) * 1,000,000 + number of the file within the spool
-
-Bytes of org and env other than ``A-Z a-z 0-9 . _ -`` are percent-encoded. The names that the Go original left in
-``tmp``, ``recovered``, ``staging`` and ``failed`` parse with the same functions.
-"""
+"""Names of tenants, buckets, files, spools and key indexes: formatter and parser side by side."""
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote, unquote
 
-from apidanalytics import durable
 from apidanalytics.instants import format_instant, parse_instant
 
 MAX_TENANT_BYTES: Final = 180
@@ -111,6 +79,15 @@ class BucketName:
             start_at=parse_instant(match["start"]),
             recovered=match["recovered"],
         )
+
+
+def is_bucket(name: str) -> bool:
+    """Tell whether this is the name of a bucket directory."""
+    try:
+        BucketName.parse(name)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,87 +186,3 @@ def parse_key_index(name: str) -> int:
     if match is None:
         raise ValueError(f"not an index of keys: {name}")
     return int(match["number"] or 1)
-
-
-@dataclass(frozen=True, slots=True)
-class DataDirectory:
-    """The tree below ``<local_storage_path><data_path>``."""
-
-    root: Path
-
-    @property
-    def tmp(self) -> Path:
-        """Open spools and half-made files."""
-        return self.root / "tmp"
-
-    @property
-    def sealed(self) -> Path:
-        """Spools that wait to be packed."""
-        return self.root / "sealed"
-
-    @property
-    def recovered(self) -> Path:
-        """Spools of processes that died, waiting to be packed."""
-        return self.root / "recovered"
-
-    def spools(self) -> Iterator[tuple[int, Path]]:
-        """Yield number and path of every spool that is not packed: open, sealed or recovered.
-
-        One that moves on meanwhile may come twice, or be gone. What has no spool's name is passed over; packing
-        reports it.
-        """
-        for directory in (self.tmp, self.sealed, self.recovered):
-            for path in filter(durable.is_plain_file, directory.glob("*.spool")):
-                try:
-                    yield SpoolName.parse(path.name).number, path
-                except ValueError:
-                    continue
-
-    @property
-    def staging(self) -> Path:
-        """Files ready to upload."""
-        return self.root / "staging"
-
-    @property
-    def failed(self) -> Path:
-        """Files whose upload was given up for now."""
-        return self.root / "failed"
-
-    @property
-    def damaged(self) -> Path:
-        """What could not be read, with the reason beside it."""
-        return self.root / "damaged"
-
-    @property
-    def keys(self) -> Path:
-        """The index of idempotency keys, and the locks of the workers that use it."""
-        return self.root / "keys"
-
-    @property
-    def ledger(self) -> Path:
-        """History and totals."""
-        return self.root / "ledger.db"
-
-    @property
-    def control(self) -> Path:
-        """The socket for commands."""
-        return self.root / "control.sock"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the one agent that owns this directory."""
-        return self.root / "agent.lock"
-
-    def create(self) -> None:
-        """Make every directory that is missing, and all of them private to this user.
-
-        Raises:
-            OSError: one of those within is a link, which could lead what is kept anywhere.
-
-        """
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        durable.make_private(self.root)
-        spools = self.tmp, self.sealed, self.recovered
-        for path in (*spools, self.staging, self.failed, self.damaged, self.keys):
-            durable.make_private_directory(path)
-            durable.make_private(path)
