@@ -4,6 +4,7 @@ A name on disk is durable once its directory was synced, a content once its file
 that order, so that no caller has to remember.
 """
 
+import contextlib
 import errno
 import filecmp
 import os
@@ -58,6 +59,29 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_ended_file(path: Path) -> None:
+    """Make the content of a file durable that nobody writes any more.
+
+    What a failed sync could not write, Linux takes for written: the next sync would say that all is well. So after a
+    failure the content is written once more in its place, and the next sync has all of it to do.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            _write_again(descriptor)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_again(descriptor: int) -> None:
+    at = 0
+    while piece := os.pread(descriptor, 1 << 20, at):
+        at += os.pwrite(descriptor, piece, at)
 
 
 def rename(source: Path, target: Path) -> None:

@@ -237,7 +237,8 @@ def test_a_reading_alone_between_gaps_is_a_dot_and_no_gap_is_drawn_as_nothing(pa
     page.evaluate("""async () => {
         const { chart } = await import("/charts.js");
         const values = [null, 2, null, 3, 4, null];
-        document.body.replaceChildren(chart("Chart", "", [0, 10, 20, 30, 40, 50], [{ name: "median", values }], String));
+        const lines = [{ name: "median", values }];
+        document.body.replaceChildren(chart("Chart", "", [0, 10, 20, 30, 40, 50], lines, String));
     }""")
     assert page.locator("circle.dot.s0").count() == 1
     line, area = (page.locator(f"path.{kind}").get_attribute("d") for kind in ("line", "area"))

@@ -395,3 +395,28 @@ def test_a_claim_is_synced_before_it_is_granted(data, require_tool):
     )
     before_each = trace.read_text().split('"granted"')[:-1]
     assert ["sync(" in calls for calls in before_each] == [True] * 5
+
+
+def test_the_keys_of_a_spool_that_goes_are_synced_though_acks_are_not(data, require_tool):
+    """The agent removes a spool for good whatever the durability, so its keys must be known as surely."""
+    trace = data.root / "trace"
+    current_of(data).use(lambda index: index.claim([wish(ticket=1)], [], 5, 1.0))
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from tests.integration.test_keys import *\n"
+        "from apidanalytics.config.loading import load; from apidanalytics.service.keys import settler\n"
+        "given = {'local_storage_path': sys.argv[1], 'apidanalytics_durability': 'os'}\n"
+        "settings = load(config_file=None, environ={}, overrides=given, embedded=True)\n"
+        "found = settler(settings, None, SystemClock())\n"
+        "assert settings.durability == 'os'; found.spool_goes(9, [Claim(tenant=TENANT, key='warm', ticket=1)])\n"
+        "os.write(1, b'begin'); found.spool_goes(1, [Claim(tenant=TENANT, key='k', ticket=1)]); os.write(1, b'goes')\n"
+    )
+    command = [require_tool("strace"), "-f", "-o", str(trace), "-e", "trace=fsync,fdatasync,write"]
+    subprocess.run(
+        [*command, sys.executable, "-c", code, str(data.root.parent)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+    assert "sync(" in trace.read_text().split('"begin"')[1].split('"goes"')[0]

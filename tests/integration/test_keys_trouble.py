@@ -77,7 +77,7 @@ async def test_a_spool_that_cannot_be_synced_is_read_and_its_keys_are_in_doubt(d
     claims = fill(data, "early", "late", ticket=1)
     path = write_spool(getattr(data, place), 1, 5, *claims, groups=2)
     garbage(index_of(data))
-    refuse(monkeypatch, durable, "sync_file", path)
+    refuse(monkeypatch, durable, "sync_file" if place == "tmp" else "sync_ended_file", path)
     desk = desk_of(data, 6)
     for key in ("early", "late"):
         assert await verdict_of(desk, wish(key)) is Verdict.IN_USE

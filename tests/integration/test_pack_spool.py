@@ -1,5 +1,6 @@
 """Packing with the real spool and the real ledger: live and dead workers, damage on disk, ten thousand tenants."""
 
+import errno
 import gzip
 import itertools
 import json
@@ -8,12 +9,13 @@ import subprocess
 import sys
 import zlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from apidanalytics.clock import SystemClock
-from apidanalytics.layout import DataDirectory, SpoolName, format_tenant
+from apidanalytics.layout import DataDirectory, FileName, SpoolName, format_tenant
 from apidanalytics.model import SpoolHeader
 from apidanalytics.pack.packer import Outcome, Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
@@ -43,7 +45,11 @@ def ledger(data):
 
 @pytest.fixture
 def packer(data, ledger):
-    return Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=header, spool_goes=lambda *_: None)
+    return packer_of(data, ledger, header)
+
+
+def packer_of(data, ledger, fallback):
+    return Packer(data, ledger, SegmentReader.open, clock=SystemClock(), fallback=fallback, spool_goes=lambda *_: None)
 
 
 @pytest.fixture
@@ -140,6 +146,31 @@ def test_a_spool_whose_header_is_damaged_is_delivered_all_the_same(data, packer)
     packer.pack(path)
     assert delivered(data) == {"acme~prod": [1]}
     assert (data.damaged / path.name).exists()
+
+
+def test_what_was_assumed_for_a_damaged_header_counts_however_settings_change_before_it_is_packed(
+    data, ledger, monkeypatch
+):
+    monkeypatch.setattr("apidanalytics.pack.packer.GROUP_FILES", 1)
+    spool = create(data)
+    spool.append([share("acme~prod", 1, 2), share("globex~test", 3)])
+    path = spool.seal(data)
+    content = bytearray(path.read_bytes())
+    content[30] ^= 1
+    path.write_bytes(content)
+    groups = iter(range(9))
+
+    def full_at_the_second(files, at, stage=ledger.stage):
+        if next(groups) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        stage(files, at)
+
+    monkeypatch.setattr(ledger, "stage", full_at_the_second)
+    with pytest.raises(OSError, match="No space"):
+        packer_of(data, ledger, header).pack(path)
+    packer_of(data, ledger, lambda number: replace(header(number), interval_seconds=60, instance_id="other")).pack(path)
+    assert delivered(data) == {"acme~prod": [1, 2], "globex~test": [3]}
+    assert {FileName.parse(file.name).instance_id for file in data.staging.glob("*/*")} == {"collector-1"}
 
 
 def test_what_is_no_spool_is_set_aside_and_does_not_stop_the_next_one(data, packer):

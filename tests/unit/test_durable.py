@@ -1,5 +1,6 @@
 """The ways in which a file appears: never through a link."""
 
+import errno
 import os
 
 import pytest
@@ -35,3 +36,29 @@ def test_a_directory_is_private_and_no_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "own")
     with pytest.raises(NotADirectoryError, match="link is a symbolic link, and is not followed"):
         durable.make_private_directory(tmp_path / "link")
+
+
+def test_what_a_failed_sync_may_have_left_out_is_written_again_for_the_next_one_to_sync(tmp_path, monkeypatch):
+    path = tmp_path / "ended"
+    content = os.urandom((1 << 20) + 7)
+    path.write_bytes(content)
+    written = {}
+    pwrite = os.pwrite
+
+    def noting(descriptor, piece, at):
+        written[at] = piece[: 1 << 19]  # a short write is no end
+        return pwrite(descriptor, piece[: 1 << 19], at)
+
+    def refuse(_descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "pwrite", noting)
+        failing.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="Input/output error"):
+            durable.sync_ended_file(path)
+    assert b"".join(piece for _, piece in sorted(written.items())) == path.read_bytes() == content
+    written.clear()
+    monkeypatch.setattr(os, "pwrite", noting)
+    durable.sync_ended_file(path)
+    assert written == {}

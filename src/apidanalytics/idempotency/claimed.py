@@ -132,7 +132,7 @@ def _number(name: str) -> int | None:
 def _add_known(keys: list[KnownKey], number: int, path: Path, open_spool: OpenSpool, *, is_open: bool) -> None:
     try:
         with open_spool(path) as spool:
-            is_synced = _is_synced(path)
+            is_synced = _is_synced(path, is_open=is_open)
             try:
                 for _ in spool.entries():
                     pass
@@ -144,9 +144,10 @@ def _add_known(keys: list[KnownKey], number: int, path: Path, open_spool: OpenSp
         return  # set aside when it is packed, so that nothing of it is delivered; or just now moved on
 
 
-def _is_synced(path: Path) -> bool:
+def _is_synced(path: Path, *, is_open: bool) -> bool:
+    sync = durable.sync_file if is_open else durable.sync_ended_file
     try:
-        durable.sync_file(path)
+        sync(path)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -165,8 +166,10 @@ def _claims_in(path: Path, open_spool: OpenSpool, owner: int) -> list[Claim]:
         with open_spool(path) as spool:
             if spool.header is not None and spool.header.owner != owner:
                 return []
-            # Its tail may be in the page cache only: after a power cut it would not have been stored.
-            durable.sync_file(path)
+            # Its tail may be in the page cache only: after a power cut it would not have been stored. Whose it is
+            # cannot be told without a header: one in ``tmp/`` may be written to.
+            is_ended = spool.header is not None or path.parent.name != "tmp"
+            (durable.sync_ended_file if is_ended else durable.sync_file)(path)
             for _ in spool.entries():
                 pass
             return list(spool.claims())

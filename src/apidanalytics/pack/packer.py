@@ -76,6 +76,7 @@ class Packer:
         spool_goes: SpoolGoes,
     ) -> None:
         """Join the parts; ``fallback`` makes the header, by number, of a spool whose own header is damaged."""
+        self._data = data
         self._ledger = ledger
         self._open_spool = open_spool
         self._fallback = fallback
@@ -103,8 +104,10 @@ class Packer:
         if self._ledger.is_packed(name.number):
             return _remove(path, Packed(outcome=Outcome.REMOVED))
         failpoints.hit("pack.before_read")
-        # The tail of a dead process's spool may be in the page cache only: after a power cut it were another spool.
-        durable.sync_file(path)
+        # The tail of a dead process's spool may be in the page cache only, and so may its move to this place: after a
+        # power cut it were another spool, or one of another name.
+        durable.sync_ended_file(path)
+        durable.sync_directories((path.parent, self._data.tmp))
         try:
             reader = self._open(path, name)
         except NewerFormatError as error:
@@ -131,7 +134,9 @@ class Packer:
             return _remove(path, Packed(outcome=Outcome.REMOVED, torn_bytes=reader.torn_bytes))
         self._ledger.accepted(name.number, index.counts())
         contents = Contents(reader, index)
-        files = plan(index, reader.header or self._fallback(name.number), name.recovered)
+        # What is assumed is assumed for good, or a second run, with other settings, would give the files other names.
+        header = reader.header or self._ledger.assumed(self._fallback(name.number))
+        files = plan(index, header, name.recovered)
         staged = NOTHING
         for group in grouped(files, GROUP_FILES, GROUP_BYTES):
             staged += self._stager.stage(group, contents)

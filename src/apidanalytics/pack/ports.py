@@ -67,6 +67,9 @@ class PackLedger(Protocol):
     def accepted(self, spool_number: int, counts: Mapping[str, tuple[int, int]]) -> None:
         """Count (records, bytes of lines) by tenant as accepted, once per spool number."""
 
+    def assumed(self, header: SpoolHeader) -> SpoolHeader:
+        """Return what was assumed first of this spool, whose own header is damaged: this, if nothing was."""
+
     def stage(self, files: Sequence[StagedFile], staged_at: float) -> None:
         """Note that these files stand in ``staging/``; one that is known already keeps its state."""
 

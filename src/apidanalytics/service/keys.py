@@ -18,7 +18,8 @@ from apidanalytics.upload.ledger import Ledger
 
 def key_desk(settings: Settings, owner: int, clock: Clock) -> KeyDesk:
     """Return where a worker claims keys."""
-    return KeyDesk(settings.data, owner, _current(settings, clock), clock)
+    current = _current(settings, clock, is_synced=settings.durability == "disk")
+    return KeyDesk(settings.data, owner, current, clock)
 
 
 def settler(settings: Settings, ledger: Ledger, clock: Clock) -> Settler:
@@ -28,11 +29,16 @@ def settler(settings: Settings, ledger: Ledger, clock: Clock) -> Settler:
         if not lost.is_gone:
             ledger.set_aside(lost.name, 0, lost.bytes, f"index of keys: {lost.reason}", lost.at)
 
-    return Settler(settings.data, _current(settings, clock), SegmentReader.open, clock, count)
+    # Synced whatever the durability: the spool that it lets go is gone for good, and its keys must be known as surely.
+    current = _current(settings, clock, is_synced=True)
+    return Settler(settings.data, current, SegmentReader.open, clock, count)
 
 
-def _current(settings: Settings, clock: Clock) -> CurrentIndex:
-    return CurrentIndex(settings.data, _limits(settings), lambda: known_keys(settings.data, SegmentReader.open), clock)
+def _current(settings: Settings, clock: Clock, *, is_synced: bool) -> CurrentIndex:
+    limits = IndexLimits(
+        window_seconds=settings.idempotency_window, max_keys=settings.idempotency_max_keys, is_synced=is_synced
+    )
+    return CurrentIndex(settings.data, limits, lambda: known_keys(settings.data, SegmentReader.open), clock)
 
 
 def sweep_and_settle(sweep: Callable[[], Any], settler: Settler) -> Callable[[], None]:
@@ -60,11 +66,3 @@ class WriterAndDesk:
         """Commit what waits and seal, then settle its claims."""
         await self._writer.stop()
         await self._desk.stop()
-
-
-def _limits(settings: Settings) -> IndexLimits:
-    return IndexLimits(
-        window_seconds=settings.idempotency_window,
-        max_keys=settings.idempotency_max_keys,
-        is_synced=settings.durability == "disk",
-    )

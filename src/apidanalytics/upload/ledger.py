@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from apidanalytics.model import StagedFile
+from apidanalytics.model import SpoolHeader, StagedFile
 from apidanalytics.upload import rows, schema, usage
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 
@@ -87,6 +87,11 @@ class Ledger:
             if database.execute("INSERT OR IGNORE INTO spools (number) VALUES (?)", (spool_number,)).rowcount:
                 for tenant, (records, size) in counts.items():
                     rows.add_total(database, tenant, State.ACCEPTED, Count(records, size))
+
+    def assumed(self, header: SpoolHeader) -> SpoolHeader:
+        """Return what was assumed first of a spool whose own header is damaged: this, if nothing was."""
+        with self._write() as database:
+            return rows.assume_header(database, header)
 
     def stage(self, files: Sequence[StagedFile], staged_at: float) -> None:
         """Note that these files stand in ``staging/``; one that is known already keeps its state.
@@ -224,14 +229,14 @@ class Ledger:
     def failed(self, number: int, attempts: int, reason: str, at: float) -> None:
         """Note that a file was given up for now, and stands in ``failed/``."""
         with self._write() as database:
-            for known in _in_states(database, (number,), State.STAGED):
+            for known in rows.in_states(database, (number,), State.STAGED):
                 rows.move(database, known, State.FAILED, at, reason)
                 database.execute("UPDATE files SET attempts = ? WHERE id = ?", (attempts, number))
 
     def revived(self, numbers: Iterable[int], attempts: int, at: float) -> list[Waiting]:
         """Note that these files stand in ``staging/`` again, with so many attempts behind them; return them."""
         with self._write() as database:
-            revived = _in_states(database, numbers, State.FAILED)
+            revived = rows.in_states(database, numbers, State.FAILED)
             for known in revived:
                 rows.move(database, known, State.STAGED, at, known.reason)
                 database.execute("UPDATE files SET attempts = ? WHERE id = ?", (attempts, known.id))
@@ -240,7 +245,7 @@ class Ledger:
     def lost(self, number: int, reason: str, at: float) -> bool:
         """Note that a file cannot be delivered; tell whether that is news."""
         with self._write() as database:
-            found = _in_states(database, (number,), State.STAGED, State.FAILED)
+            found = rows.in_states(database, (number,), State.STAGED, State.FAILED)
             for known in found:
                 rows.move(database, known, State.SET_ASIDE, at, reason)
         return bool(found)
@@ -248,7 +253,7 @@ class Ledger:
     def dropped(self, numbers: Iterable[int], reason: str, at: float) -> list[LedgerFile]:
         """Note that these files are given up to make room; return those that nobody had settled before."""
         with self._write() as database:
-            found = _in_states(database, numbers, State.STAGED, State.FAILED)
+            found = rows.in_states(database, numbers, State.STAGED, State.FAILED)
             for known in found:
                 rows.move(database, known, State.DROPPED, at, reason)
         return found
@@ -271,10 +276,8 @@ class Ledger:
         return forgotten
 
     def _forget_some(self, state: State, before: float) -> int:
-        # A few at a time: nobody else waits long for the ledger. The state is written out, so that its index is used.
-        old = f"SELECT id FROM files WHERE state = '{state}' AND settled_at < ? LIMIT 1000"  # noqa: S608 - the names are ours # nosec B608
-        with self._write() as database:
-            return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before,)).rowcount  # noqa: S608 - the names are ours # nosec B608
+        with self._write() as database:  # a few at a time: nobody else waits long for the ledger
+            return rows.forget_some(database, state, before)
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
@@ -293,8 +296,3 @@ class Ledger:
     def _read(self) -> Iterator[sqlite3.Connection]:
         with self._reading, schema.suspecting(self._reader):
             yield self._reader
-
-
-def _in_states(database: sqlite3.Connection, numbers: Iterable[int], *states: State) -> list[LedgerFile]:
-    found = [known for number in numbers for known in rows.select(database, "id = ?", (number,))]
-    return [known for known in found if known.state in states]

@@ -1,11 +1,13 @@
 """The statements of the ledger. Each runs inside the caller's transaction and keeps the running totals right."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from apidanalytics.errors import DamagedError
-from apidanalytics.model import StagedFile
+from apidanalytics.model import SpoolHeader, StagedFile
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
 
 _COLUMNS = (
@@ -33,6 +35,20 @@ def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFi
 def by_numbers(database: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, LedgerFile]:
     """Return the files of these numbers that are known; there are few enough numbers for one statement."""
     return {known.id: known for known in select(database, f"id IN ({', '.join('?' * len(numbers))})", numbers)}
+
+
+def in_states(database: sqlite3.Connection, numbers: Iterable[int], *states: State) -> list[LedgerFile]:
+    """Return those of these files that are in one of the states."""
+    found = [known for number in numbers for known in select(database, "id = ?", (number,))]
+    return [known for known in found if known.state in states]
+
+
+def assume_header(database: sqlite3.Connection, header: SpoolHeader) -> SpoolHeader:
+    """Return what was assumed first of a spool's header: this, if nothing was."""
+    row = (header.number, msgspec.json.encode(header))
+    database.execute("INSERT OR IGNORE INTO assumed_headers VALUES (?, ?)", row)
+    (content,) = database.execute("SELECT header FROM assumed_headers WHERE spool = ?", row[:1]).fetchone()
+    return msgspec.json.decode(content, type=SpoolHeader)
 
 
 def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float) -> Iterator[str]:
@@ -71,6 +87,14 @@ def note_packed(database: sqlite3.Connection, spool_number: int, at: float) -> N
         " ON CONFLICT DO UPDATE SET packed_at = coalesce(packed_at, excluded.packed_at)",
         (spool_number, int(at)),
     )
+    database.execute("DELETE FROM assumed_headers WHERE spool = ?", (spool_number,))
+
+
+def forget_some(database: sqlite3.Connection, state: State, before: float) -> int:
+    """Forget a few files that came to this state before this time; return how many."""
+    # The state is written out, so that its index is used.
+    old = f"SELECT id FROM files WHERE state = '{state}' AND settled_at < ? LIMIT 1000"  # noqa: S608 - the names are ours # nosec B608
+    return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before,)).rowcount  # noqa: S608 - the names are ours # nosec B608
 
 
 def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Count) -> None:

@@ -85,6 +85,7 @@ _MIGRATIONS: Final = {1: "ALTER TABLE files ADD COLUMN md5 TEXT;"}
 """By the format that a script starts from; it leads to the next one."""
 
 _ADDED: Final = """
+CREATE TABLE IF NOT EXISTS assumed_headers (spool INTEGER PRIMARY KEY, header BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS pauses (tenant TEXT PRIMARY KEY, since REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS files_tenant ON files (tenant, id);
 CREATE INDEX IF NOT EXISTS files_set_aside ON files (settled_at) WHERE state = 'set_aside';

@@ -28,6 +28,7 @@ class MemoryLedger:
     def __init__(self):
         self.files = {}
         self.counts = {}
+        self.headers = {}
         self.packed_spools = set()
         self.aside = {}
         self.events = []
@@ -40,6 +41,9 @@ class MemoryLedger:
 
     def accepted(self, spool_number, counts):
         self.counts.setdefault(spool_number, dict(counts))
+
+    def assumed(self, header):
+        return self.headers.setdefault(header.number, header)
 
     def stage(self, files, staged_at):
         self.events.append(("stage", len(files)))

@@ -294,7 +294,7 @@ def test_a_spool_is_synced_before_it_is_read_so_that_no_power_cut_can_change_it_
     monkeypatch.setattr(os, "fsync", noting)
     bench.packer._open_spool = lambda opened: events.append("opened") or bench.open(opened)
     bench.packer.pack(path)
-    assert events[:2] == [path.name, "opened"]
+    assert events[:4] == [path.name, path.parent.name, "tmp", "opened"]
 
 
 def test_the_spool_goes_only_after_the_ledger_knows_that_it_is_packed(bench, ledger, monkeypatch):
