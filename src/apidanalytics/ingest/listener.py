@@ -171,10 +171,7 @@ class Listener:
 
     def __repr__(self) -> str:
         state = "stopped" if self._is_stopped else "starved" if self._is_starved else "listening"
-        return (
-            f"<Listener {state}: {self.connections} connections, {self.requests} requests, "
-            f"{self.inflight_bytes} bytes in flight, {self.waiting_connections} waiting>"
-        )
+        return f"<Listener {state}: {self.connections} connections, {self.inflight_bytes} bytes in flight>"
 
     # Accepting.
 
