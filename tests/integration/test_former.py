@@ -29,6 +29,6 @@ async def test_a_worker_of_before_asks_for_room_says_what_it_has_taken_and_is_an
     former.send(13, {"type": "drain"})
     async with asyncio.timeout(30):
         assert await loop.sock_recv(theirs, 1000) == b'{"type":"room"}\n'
-    for worker in former.detach():
+    for worker in await former.detach():
         worker.pipe.close()
     theirs.close()

@@ -93,7 +93,8 @@ class Crew:
         await self._agent.cancel("succession")
         self._handover.counters = self.counters()
         if self._supervisor is not None and self._agent.hands_over:
-            self._handover.workers = self._former.detach() + await self._supervisor.detach()
+            former, present = await asyncio.gather(self._former.detach(), self._supervisor.detach())
+            self._handover.workers = former + present
         elif self._supervisor is not None:
             await asyncio.gather(self._supervisor.stop(seconds), self._former.drain(seconds))
         if self._listeners is None:
