@@ -34,11 +34,21 @@ class FormerWorkers:
     def __bool__(self) -> bool:
         return bool(self._workers)
 
-    async def start(self, on_message: Callable[[Message], None]) -> None:
-        """Listen to them. What they count was counted when they were handed over; the rest is for ``on_message``."""
+    async def start(self, on_message: Callable[[Message], None], greeting: Sequence[Message] = ()) -> None:
+        """Listen to them. What they count was counted when they were handed over; the rest is for ``on_message``.
+
+        ``greeting`` is told to each of them: what may have changed while they had no agent.
+        """
         for worker in self._workers:
             hear = partial(self._hear, worker.child.pid, on_message)
             self._channels.append(await Channel.open(worker.pipe, hear, lambda: None))
+        for message in greeting:
+            self.broadcast(message)
+
+    def broadcast(self, message: Message) -> None:
+        """Send a message to each that lives."""
+        for channel in self._channels:
+            channel.send(message)
 
     def send(self, pid: int, message: Message) -> None:
         """Send a message to one of them, if it lives."""

@@ -63,15 +63,20 @@ class ScopeFeed:
 
     async def _take_up(self, waiting: list[Message]) -> None:
         versions = [message for message in waiting if self._is_version(message)]
+        news = [msgspec.convert(message["news"], News) for message in waiting if message.get("news") is not None]
         if versions:
             self._move(versions[-1]["version"], Path(versions[-1]["path"]))
-        elif self._scopes is not None:
-            for _ in self._scopes.renewal([msgspec.convert(message["news"], News) for message in waiting]):
+        elif self._scopes is not None and news:
+            for _ in self._scopes.renewal(news):
                 await asyncio.sleep(0)  # requests have their turn
 
     def _is_version(self, message: Message) -> bool:
-        """Return whether everything has to be read, which then contains all change lists that were told of."""
-        return self._scopes is None or message["version"] != self.version or message.get("news") is None
+        """Return whether everything has to be read, which then contains all change lists that were told of.
+
+        A new agent tells all workers of the version that counts, also those that answer from it. What they missed while
+        they had no agent the next looks at the file find.
+        """
+        return self._scopes is None or message["version"] != self.version
 
     def _move(self, version: str, path: Path) -> None:
         if self._scopes is None:

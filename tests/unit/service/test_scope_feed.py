@@ -96,3 +96,13 @@ async def test_the_file_is_left_alone_meanwhile_and_looked_at_right_after() -> N
     assert seen == ["searching b"] * 3 + ["has b", "tick"] + ["searching c"] * 3 + ["has c"]
     await following.poll()
     assert seen[-1] == "tick"
+
+
+async def test_a_version_that_is_served_already_is_not_read_again() -> None:
+    """A new agent tells it to the workers of the one before, which remember much, and are busy."""
+    seen: list[str] = []
+    following = feed(seen)
+    await following.load(message("1"))
+    assert seen == []
+    await asyncio.gather(following.load(message("1")), following.load(message("1", "a", "b")))
+    assert seen == ["searching b"] * 3 + ["has b"]
