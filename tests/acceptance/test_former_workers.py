@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from apidanalytics.access.tokens import hash_token
+from tests.crash.load import status
 from tests.harness import wait_until
 
 SLOW = {
@@ -71,17 +72,14 @@ class Half:
 
 
 def change(service, number):
-    before = service.status()["generation"]
+    before = generation(service)
     os.kill(service.pid, number)
     wait_until(lambda: generation(service) > before, timeout_seconds=60, what="the new worker serves")
 
 
 def generation(service):
-    try:
-        status = service.status()
-    except Exception:  # noqa: BLE001 - between two agents nobody answers
-        return 0
-    return status["generation"] if status["ready"] else 0
+    now = status(service)  # between two agents nobody answers
+    return now["generation"] if now and now["ready"] else 0
 
 
 def lines(service, event):

@@ -143,7 +143,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         start_draining=lambda: setattr(acceptor, "draining", True),
         load_scopes=feed.load,
         poll_scopes=feed.poll,
-        report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=lambda: (feed.version, feed.sequence)),
+        report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=feed),
         follow=follow,
     )
 

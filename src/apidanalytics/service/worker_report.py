@@ -3,13 +3,13 @@
 import os
 import resource
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Final
 
 from apidanalytics.errors import ErrorCode
 from apidanalytics.idempotency.desk import KeyDesk
 from apidanalytics.ingest.accept import Acceptor
 from apidanalytics.ingest.listener import Listener
+from apidanalytics.service.scope_feed import ScopeFeed
 from apidanalytics.spool.writer import SpoolWriter
 from apidanalytics.telemetry.recent import Recent
 
@@ -43,7 +43,7 @@ class WorkerReport:
         desk: KeyDesk,
         recent: Recent,
         *,
-        scopes: Callable[[], tuple[str | None, str | None]],
+        scopes: ScopeFeed,
     ) -> None:
         self._acceptor = acceptor
         self._listener = listener
@@ -56,14 +56,15 @@ class WorkerReport:
     def __call__(self) -> dict[str, Any]:
         """Return the report of this moment."""
         acceptor, listener, writer = self._acceptor, self._listener, self._writer
-        version, sequence = self._scopes()
+        version = self._scopes.version
         return {
             "ready": version is not None and writer.is_writable and not (acceptor.draining or acceptor.room.is_full),
             "writable": writer.is_writable,
             "keys_trouble": self._desk.trouble,
             "taken": acceptor.room.taken,
             "scopes": version,
-            "sequence": sequence,
+            "sequence": self._scopes.sequence,
+            "scopes_trouble": self._scopes.trouble,
             "connections": listener.connections,
             "requests": listener.requests,
             "records": acceptor.counters.records,
