@@ -52,6 +52,7 @@ class WorkerReport:
         self._recent = recent
         self._scopes = scopes
         self._told = 0
+        self._memory = _Memory()
 
     def __call__(self) -> dict[str, Any]:
         """Return the report of this moment."""
@@ -74,7 +75,7 @@ class WorkerReport:
             "held_requests": listener.held_back,
             "waiting_batches": writer.waiting,
             "inflight_bytes": listener.inflight_bytes,
-            "memory_bytes": _memory_bytes(),
+            "memory_bytes": self._memory.bytes(),
             "counters": self._counters(),
             "events": self._news(),
         }
@@ -109,6 +110,11 @@ class WorkerReport:
         return [dict(line) for _, line in news]
 
 
-def _memory_bytes() -> int:
-    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - once a second, and no disk is asked
-        return int(statm.read().split()[1]) * _PAGE_BYTES
+class _Memory:
+    """What this process has in memory. The file stays open: a worker without a free descriptor has to report, too."""
+
+    def __init__(self) -> None:
+        self._statm = open("/proc/self/statm", "rb", buffering=0)  # noqa: PTH123, SIM115 - as long as this lives
+
+    def bytes(self) -> int:
+        return int(os.pread(self._statm.fileno(), 200, 0).split()[1]) * _PAGE_BYTES
