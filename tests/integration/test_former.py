@@ -29,6 +29,22 @@ async def test_a_worker_of_before_asks_for_room_says_what_it_has_taken_and_is_an
     former.send(13, {"type": "drain"})
     async with asyncio.timeout(30):
         assert await loop.sock_recv(theirs, 1000) == b'{"type":"room"}\n'
-    for worker in former.detach():
+    for worker in await former.detach():
+        worker.pipe.close()
+    theirs.close()
+
+
+async def test_workers_of_before_are_told_what_may_have_changed_and_what_changes_until_they_are_gone():
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    former = FormerWorkers([FormerWorker(child=Child(12), pipe=ours)])
+    await former.start(lambda _: None, [{"type": "tokens"}])
+    former.broadcast({"type": "scopes"})
+    said = b""
+    async with asyncio.timeout(30):
+        while said.count(b"\n") < 2:
+            said += await asyncio.get_running_loop().sock_recv(theirs, 1000)
+    assert said == b'{"type":"tokens"}\n{"type":"scopes"}\n'
+    for worker in await former.detach():
         worker.pipe.close()
     theirs.close()

@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 import msgspec
 
@@ -15,6 +15,8 @@ Message = dict[str, Any]
 
 MAX_MESSAGE_BYTES = 1 << 20
 """What a worker says is never longer. The agent's messages have no limit: tokens and shares are as many as they are."""
+DETACH_SECONDS: Final = 5.0
+"""How long a message that is on its way, in either direction, may take when this end is let go."""
 
 
 class Channel(asyncio.Protocol):
@@ -29,6 +31,7 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._partial: list[bytes] = []
         self._partial_bytes = 0
+        self._is_leaving = False
 
     @classmethod
     async def open(
@@ -49,13 +52,24 @@ class Channel(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(msgspec.json.encode(message) + b"\n")
 
-    def detach(self) -> socket.socket | None:
-        """Let go of this end and return it, so that the other one notices nothing; None when it is closed."""
+    async def detach(self) -> socket.socket | None:
+        """Let go of this end and return it, so that the other one notices nothing; None when it is closed.
+
+        That is between two messages: what was sent is written by then, and what has begun to come is read. Where that
+        takes longer than ``DETACH_SECONDS`` the other side hangs; it finds the pipe at its end then.
+        """
         if self._transport is None or self._transport.is_closing():
             return None
-        end = socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
-        self._on_lost = lambda: None
-        self._transport.close()
+        transport, gone = self._transport, asyncio.Event()
+        end = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        self._is_leaving, self._on_lost = True, gone.set
+        self._leave_between_messages()
+        try:
+            async with asyncio.timeout(DETACH_SECONDS):
+                await gone.wait()
+        except TimeoutError:
+            transport.abort()
+            end.shutdown(socket.SHUT_RDWR)
         return end
 
     def close(self) -> None:
@@ -79,8 +93,14 @@ class Channel(asyncio.Protocol):
         self._partial_bytes += len(rest)
         if self._max_message_bytes is not None and self._partial_bytes > self._max_message_bytes:
             self.close()
+        if self._is_leaving:
+            self._leave_between_messages()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
         """Tell the owner."""
         self._transport = None
         self._on_lost()
+
+    def _leave_between_messages(self) -> None:
+        if not self._partial_bytes:
+            self.close()  # which reads no more, and ends once all is written

@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 
 from apidanalytics.control.channel import Channel, Message
+from apidanalytics.control.child import Child
 from apidanalytics.control.handover import FormerWorker
 
 log = structlog.get_logger()
@@ -33,11 +34,21 @@ class FormerWorkers:
     def __bool__(self) -> bool:
         return bool(self._workers)
 
-    async def start(self, on_message: Callable[[Message], None]) -> None:
-        """Listen to them. What they count was counted when they were handed over; the rest is for ``on_message``."""
+    async def start(self, on_message: Callable[[Message], None], greeting: Sequence[Message] = ()) -> None:
+        """Listen to them. What they count was counted when they were handed over; the rest is for ``on_message``.
+
+        ``greeting`` is told to each of them: what may have changed while they had no agent.
+        """
         for worker in self._workers:
             hear = partial(self._hear, worker.child.pid, on_message)
             self._channels.append(await Channel.open(worker.pipe, hear, lambda: None))
+        for message in greeting:
+            self.broadcast(message)
+
+    def broadcast(self, message: Message) -> None:
+        """Send a message to each that lives."""
+        for channel in self._channels:
+            channel.send(message)
 
     def send(self, pid: int, message: Message) -> None:
         """Send a message to one of them, if it lives."""
@@ -70,16 +81,11 @@ class FormerWorkers:
         for worker in self._workers:
             worker.child.kill()
 
-    def detach(self) -> list[FormerWorker]:
+    async def detach(self) -> list[FormerWorker]:
         """Let go of those that live, and return them."""
-        pipes = [channel.detach() for channel in self._channels]
-        living = [
-            FormerWorker(child=worker.child, pipe=pipe)
-            for worker, pipe in zip(self._workers, pipes, strict=True)
-            if pipe is not None
-        ]
+        workers, channels = self._workers, self._channels
         self._workers, self._channels = [], []
-        return living
+        return await detached([worker.child for worker in workers], channels)
 
     def status(self) -> list[dict[str, Any]]:
         """Return what is known of each."""
@@ -111,3 +117,10 @@ class FormerWorkers:
         for channel in self._channels:
             channel.close()
         self._workers, self._channels = [], []
+
+
+async def detached(children: Sequence[Child], channels: Sequence[Channel]) -> list[FormerWorker]:
+    """Let go of workers, all at once, and return those that live."""
+    pipes = await asyncio.gather(*(channel.detach() for channel in channels))
+    both = zip(children, pipes, strict=True)
+    return [FormerWorker(child=child, pipe=pipe) for child, pipe in both if pipe is not None]

@@ -21,6 +21,7 @@ import structlog
 from apidanalytics.clock import Clock
 from apidanalytics.control.channel import Channel, Message
 from apidanalytics.control.child import Child, describe_end
+from apidanalytics.control.former import detached
 from apidanalytics.control.handover import FormerWorker
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.spawn import spawn_worker
@@ -176,16 +177,14 @@ class Supervisor:
     async def detach(self) -> list[FormerWorker]:
         """Let go of every worker that lives, and return them: they serve on, for their next agent to drain."""
         self._stopping = True
+        living = [(w.process, w.channel) for w in self._workers if w.process is not None and w.channel is not None]
+        for worker in self._workers:
+            worker.channel = None  # or its keeper would close it
         for task in self._tasks:
             task.cancel()
-        living = [(worker.process, worker.channel) for worker in self._workers]
-        detached = [
-            FormerWorker(child=process, pipe=pipe)
-            for process, channel in living
-            if process is not None and channel is not None and (pipe := channel.detach()) is not None
-        ]
+        workers = await detached([process for process, _ in living], [channel for _, channel in living])
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        return detached
+        return workers
 
     def kill(self) -> None:
         """End every worker at once. What it has acknowledged is in its spool."""

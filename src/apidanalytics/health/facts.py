@@ -26,6 +26,8 @@ class WorkerFacts:
     """The disk took its last write."""
     keys_trouble: str | None = None
     """Why the last batch with an ``Idempotency-Key`` was refused, if it was."""
+    scopes_trouble: str | None = None
+    """Why it does not answer from the scope data that were published last, if it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,19 @@ def _scopes(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _behind(facts: Facts) -> Iterator[Finding]:
+    behind = [worker for worker in facts.workers if worker.scopes_trouble]
+    if behind:
+        yield Finding(
+            code="worker_behind",
+            severity=Severity.TROUBLE,
+            text=f"Worker {listed([str(worker.index) for worker in behind])} cannot open the scope data that count: "
+            f"{behind[0].scopes_trouble}.",
+            hint="It goes on with those of before (500 if it has none) and tries again every second. "
+            "Look at the disk, and how many files the service may open.",
+        )
+
+
 def _access(facts: Facts) -> Iterator[Finding]:
     access = facts.access
     if access.is_open:
@@ -204,6 +217,7 @@ JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
     _life,
     _workers,
     _scopes,
+    _behind,
     _access,
     _disk,
     _refusals,

@@ -261,7 +261,7 @@ class Service:
         self._crew.broadcast(scopes_message(published))
 
     def _versions_in_use(self) -> frozenset[str]:
-        return frozenset(worker["scopes"] for worker in self._crew.status() if worker.get("scopes"))
+        return frozenset(worker["scopes"] for worker in self._crew.everyone() if worker.get("scopes"))
 
     async def _greet(self, on_ready: OnReady) -> None:
         """Say once that the service is ready, then rest: a task that ends by itself would stop the agent."""

@@ -139,16 +139,13 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
 
     feed = ScopeFeed(settings, acceptor, clock)
 
-    def scopes() -> tuple[str | None, str | None]:
-        return feed.version, feed.sequence
-
     return Worker(
         server=listener,
         writer=WriterAndDesk(writer, desk),
         start_draining=lambda: setattr(acceptor, "draining", True),
         load_scopes=feed.load,
         poll_scopes=feed.poll,
-        report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=scopes, floods=floods),
+        report=WorkerReport(acceptor, listener, writer, desk, recent, scopes=feed, floods=floods),
         follow=follow,
     )
 

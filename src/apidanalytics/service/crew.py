@@ -47,7 +47,7 @@ class Crew:
         self._instance_id = ""
         self._mask_key = b""
         self.greeting: Callable[[], list[Message]] = list
-        """What a new worker is told after its settings, before it takes connections."""
+        """What a new worker is told after its settings, before it takes connections, and one of before at once."""
 
     def __repr__(self) -> str:
         return f"<Crew {self._supervisor!r}, {self._former!r}>"
@@ -81,7 +81,7 @@ class Crew:
         )
         self._former, self._handover.workers = FormerWorkers(self._handover.workers), []
         self._agent.on_force = self._kill
-        await self._former.start(on_message)
+        await self._former.start(on_message, self.greeting())
         self._supervisor.start()
         for task in self._supervisor.tasks:
             self._agent.watch(task)
@@ -93,7 +93,8 @@ class Crew:
         await self._agent.cancel("succession")
         self._handover.counters = self.counters()
         if self._supervisor is not None and self._agent.hands_over:
-            self._handover.workers = self._former.detach() + await self._supervisor.detach()
+            former, present = await asyncio.gather(self._former.detach(), self._supervisor.detach())
+            self._handover.workers = former + present
         elif self._supervisor is not None:
             await asyncio.gather(self._supervisor.stop(seconds), self._former.drain(seconds))
         if self._listeners is None:
@@ -104,7 +105,8 @@ class Crew:
             self._listeners.close_all()
 
     def broadcast(self, message: Message) -> None:
-        """Tell every worker."""
+        """Tell every worker, also those of the agent before: they answer until they are gone."""
+        self._former.broadcast(message)
         if self._supervisor is not None:
             self._supervisor.broadcast(message)
 

@@ -69,6 +69,7 @@ def _workers(status: Sequence[Mapping[str, Any]]) -> list[WorkerFacts]:
             restarts=worker["restarts"],
             is_writable=worker.get("writable", True),
             keys_trouble=worker.get("keys_trouble"),
+            scopes_trouble=worker.get("scopes_trouble"),
         )
         for worker in status
     ]

@@ -112,7 +112,7 @@ class Insight:
             **(steps.status(published) or {}),
             "trouble": mask_text(trouble.reason) if trouble else None,
             "trouble_since": trouble.since if trouble else None,
-            "versions_in_use": sorted({str(w["scopes"]) for w in self.watched.crew.status() if w.get("scopes")}),
+            "versions_in_use": sorted({str(w["scopes"]) for w in self.watched.crew.everyone() if w.get("scopes")}),
         }
 
     def settings(self) -> list[dict[str, str]]:

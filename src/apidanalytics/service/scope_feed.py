@@ -1,7 +1,12 @@
-"""What a worker does when the agent tells it of scope data: the latest counts, and what waits is taken up together."""
+"""What a worker does when the agent tells it of scope data: the latest counts, and what waits is taken up together.
+
+A version that cannot be opened (no descriptor is left, say) is tried again with every ``poll`` until it can, or another
+one counts: who stays behind sends records to tenants that others have left.
+"""
 
 import asyncio
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import structlog
@@ -9,9 +14,14 @@ import structlog
 from apidanalytics.clock import Clock
 from apidanalytics.config import Settings
 from apidanalytics.control.channel import Message
+from apidanalytics.errors import LookupFailedError
 from apidanalytics.ingest.accept import Acceptor
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
 from apidanalytics.scopes.news import News
+from apidanalytics.scopes.trouble import Trouble
+
+PAUSE_FACTOR: Final = 9
+"""A version that took so long to fail is left alone for this many times as long: requests wait meanwhile."""
 
 log = structlog.get_logger()
 
@@ -30,11 +40,21 @@ class ScopeFeed:
         """Takes up what waits."""
         self._is_tick_due = False
         self.version: str | None = None
+        self._wanted: tuple[str, Path] | None = None
+        """The version that counts, while it is not this one, and where it is."""
+        self._not_before = float("-inf")
+        """Monotonic time until which it is not tried again."""
+        self._trouble = Trouble("worker.scopes", "what was read last stays in use; it is tried again until it can be")
 
     @property
     def sequence(self) -> str:
         """The sequence of the last change list that counts; empty: none."""
         return "" if self._scopes is None else self._scopes.sequence
+
+    @property
+    def trouble(self) -> str | None:
+        """Why answers do not come from the version that counts; None: they do."""
+        return self._trouble.now.reason if self._trouble.now else None
 
     async def load(self, message: Message) -> None:
         """Answer from this version, or as of this change list, from now on, between two requests.
@@ -62,27 +82,46 @@ class ScopeFeed:
                     self._tick()
 
     async def _take_up(self, waiting: list[Message]) -> None:
-        versions = [message for message in waiting if self._is_version(message)]
-        if versions:
-            self._move(versions[-1]["version"], Path(versions[-1]["path"]))
-        elif self._scopes is not None:
-            for _ in self._scopes.renewal([msgspec.convert(message["news"], News) for message in waiting]):
+        latest = waiting[-1]
+        if self._scopes is None or latest["version"] != self.version:
+            # Read as it is now, it contains all change lists that were told of.
+            self._move(latest["version"], Path(latest["path"]))
+            return
+        # A new agent tells all workers what counts, also those that answer from it. What they missed while they had
+        # no agent the next looks at the file find.
+        self._arrive()
+        news = [msgspec.convert(one["news"], News) for one in waiting if self._is_news(one)]
+        if news:
+            for _ in self._scopes.renewal(news):
                 await asyncio.sleep(0)  # requests have their turn
 
-    def _is_version(self, message: Message) -> bool:
-        """Return whether everything has to be read, which then contains all change lists that were told of."""
-        return self._scopes is None or message["version"] != self.version or message.get("news") is None
+    def _is_news(self, message: Message) -> bool:
+        return message["version"] == self.version and message.get("news") is not None
 
     def _move(self, version: str, path: Path) -> None:
-        if self._scopes is None:
-            self._scopes = self._acceptor.scopes = self._open(path)
-        else:
-            self._scopes.switch(path)
+        began = self._clock.monotonic()
+        try:
+            if self._scopes is None:
+                self._scopes = self._acceptor.scopes = self._open(path)
+            else:
+                self._scopes.switch(path)
+        except LookupFailedError as error:
+            finished = self._clock.monotonic()
+            self._wanted, self._not_before = (version, path), finished + PAUSE_FACTOR * (finished - began)
+            self._trouble.begin(str(error), version=version)
+            return
         self.version = version
         log.info("worker.scopes", version=version)
+        self._arrive()
+
+    def _arrive(self) -> None:
+        self._wanted = None
+        self._trouble.end(version=self.version)
 
     def _tick(self) -> None:
         self._is_tick_due = False
+        if self._wanted is not None and self._clock.monotonic() >= self._not_before:
+            self._move(*self._wanted)
         if self._scopes is not None:
             self._scopes.tick()
 

@@ -3,13 +3,14 @@
 import os
 import resource
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from apidanalytics.errors import ErrorCode
 from apidanalytics.idempotency.desk import KeyDesk
 from apidanalytics.ingest.accept import Acceptor
 from apidanalytics.ingest.listener import Listener
+from apidanalytics.service.scope_feed import ScopeFeed
 from apidanalytics.spool.writer import SpoolWriter
 from apidanalytics.telemetry.recent import Recent
 
@@ -43,7 +44,7 @@ class WorkerReport:
         desk: KeyDesk,
         recent: Recent,
         *,
-        scopes: Callable[[], tuple[str | None, str | None]],
+        scopes: ScopeFeed,
         floods: Mapping[str, int],
     ) -> None:
         self._acceptor = acceptor
@@ -54,18 +55,20 @@ class WorkerReport:
         self._scopes = scopes
         self._floods = floods
         self._told = 0
+        self._memory = _Memory()
 
     def __call__(self) -> dict[str, Any]:
         """Return the report of this moment."""
         acceptor, listener, writer = self._acceptor, self._listener, self._writer
-        version, sequence = self._scopes()
+        version = self._scopes.version
         return {
             "ready": version is not None and writer.is_writable and not (acceptor.draining or acceptor.room.is_full),
             "writable": writer.is_writable,
             "keys_trouble": self._desk.trouble,
             "taken": acceptor.room.taken,
             "scopes": version,
-            "sequence": sequence,
+            "sequence": self._scopes.sequence,
+            "scopes_trouble": self._scopes.trouble,
             "connections": listener.connections,
             "requests": listener.requests,
             "records": acceptor.counters.records,
@@ -76,7 +79,7 @@ class WorkerReport:
             "holds_back": listener.holds_back,
             "waiting_batches": writer.waiting,
             "inflight_bytes": listener.inflight_bytes,
-            "memory_bytes": _memory_bytes(),
+            "memory_bytes": self._memory.bytes(),
             "counters": self._counters(),
             "events": self._news(),
         }
@@ -113,6 +116,11 @@ class WorkerReport:
         return [dict(line) for _, line in news]
 
 
-def _memory_bytes() -> int:
-    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - once a second, and no disk is asked
-        return int(statm.read().split()[1]) * _PAGE_BYTES
+class _Memory:
+    """What this process has in memory. The file stays open: a worker without a free descriptor has to report, too."""
+
+    def __init__(self) -> None:
+        self._statm = open("/proc/self/statm", "rb", buffering=0)  # noqa: PTH123, SIM115 - as long as this lives
+
+    def bytes(self) -> int:
+        return int(os.pread(self._statm.fileno(), 200, 0).split()[1]) * _PAGE_BYTES

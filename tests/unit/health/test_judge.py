@@ -214,3 +214,11 @@ def test_keys_that_are_refused_are_trouble_and_forgotten_ones_a_warning():
     lost = only(replace(WELL, keys=KeyFacts(lost="It is lost.", lost_at=ago(1), unread_spools=1)))
     assert (lost.code, lost.severity, lost.text) == ("keys_lost", Severity.WARNING, "It is lost.")
     assert "cannot be read" in lost.hint
+
+
+def test_a_worker_that_is_behind_with_scope_data_is_trouble():
+    behind = WorkerFacts(index=1, state="running", scopes_trouble="too many open files")
+    workers = [WorkerFacts(index=0, state="running"), behind]
+    finding = only(replace(WELL, workers=workers))
+    assert (finding.code, finding.severity) == ("worker_behind", Severity.TROUBLE)
+    assert finding.text == "Worker 1 cannot open the scope data that count: too many open files."

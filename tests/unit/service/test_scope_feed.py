@@ -9,7 +9,10 @@ from typing import Any
 import msgspec
 
 from apidanalytics.clock import SystemClock
+from apidanalytics.errors import LookupFailedError
+from apidanalytics.scopes.compile import compile_entries
 from apidanalytics.scopes.news import News
+from apidanalytics.scopes.scopes_yaml import parse
 from apidanalytics.service.scope_feed import ScopeFeed
 
 
@@ -18,6 +21,7 @@ class Scopes:
 
     def __init__(self, seen: list[str]) -> None:
         self.seen = seen
+        self.cannot_open: set[str] = set()
 
     def renewal(self, news: Iterable[News]) -> Iterator[None]:
         last = [one.sequence for one in news]
@@ -27,15 +31,28 @@ class Scopes:
         self.seen.append(f"has {last[-1]}")
 
     def switch(self, path: Path) -> None:
+        if str(path) in self.cannot_open:
+            self.seen.append(f"cannot open {path}")
+            raise LookupFailedError("too many open files")
         self.seen.append(f"switched to {path}")
 
     def tick(self) -> None:
         self.seen.append("tick")
 
 
-def feed(seen: list[str]) -> ScopeFeed:
-    made = ScopeFeed(SimpleNamespace(), SimpleNamespace(), SystemClock())
+class Clock(SystemClock):
+    """Says what it is told."""
+
+    at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+def feed(seen: list[str], clock: Clock | None = None, *cannot_open: str) -> ScopeFeed:
+    made = ScopeFeed(SimpleNamespace(), SimpleNamespace(), clock or Clock())
     made._scopes = Scopes(seen)
+    made._scopes.cannot_open.update(cannot_open)
     made.version = "1"
     return made
 
@@ -96,3 +113,80 @@ async def test_the_file_is_left_alone_meanwhile_and_looked_at_right_after() -> N
     assert seen == ["searching b"] * 3 + ["has b", "tick"] + ["searching c"] * 3 + ["has c"]
     await following.poll()
     assert seen[-1] == "tick"
+
+
+async def test_a_version_that_is_served_already_is_not_read_again() -> None:
+    """A new agent tells it to the workers of the one before, which remember much, and are busy."""
+    seen: list[str] = []
+    following = feed(seen)
+    await following.load(message("1"))
+    assert seen == []
+    await asyncio.gather(following.load(message("1")), following.load(message("1", "a", "b")))
+    assert seen == ["searching b"] * 3 + ["has b"]
+
+
+async def test_a_version_that_cannot_be_opened_is_tried_again_until_it_can() -> None:
+    seen: list[str] = []
+    following = feed(seen, None, "2")
+    await following.load(message("2"))
+    assert (following.version, following.trouble) == ("1", "too many open files")
+    await following.poll()
+    following._scopes.cannot_open.clear()
+    await following.poll()
+    assert (following.version, following.trouble) == ("2", None)
+    await following.poll()
+    assert seen == ["cannot open 2", "cannot open 2", "tick", "switched to 2", "tick", "tick"]
+
+
+async def test_a_change_list_of_a_version_that_cannot_be_opened_has_it_tried_again() -> None:
+    seen: list[str] = []
+    following = feed(seen, None, "2")
+    await following.load(message("2"))
+    following._scopes.cannot_open.clear()
+    await following.load(message("2", "a", "b"))
+    assert seen == ["cannot open 2", "switched to 2"]
+    assert following.version == "2"
+
+
+async def test_when_the_version_that_is_served_counts_again_the_other_one_is_tried_no_more() -> None:
+    seen: list[str] = []
+    following = feed(seen, None, "2")
+    await following.load(message("2"))
+    await following.load(message("1"))
+    following._scopes.cannot_open.clear()
+    await following.poll()
+    assert (following.version, following.trouble) == ("1", None)
+    await asyncio.gather(following.load(message("2")), following.load(message("1")))
+    assert seen == ["cannot open 2", "tick"]
+
+
+async def test_a_version_that_takes_long_to_fail_leaves_requests_nine_tenths_of_the_time() -> None:
+    seen: list[str] = []
+    clock = Clock()
+    following = feed(seen, clock, "2")
+    switch = following._scopes.switch
+
+    def slow_switch(path: Path) -> None:
+        clock.at += 2
+        switch(path)
+
+    following._scopes.switch = slow_switch
+    await following.load(message("2"))
+    for clock.at in (3, 19.9, 20):
+        await following.poll()
+    assert seen == ["cannot open 2", "tick", "tick", "cannot open 2", "tick"]
+
+
+async def test_a_worker_whose_first_version_cannot_be_opened_serves_as_soon_as_it_can(tmp_path: Path) -> None:
+    acceptor, settings = SimpleNamespace(scopes=None), SimpleNamespace(use_caching=False)
+    following, path = ScopeFeed(settings, acceptor, SystemClock()), tmp_path / "scopes.db"
+    await following.load({**message("1"), "path": str(path)})
+    assert following.version is None
+    assert "unable to open" in (following.trouble or "")
+    await following.poll()
+    compile_entries(path, parse(b"scopes:\n  - {id: testid, org: acme, env: prod, tenant_id: acme}\n"))
+    following._not_before = 0.0
+    await following.poll()
+    assert acceptor.scopes.tenant("testid").name == "acme~prod"
+    assert (following.version, following.trouble) == ("1", None)
+    acceptor.scopes.close()
