@@ -221,17 +221,22 @@ class Ledger:
                 (attempts, next_attempt_at, reason, number),
             )
 
+    def doubted(self, file: StagedFile, reason: str) -> None:
+        """Note, for good, that the store may keep other bytes under a file's name, and why."""
+        with self._write() as database:
+            rows.doubt(database, (file.directory, file.name), reason)
+
     def failed(self, number: int, attempts: int, reason: str, at: float) -> None:
         """Note that a file was given up for now, and stands in ``failed/``."""
         with self._write() as database:
-            for known in _in_states(database, (number,), State.STAGED):
+            for known in rows.in_states(database, (number,), State.STAGED):
                 rows.move(database, known, State.FAILED, at, reason)
                 database.execute("UPDATE files SET attempts = ? WHERE id = ?", (attempts, number))
 
     def revived(self, numbers: Iterable[int], attempts: int, at: float) -> list[Waiting]:
         """Note that these files stand in ``staging/`` again, with so many attempts behind them; return them."""
         with self._write() as database:
-            revived = _in_states(database, numbers, State.FAILED)
+            revived = rows.in_states(database, numbers, State.FAILED)
             for known in revived:
                 rows.move(database, known, State.STAGED, at, known.reason)
                 database.execute("UPDATE files SET attempts = ? WHERE id = ?", (attempts, known.id))
@@ -240,7 +245,7 @@ class Ledger:
     def lost(self, number: int, reason: str, at: float) -> bool:
         """Note that a file cannot be delivered; tell whether that is news."""
         with self._write() as database:
-            found = _in_states(database, (number,), State.STAGED, State.FAILED)
+            found = rows.in_states(database, (number,), State.STAGED, State.FAILED)
             for known in found:
                 rows.move(database, known, State.SET_ASIDE, at, reason)
         return bool(found)
@@ -248,7 +253,7 @@ class Ledger:
     def dropped(self, numbers: Iterable[int], reason: str, at: float) -> list[LedgerFile]:
         """Note that these files are given up to make room; return those that nobody had settled before."""
         with self._write() as database:
-            found = _in_states(database, numbers, State.STAGED, State.FAILED)
+            found = rows.in_states(database, numbers, State.STAGED, State.FAILED)
             for known in found:
                 rows.move(database, known, State.DROPPED, at, reason)
         return found
@@ -293,8 +298,3 @@ class Ledger:
     def _read(self) -> Iterator[sqlite3.Connection]:
         with self._reading, schema.suspecting(self._reader):
             yield self._reader
-
-
-def _in_states(database: sqlite3.Connection, numbers: Iterable[int], *states: State) -> list[LedgerFile]:
-    found = [known for number in numbers for known in rows.select(database, "id = ?", (number,))]
-    return [known for known in found if known.state in states]

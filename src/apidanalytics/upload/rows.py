@@ -1,7 +1,7 @@
 """The statements of the ledger. Each runs inside the caller's transaction and keeps the running totals right."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from apidanalytics.errors import DamagedError
@@ -10,7 +10,7 @@ from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
 
 _COLUMNS = (
     "id, directory, name, tenant, start_at, records, bytes, size_bytes, sha256, md5, xxh3,"
-    " state, attempts, next_attempt_at, staged_at, settled_at, etag, reason"
+    " state, attempts, next_attempt_at, staged_at, settled_at, etag, reason, doubt"
 )
 
 _NOT_UPLOADED = "state IN ('staged', 'failed', 'dropped')"
@@ -33,6 +33,12 @@ def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFi
 def by_numbers(database: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, LedgerFile]:
     """Return the files of these numbers that are known; there are few enough numbers for one statement."""
     return {known.id: known for known in select(database, f"id IN ({', '.join('?' * len(numbers))})", numbers)}
+
+
+def in_states(database: sqlite3.Connection, numbers: Iterable[int], *states: State) -> list[LedgerFile]:
+    """Return those of these files, by number, that are in one of these states."""
+    found = [known for number in numbers for known in select(database, "id = ?", (number,))]
+    return [known for known in found if known.state in states]
 
 
 def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float) -> Iterator[str]:
@@ -101,7 +107,15 @@ def stage(database: sqlite3.Connection, file: StagedFile, state: State, at: floa
         # Its number must be new: the uploader notices files by their numbers.
         remove(database, known)
     insert(database, file, state, at)
+    if known is not None and known.doubt is not None:
+        doubt(database, (file.directory, file.name), known.doubt)
     return True
+
+
+def doubt(database: sqlite3.Connection, key: tuple[str, str], reason: str) -> None:
+    """Note why the store may keep other bytes than a file's, by directory and name; the first reason stays."""
+    where = "directory = ? AND name = ?"
+    database.execute(f"UPDATE files SET doubt = coalesce(doubt, ?) WHERE {where}", (reason, *key))  # noqa: S608 - ours # nosec B608
 
 
 def remove(database: sqlite3.Connection, known: LedgerFile) -> None:
@@ -161,7 +175,7 @@ def _negative(file: StagedFile) -> Count:
 
 def _file(row: Sequence[Any]) -> LedgerFile:
     number, directory, name, tenant, start_at, records, size, size_bytes, sha256, md5, xxh3, *rest = row
-    state, attempts, next_attempt_at, staged_at, settled_at, etag, reason = rest
+    state, attempts, next_attempt_at, staged_at, settled_at, etag, reason, doubt = rest
     file = StagedFile(
         directory=directory,
         name=name,
@@ -184,4 +198,5 @@ def _file(row: Sequence[Any]) -> LedgerFile:
         settled_at=settled_at,
         etag=etag,
         reason=reason,
+        doubt=doubt,
     )
