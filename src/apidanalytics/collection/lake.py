@@ -98,7 +98,7 @@ class Writing:
         """Make the object durable under its key; an older one is replaced at once.
 
         Raises:
-            ExistsError: there is one, and this write is create-only.
+            ExistsError: there is one, durable, and this write is create-only.
             OSError: the disk is full or failing, and the key is as it was.
 
         """
@@ -123,6 +123,8 @@ class Writing:
         try:
             os.link(self._part, self._target)  # unlike a rename, it never replaces
         except FileExistsError:
+            # It may be from a write whose sync failed: who hears that it is there relies on it.
+            durable.sync_directory(self._target.parent)
             raise ExistsError from None
 
     def _write(self, piece: bytes) -> None:

@@ -103,7 +103,8 @@ def read_put(answer: Answer, now: float, *, sent_all: bool) -> Outcome:
         return Delivered(etag=answer.headers.get("etag"))
     if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         if not sent_all:
-            return Unreachable(party=Party.STORE, reason=f"the {Party.STORE} answered before it had the whole file")
+            reason = f"the {Party.STORE} answered before it had the whole file"
+            return Unreachable(party=Party.STORE, reason=reason, is_doubtful=True)
         return Delivered(etag=answer.headers.get("etag"))
     return _trouble(Party.STORE, answer, now)
 

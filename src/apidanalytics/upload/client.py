@@ -13,7 +13,7 @@ from apidanalytics.upload.exchange import Exchanger
 from apidanalytics.upload.outcome import Delivered, Expired, Outcome, Party, Refused, TokenRefused, Trouble
 from apidanalytics.upload.token import TokenSource, TokenUnavailableError
 from apidanalytics.upload.turns import Turn
-from apidanalytics.upload.verify import checksum_header, contradiction
+from apidanalytics.upload.verify import checksum_header, confirms, contradiction
 
 CONTENT_TYPE: Final = "application/x-gzip"
 
@@ -40,6 +40,8 @@ class Delivery:
     """Of the content, lower-case hex."""
     turn: Turn
     """Entered while the content is sent."""
+    doubt: str | None = None
+    """Why the store may keep other bytes under this name since an earlier attempt."""
 
 
 class CollectionClient:
@@ -143,11 +145,18 @@ def _quoted_tenant(tenant: str) -> str:
 
 
 def _verified(outcome: Outcome, answer: Answer, delivery: Delivery) -> Outcome:
-    """Take a delivery back that the store's own words contradict. (What was there already, others have sent.)."""
-    if not isinstance(outcome, Delivered) or answer.status >= 300:
+    """Take a delivery back that the store's own words contradict, now or at an earlier attempt."""
+    if not isinstance(outcome, Delivered):
         return outcome
+    if answer.status >= 300:
+        return outcome if delivery.doubt is None or confirms(answer, md5=delivery.md5) else _kept_other(delivery.doubt)
     wrong = contradiction(answer, md5=delivery.md5, size_bytes=delivery.content.size_bytes)
-    return outcome if wrong is None else Refused(party=Party.STORE, reason=wrong)
+    return outcome if wrong is None else Refused(party=Party.STORE, reason=wrong, is_doubtful=True)
+
+
+def _kept_other(doubt: str) -> Refused:
+    reason = f"it is there already, but not as it was sent: {doubt}"
+    return Refused(party=Party.STORE, reason=reason, is_permanent=True, is_doubtful=True)
 
 
 def _always_expired(expired: Expired) -> Refused:

@@ -129,11 +129,8 @@ class Ledger:
     def waiting(self, after: int = 0) -> list[Waiting]:
         """Return the staged files with numbers above ``after``, oldest start first."""
         with self._read() as database:
-            # "+start_at": by number, which costs what is new, and not what there is.
-            query = "SELECT id, tenant, start_at, next_attempt_at FROM files WHERE state = 'staged' AND id > ?"
-            new = database.execute(query, (after,)).fetchall()
-        waiting = (Waiting(id=i, tenant=t, start_at=s, next_attempt_at=n) for i, t, s, n in new)
-        return sorted(waiting, key=lambda file: (file.start_at, file.id))
+            new = rows.waiting(database, after)
+        return sorted(new, key=lambda file: (file.start_at, file.id))
 
     def file(self, number: int) -> LedgerFile | None:
         """Return a file by its number."""
@@ -225,6 +222,11 @@ class Ledger:
                 "UPDATE files SET attempts = ?, next_attempt_at = ?, reason = ? WHERE id = ? AND state = 'staged'",
                 (attempts, next_attempt_at, reason, number),
             )
+
+    def doubted(self, file: StagedFile, reason: str) -> None:
+        """Note, for good, that the store may keep other bytes under a file's name, and why."""
+        with self._write() as database:
+            rows.doubt(database, (file.directory, file.name), reason)
 
     def failed(self, number: int, attempts: int, reason: str, at: float) -> None:
         """Note that a file was given up for now, and stands in ``failed/``."""

@@ -13,7 +13,7 @@ class Party(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """The store has the file: it said so now (2xx), or it had it already (412 on a create-only PUT)."""
+    """The store has the file: it said so now (2xx), or it had it already (412 on a create-only PUT) without doubt."""
 
     etag: str | None = None
 
@@ -26,6 +26,8 @@ class Refused:
     reason: str
     is_permanent: bool = False
     """The same request would be refused again and again, so that trying it three times is of no use."""
+    is_doubtful: bool = False
+    """The store may keep other bytes under the name now: "it is there already" means no delivery from here on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ class Unreachable:
 
     party: Party
     reason: str
+    is_doubtful: bool = False
+    """As in ``Refused``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

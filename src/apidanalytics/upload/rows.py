@@ -8,11 +8,11 @@ import msgspec
 
 from apidanalytics.errors import DamagedError
 from apidanalytics.model import SpoolHeader, StagedFile
-from apidanalytics.upload.states import Chosen, Count, LedgerFile, State
+from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 
 _COLUMNS = (
     "id, directory, name, tenant, start_at, records, bytes, size_bytes, sha256, md5, xxh3,"
-    " state, attempts, next_attempt_at, staged_at, settled_at, etag, reason"
+    " state, attempts, next_attempt_at, staged_at, settled_at, etag, reason, doubt"
 )
 
 _NOT_UPLOADED = "state IN ('staged', 'failed', 'dropped')"
@@ -35,6 +35,13 @@ def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFi
 def by_numbers(database: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, LedgerFile]:
     """Return the files of these numbers that are known; there are few enough numbers for one statement."""
     return {known.id: known for known in select(database, f"id IN ({', '.join('?' * len(numbers))})", numbers)}
+
+
+def waiting(database: sqlite3.Connection, after: int) -> list[Waiting]:
+    """Return the staged files with numbers above ``after``: that costs what is new, and not what there is."""
+    query = "SELECT id, tenant, start_at, next_attempt_at FROM files WHERE state = 'staged' AND id > ?"
+    new = database.execute(query, (after,)).fetchall()
+    return [Waiting(id=i, tenant=t, start_at=s, next_attempt_at=n) for i, t, s, n in new]
 
 
 def in_states(database: sqlite3.Connection, numbers: Iterable[int], *states: State) -> list[LedgerFile]:
@@ -146,7 +153,15 @@ def stage(database: sqlite3.Connection, file: StagedFile, state: State, at: floa
         # Its number must be new: the uploader notices files by their numbers.
         remove(database, known)
     insert(database, file, state, at)
+    if known is not None and known.doubt is not None:
+        doubt(database, (file.directory, file.name), known.doubt)
     return True
+
+
+def doubt(database: sqlite3.Connection, key: tuple[str, str], reason: str) -> None:
+    """Note why the store may keep other bytes than a file's, by directory and name; the first reason stays."""
+    where = "directory = ? AND name = ?"
+    database.execute(f"UPDATE files SET doubt = coalesce(doubt, ?) WHERE {where}", (reason, *key))  # noqa: S608 - ours # nosec B608
 
 
 def remove(database: sqlite3.Connection, known: LedgerFile) -> None:
@@ -206,7 +221,7 @@ def _negative(file: StagedFile) -> Count:
 
 def _file(row: Sequence[Any]) -> LedgerFile:
     number, directory, name, tenant, start_at, records, size, size_bytes, sha256, md5, xxh3, *rest = row
-    state, attempts, next_attempt_at, staged_at, settled_at, etag, reason = rest
+    state, attempts, next_attempt_at, staged_at, settled_at, etag, reason, doubt = rest
     file = StagedFile(
         directory=directory,
         name=name,
@@ -229,4 +244,5 @@ def _file(row: Sequence[Any]) -> LedgerFile:
         settled_at=settled_at,
         etag=etag,
         reason=reason,
+        doubt=doubt,
     )

@@ -54,6 +54,7 @@ CREATE TABLE files (
     settled_at REAL,
     etag TEXT,
     reason TEXT,
+    doubt TEXT,
     UNIQUE (directory, name)
 ) STRICT;
 CREATE INDEX files_staged ON files (start_at, id) WHERE state = 'staged';
@@ -92,8 +93,8 @@ CREATE INDEX IF NOT EXISTS files_set_aside ON files (settled_at) WHERE state = '
 """
 """Came later. A version that does not know them can do without, so the format's number is the same."""
 
-_ADDED_COLUMN: Final = "ALTER TABLE files ADD COLUMN xxh3 TEXT"
-"""The same, for ledgers that began without it."""
+_ADDED_COLUMNS: Final = ("xxh3", "doubt")
+"""The same, of ``files``, for ledgers that began without them."""
 
 log = structlog.get_logger()
 
@@ -187,28 +188,29 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         steps = _TABLES if version == 0 else "".join(_MIGRATIONS[older] for older in range(version, FORMAT))
         database.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {FORMAT}; COMMIT;")
     database.executescript(_ADDED)
-    _add_column(database)
+    _add_columns(database)
     if path.stat().st_size <= _CHECKED_BYTES or _suspicion(path).exists():
         _check(database)
         _suspicion(path).unlink(missing_ok=True)
     _reserve(database, path.with_name(path.name + "-wal"))
 
 
-def _add_column(database: sqlite3.Connection) -> None:
-    if _has_column(database):
+def _add_columns(database: sqlite3.Connection) -> None:
+    if not _missing(database):
         return
     database.execute("BEGIN IMMEDIATE")
     try:
-        if not _has_column(database):  # another process may open it in the same moment
-            database.execute(_ADDED_COLUMN)
+        for name in _missing(database):  # another process may open it in the same moment
+            database.execute(f"ALTER TABLE files ADD COLUMN {name} TEXT")
     except BaseException:
         database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
 
 
-def _has_column(database: sqlite3.Connection) -> bool:
-    return any(name == "xxh3" for _, name, *_ in database.execute("PRAGMA table_info(files)"))
+def _missing(database: sqlite3.Connection) -> list[str]:
+    there = {name for _, name, *_ in database.execute("PRAGMA table_info(files)")}
+    return [name for name in _ADDED_COLUMNS if name not in there]
 
 
 def _suspicion(path: Path) -> Path:

@@ -4,6 +4,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -16,7 +17,7 @@ from apidanalytics.upload.content import Content
 from apidanalytics.upload.decide import Defer, Done, GiveUp
 from apidanalytics.upload.disk import DISK_TROUBLE, DiskWatch
 from apidanalytics.upload.dispatch import Dispatcher, Sending
-from apidanalytics.upload.outcome import Outcome, Party, Refused, Unreadable
+from apidanalytics.upload.outcome import Outcome, Party, Refused, Unreachable, Unreadable
 from apidanalytics.upload.overview import Uploading
 from apidanalytics.upload.ports import Collection
 from apidanalytics.upload.prepare import Prepared
@@ -30,6 +31,16 @@ _DISK_PAUSE_SECONDS: Final = 5.0
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """Notes durably what turned out about a file on its way, and why; they raise what the disk raises."""
+
+    set_aside: Callable[[LedgerFile, str], Awaitable[None]]
+    """It is not what was made."""
+    doubt: Callable[[LedgerFile, str], Awaitable[None]]
+    """The store may keep other bytes under its name."""
+
+
 class Sender:
     """Runs as many uploads as the dispatcher hands out."""
 
@@ -37,7 +48,7 @@ class Sender:
         self,
         *,
         prepare: Callable[[Sequence[int]], list[Prepared | Exception | None]],
-        set_aside: Callable[[LedgerFile, str], Awaitable[None]],
+        notes: Notes,
         collection: Collection,
         dispatcher: Dispatcher,
         submit: Callable[[Result], None],
@@ -47,7 +58,7 @@ class Sender:
         on_finished: Callable[[], None],
         on_skipped: Callable[[int], None],
     ) -> None:
-        self._set_aside = set_aside
+        self._notes = notes
         self._opening: Errands[int, Prepared | None] = Errands("upload-open", prepare, left_over=_close)
         self._collection = collection
         self._dispatcher = dispatcher
@@ -107,6 +118,8 @@ class Sender:
         except ChangedError as change:
             await self._changed(sending, prepared.known, str(change))
             return
+        if isinstance(outcome, Refused | Unreachable) and outcome.is_doubtful:
+            await self._note_doubt(prepared.known, outcome.reason)
         now = self._clock.monotonic()
         decision = self._dispatcher.judge(sending, outcome, attempts=prepared.known.attempts, now=now)
         if isinstance(decision, Done | Defer | GiveUp):
@@ -149,11 +162,22 @@ class Sender:
     async def _changed(self, sending: Sending, known: LedgerFile, change: str) -> None:
         """Set a file aside that turned out to be another one while it was sent."""
         try:
-            await self._set_aside(known, change)
+            await self._notes.set_aside(known, change)
         except DISK_TROUBLE as error:
             self._refused(sending, error)
         else:
             self._skip(sending)
+
+    async def _note_doubt(self, known: LedgerFile, reason: str) -> None:
+        """Have it noted for good that the store may keep other bytes, before the file can be sent again."""
+        while known.doubt is None:
+            try:
+                await self._notes.doubt(known, reason)
+            except DISK_TROUBLE as error:
+                self._disk.refused(error)
+                await asyncio.sleep(_DISK_PAUSE_SECONDS)
+            else:
+                return
 
     def _refused(self, sending: Sending, error: Exception) -> None:
         self._disk.refused(error)
@@ -176,7 +200,13 @@ class Sender:
             raise PostponedError
         self._say_uploading(prepared)
         delivery = Delivery(
-            tenant=file.tenant, start_at=file.start_at, name=file.name, content=content, md5=prepared.md5, turn=turn
+            tenant=file.tenant,
+            start_at=file.start_at,
+            name=file.name,
+            content=content,
+            md5=prepared.md5,
+            turn=turn,
+            doubt=prepared.known.doubt,
         )
         try:
             return await self._collection.deliver(delivery)

@@ -65,6 +65,8 @@ class LedgerFile:
     """What the store called the object's content."""
     reason: str | None
     """Why the last attempt failed."""
+    doubt: str | None = None
+    """Why the store may keep other bytes under the name since an attempt; then "already there" is a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
 from apidanalytics.upload.room import Room
-from apidanalytics.upload.sender import Sender
+from apidanalytics.upload.sender import Notes, Sender
 from apidanalytics.upload.settings import UploadSettings
 from apidanalytics.upload.settle import Result
 from apidanalytics.upload.settler import Settler
@@ -62,7 +62,7 @@ class Uploader:
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
-        self._shelves = Shelves(data)
+        shelves = self._shelves = Shelves(data)
         self._disk = DiskWatch()
         self._settler = Settler(
             ledger,
@@ -79,11 +79,12 @@ class Uploader:
         )
         self._wake = asyncio.Event()
         self.pausing = Pausing(ledger, self._dispatcher, clock=clock, on_change=self._wake.set)
-        room = Room()
+        room, alone = Room(), self._settler.alone
         self._sender = Sender(
             prepare=lambda numbers: prepare(ledger, self._shelves, numbers, clock.now(), room),
-            set_aside=lambda known, change: self._settler.alone(
-                partial(set_changed_aside, ledger, self._shelves, known, change, clock.now())
+            notes=Notes(
+                set_aside=lambda known, why: alone(partial(set_changed_aside, ledger, shelves, known, why, clock.now())),
+                doubt=lambda known, reason: asyncio.to_thread(ledger.doubted, known.file, reason),
             ),
             collection=collection,
             dispatcher=self._dispatcher,

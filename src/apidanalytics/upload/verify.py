@@ -43,6 +43,15 @@ def contradiction(answer: Answer, *, md5: str, size_bytes: int) -> str | None:
     return None
 
 
+def confirms(answer: Answer, *, md5: str) -> bool:
+    """Tell whether an answer that refuses to replace an object says that the object holds these bytes.
+
+    An ``ETag`` that differs says nothing here: a refusal need not tell that the object is encrypted with a key.
+    """
+    # Content-MD5 would be that of the refusal itself.
+    return md5 in _said_md5({**answer.headers, "content-md5": ""})
+
+
 def _said_md5(headers: Mapping[str, str]) -> Iterator[str]:
     etag = _MD5.fullmatch(headers.get("etag", ""))
     if etag and not _is_encrypted_by_key(headers):

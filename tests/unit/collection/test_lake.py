@@ -1,12 +1,13 @@
 """An object appears whole and durable, or not at all."""
 
+import errno
 import os
 import shutil
 
 import pytest
 
 from apidanalytics import durable
-from apidanalytics.collection.lake import Lake
+from apidanalytics.collection.lake import ExistsError, Lake
 
 KEY = "acme~prod/date=2026-01-02/time=03-04/f.txt.gz"
 
@@ -103,6 +104,22 @@ def test_a_directory_that_is_made_anew_is_relied_on_only_once_it_is_synced(lake,
     lake.make_directories(directory)
     assert relied_on[-1] is False
     assert directory in lake._synced
+
+
+def test_an_object_is_said_to_be_there_only_once_its_name_is_durable(lake, monkeypatch):
+    synced = []
+
+    def fail(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    lake.make_directories((lake.root / KEY).parent)
+    for sync, error in [(fail, OSError), (fail, OSError), (synced.append, ExistsError)]:
+        monkeypatch.setattr(durable, "sync_directory", sync)
+        with lake.begin(KEY, create_only=True) as writing:
+            writing.write(b"x")
+            with pytest.raises(error):
+                writing.publish()
+    assert synced == [(lake.root / KEY).parent]
 
 
 def test_a_directory_that_was_removed_is_made_again(lake):

@@ -45,12 +45,18 @@ def test_a_ledger_that_began_without_a_column_gets_it_and_an_older_version_can_d
     opened(path).close()
     with sqlite3.connect(path) as database:
         database.execute("ALTER TABLE files DROP COLUMN xxh3")
+        database.execute("ALTER TABLE files DROP COLUMN doubt")
         version = database.execute("PRAGMA user_version").fetchone()
         add_as_before(database)
     database.close()
     with opened(path) as ledger:
         assert not ledger.is_new
         ledger.stage([replace(staged("new"), xxh3="11")], 1.0)
+        ledger.doubted(staged("new"), "other bytes")
+        assert {known.file.name: known.doubt for known in ledger.files(State.STAGED)} == {
+            "old": None,
+            "new": "other bytes",
+        }
         assert {known.file.name: known.file.xxh3 for known in ledger.files(State.STAGED)} == {"old": None, "new": "11"}
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA user_version").fetchone() == version

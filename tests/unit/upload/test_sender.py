@@ -72,6 +72,7 @@ def prepare(numbers):
             md5="00",
             known=SimpleNamespace(
                 attempts=0,
+                doubt=None,
                 file=SimpleNamespace(tenant="t~x", name="f", start_at=number, records=1, bytes=1, size_bytes=1),
             ),
         )
@@ -84,7 +85,7 @@ def sender_of():
     def sender_of(dispatcher, collection, on_finished=lambda: None):
         return Sender(
             prepare=prepare,
-            set_aside=None,
+            notes=None,
             collection=collection,
             dispatcher=dispatcher,
             submit=lambda _result: None,
