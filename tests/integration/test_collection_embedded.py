@@ -35,7 +35,7 @@ class Embedded:
     def __init__(self, root):
         self.clock = Clock()
         self.lake = Lake(root / "lake")
-        tenants = {("acme", "prod"), ("a/b", "c~d"), ("größe", "ä")}
+        tenants = {("acme", "prod"), ("a/b", "c~d"), ("größe", "ä"), ("x~y", "z"), ("x", "y~z")}
         self.server = EmbeddedCollection(
             lake=self.lake,
             has_tenant=lambda org, env: (org, env) in tenants,
@@ -93,6 +93,11 @@ async def test_odd_tenants_are_encoded_in_the_lake(embedded):
     for tenant in ("a/b~c~d", "größe~ä"):
         assert await embedded.put(await embedded.url(tenant=tenant)) == 200
     assert set(embedded.objects()) == {f"a%2Fb~c%7Ed/{PATH}", f"gr%C3%B6%C3%9Fe~%C3%A4/{PATH}"}
+
+
+async def test_two_tenants_that_read_the_same_are_not_mixed(embedded):
+    status, document = await embedded.ask(tenant="x~y~z")
+    assert (status, "x~y%7Ez" in str(document), "x%7Ey~z" in str(document)) == (400, True, True)
 
 
 async def test_a_url_that_lies_in_another_form_of_partition_is_fine(embedded):

@@ -1,8 +1,8 @@
 """The collection endpoint of the embedded default: it signs PUT URLs to itself, and keeps the objects in a folder.
 
 =======  ==========================  ==============================================================================
-GET      /analytics                  200 ``{"url": ..., "headers": ...}``; 400 parameters; 401 bearer token; 404 no
-                                     such tenant
+GET      /analytics                  200 ``{"url": ..., "headers": ...}``; 400 parameters, or two tenants read the
+                                     same; 401 bearer token; 404 no such tenant
 PUT      /lake/<key>?...&signature=  see ``local.py``
 =======  ==========================  ==============================================================================
 """
@@ -83,10 +83,12 @@ class EmbeddedCollection:
             return answers.problem(HTTPStatus.BAD_REQUEST, str(error))
         if asked.content_type != GZIP:
             return answers.problem(HTTPStatus.BAD_REQUEST, f"file_content_type is not {GZIP}")
-        known = (layout.format_tenant(org, env) for org, env in asked.readings if self._has_tenant(org, env))
-        tenant = next(known, None)
-        if tenant is None:
+        known = [layout.format_tenant(org, env) for org, env in asked.readings if self._has_tenant(org, env)]
+        if not known:
             return answers.problem(HTTPStatus.NOT_FOUND, "no such tenant")
+        if len(known) > 1:  # a guess would mix the files of two tenants
+            return answers.problem(HTTPStatus.BAD_REQUEST, f"tenant may be any of {', '.join(known)}")
+        (tenant,) = known
         put = Put(
             key=f"{tenant}/{asked.relative_path}",
             content_type=asked.content_type,

@@ -83,7 +83,7 @@ class Uploader:
         self._sender = Sender(
             prepare=lambda numbers: prepare(ledger, self._shelves, numbers, clock.now(), room),
             notes=Notes(
-                set_aside=lambda known, why: alone(partial(set_changed_aside, ledger, shelves, known, why, clock.now())),
+                set_aside=lambda file, why: alone(partial(set_changed_aside, ledger, shelves, file, why, clock.now())),
                 doubt=lambda known, reason: asyncio.to_thread(ledger.doubted, known.file, reason),
             ),
             collection=collection,
