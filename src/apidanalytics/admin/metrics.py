@@ -140,7 +140,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     _counter("uploaded_bytes", "Bytes of these records, as lines.", readings.total("uploaded", "bytes")),
     _counter("uploaded_files", "Files that the store has.", readings.total("uploaded", "files")),
     _gauge("set_aside_records", "Records that could not be read or delivered.", readings.total("set_aside", "records")),
-    _gauge("set_aside_files", "Pieces of data in damaged/.", readings.total("set_aside", "files")),
+    _gauge("set_aside_files", "Pieces of data ever set aside.", readings.total("set_aside", "files")),
     _counter(
         "dropped_records",
         "Records dropped undelivered to make room, by apidanalytics_full_policy; kept over restarts.",
