@@ -111,7 +111,17 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Requests of tenants that flood, held back while others post (apidanalytics_flood_share).",
         readings.of_workers("held_requests"),
     ),
-    _gauge("waiting_batches", "Batches that wait for the disk.", readings.of_workers("waiting_batches")),
+    _gauge("waiting_batches", "Batches in the buffer, that wait for the disk.", readings.of_workers("waiting_batches")),
+    _gauge(
+        "lined_up_batches",
+        "Batches that wait for room in the buffer or on the disk, before they get 503.",
+        readings.of_workers("lined_up_batches"),
+    ),
+    _gauge(
+        "waiting_connections",
+        "Connections that are not read while bodies take apidanalytics_max_inflight_bytes.",
+        readings.of_workers("waiting_connections"),
+    ),
     # Workers
     _labelled(Kind.GAUGE, "workers", "Workers by state: running, starting or down.", readings.workers, "state"),
     _counter("worker_restarts", "Workers that died and were replaced.", readings.of_workers("restarts")),

@@ -72,6 +72,8 @@ class WorkerReport:
             "groups": writer.groups,
             "held_requests": listener.held_back,
             "waiting_batches": writer.waiting,
+            "lined_up_batches": len(acceptor.line),
+            "waiting_connections": listener.waiting_connections,
             "inflight_bytes": listener.inflight_bytes,
             "memory_bytes": _memory_bytes(),
             "counters": self._counters(),
