@@ -12,6 +12,7 @@ that is not listed is an error.
 
 import errno
 import os
+import re
 import signal
 import time
 from typing import Final
@@ -67,6 +68,8 @@ POINTS: Final = (
 
 VARIABLE: Final = "APIDANALYTICS_FAILPOINTS"
 
+_TERM: Final = re.compile(r"([a-z._]+)=(kill|error|full|sleep:\d+(?:\.\d+)?)(?:@(\d+))?")
+
 
 class _Armed:
     """One armed point: what to do, and at which hit."""
@@ -86,26 +89,23 @@ class _Armed:
             raise OSError(errno.EIO, "failpoint")
         elif self.action == "full":
             raise OSError(errno.ENOSPC, "failpoint")
-        elif self.action.startswith("sleep:"):
-            time.sleep(float(self.action.removeprefix("sleep:")))
         else:
-            raise ValueError(f"unknown failpoint action: {self.action}")
+            time.sleep(float(self.action.removeprefix("sleep:")))
 
 
 def parse(text: str) -> dict[str, _Armed]:
     """Parse the value of the environment variable.
 
     Raises:
-        ValueError: a point that is not in ``POINTS``, or a term that is not ``point=action[@hit]``.
+        ValueError: a point that is not in ``POINTS``, or a term that is not ``point=action[@hit]`` with a known action.
 
     """
     armed: dict[str, _Armed] = {}
     for term in filter(None, text.split(",")):
-        point, _, action = term.partition("=")
-        if point not in POINTS or not action:
+        parts = _TERM.fullmatch(term)
+        if parts is None or parts[1] not in POINTS:
             raise ValueError(f"not a failpoint: {term}")
-        what, _, at = action.partition("@")
-        armed[point] = _Armed(what, int(at or 0))
+        armed[parts[1]] = _Armed(parts[2], int(parts[3] or 0))
     return armed
 
 

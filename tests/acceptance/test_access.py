@@ -92,7 +92,7 @@ def context_of(authority, certificate=None, key=None):
     return context
 
 
-def ask(service, context, method="POST", path="/analytics/testid", token=None):
+def ask(service, context, method="POST", path="/analytics/testid", token=None, body=BODY):
     """Return (status, errorCode, WWW-Authenticate)."""
     host, _, port = service.settings["api_listen"].rpartition(":")
     headers = {"Content-Type": "application/json"}
@@ -100,7 +100,7 @@ def ask(service, context, method="POST", path="/analytics/testid", token=None):
         headers["Authorization"] = f"Bearer {token}"
     connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=60)
     with contextlib.closing(connection):
-        connection.request(method, path, BODY if method == "POST" else None, headers)
+        connection.request(method, path, body if method == "POST" else None, headers)
         response = connection.getresponse()
         body = response.read()
         code = json.loads(body).get("errorCode", "") if body else ""
@@ -113,6 +113,19 @@ def test_a_token_is_asked_for_and_has_to_be_for_the_tenant(service, gateway):
     assert ask(service, gateway, token="other")[:2] == (403, "TENANT_NOT_ALLOWED")
     assert ask(service, gateway, token="stays") == (200, "", None)
     assert ask(service, gateway, "GET", "/health") == (200, "", None)
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_without_a_good_token_the_answer_does_not_depend_on_tenant_or_body(service, gateway, token):
+    named = json.dumps({"organization": "testorg", "environment": "testenv", "records": []})
+    asked = [
+        ("/analytics/testid", BODY),
+        ("/analytics/unknown", BODY),
+        ("/analytics", named),
+        ("/analytics/testid", "{"),
+    ]
+    answers = {ask(service, gateway, path=path, body=body, token=token) for path, body in asked}
+    assert [answer[:2] for answer in answers] == [(401, "UNAUTHORIZED")]
 
 
 def test_a_client_needs_a_certificate_of_the_authority(service, authority, gateway):

@@ -62,6 +62,18 @@ def test_a_section_names_exit_codes_that_exist(name):
     assert set(codes) <= set(ExitCode)
 
 
+def test_the_introduction_names_the_commands_that_take_no_configuration():
+    (line,) = re.findall(r"take no `--config`: (.*)\.$", TEXT, re.MULTILINE)
+    without = [name for name, command in COMMANDS.items() if "--config" not in command._option_string_actions]
+    assert sorted(re.findall(r"`([^`]+)`", line)) == sorted(without)
+
+
+def test_the_introduction_says_of_every_command_that_may_end_with_4_when_it_does():
+    may = {name.split()[0] for name in SECTIONS if re.search(r"^Exit codes: .*\b4\b", SECTIONS[name], re.MULTILINE)}
+    (told,) = re.findall(r"^Where no service runs.*?^(?=`?[^\n]*`doctor`)", TEXT, re.MULTILINE | re.DOTALL)
+    assert {name.split()[0] for name in re.findall(r"`([^`]+)`", told)} == may
+
+
 def test_the_table_has_every_exit_code():
     table = TEXT.partition("## Exit codes")[2].partition("\n## ")[0]
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == list(ExitCode)

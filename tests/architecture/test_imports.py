@@ -42,10 +42,23 @@ def test_every_import_goes_down_the_floors():
         ("upload/planted.py", "import apidanalytics.service"),
         ("layout/names.py", "import apidanalytics.model"),
         ("ingest/planted.py", "import aiohttp"),
+        ("idempotency/window.py", "import aiohttp"),
+        ("service/worker_report.py", "import prometheus_client"),
         ("pack/planted.py", "import rich"),
+        ("idempotency/planted.py", "import rich"),
         ("cellar.py", "import apidanalytics.layout"),
     ],
-    ids=["stage to stage", "upwards", "cycle", "framework in a worker", "drawing below", "module on no floor"],
+    ids=[
+        "stage to stage",
+        "upwards",
+        "cycle",
+        "framework in a worker",
+        "framework in a neighbour's",
+        "framework in the service's part of a worker",
+        "drawing below",
+        "drawing beside",
+        "module on no floor",
+    ],
 )
 def test_a_planted_import_that_breaks_a_contract_is_found(copy, module, line):
     path = copy / "src/apidanalytics" / module

@@ -124,7 +124,17 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Commits of the second lane, which serves the others beside a tenant that floods.",
         readings.counter("express_groups"),
     ),
-    _gauge("waiting_batches", "Batches that wait for the disk.", readings.of_workers("waiting_batches")),
+    _gauge("waiting_batches", "Batches in the buffer, that wait for the disk.", readings.of_workers("waiting_batches")),
+    _gauge(
+        "lined_up_batches",
+        "Batches that wait for room in the buffer or on the disk, before they get 503.",
+        readings.of_workers("lined_up_batches"),
+    ),
+    _gauge(
+        "waiting_connections",
+        "Connections that are not read while bodies take apidanalytics_max_inflight_bytes.",
+        readings.of_workers("waiting_connections"),
+    ),
     # Workers
     _labelled(Kind.GAUGE, "workers", "Workers by state: running, starting or down.", readings.workers, "state"),
     _counter("worker_restarts", "Workers that died and were replaced.", readings.of_workers("restarts")),
@@ -153,7 +163,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     _counter("uploaded_bytes", "Bytes of these records, as lines.", readings.total("uploaded", "bytes")),
     _counter("uploaded_files", "Files that the store has.", readings.total("uploaded", "files")),
     _gauge("set_aside_records", "Records that could not be read or delivered.", readings.total("set_aside", "records")),
-    _gauge("set_aside_files", "Pieces of data in damaged/.", readings.total("set_aside", "files")),
+    _gauge("set_aside_files", "Pieces of data ever set aside.", readings.total("set_aside", "files")),
     _counter(
         "dropped_records",
         "Records dropped undelivered to make room, by apidanalytics_full_policy; kept over restarts.",

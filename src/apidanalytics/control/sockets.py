@@ -19,7 +19,8 @@ class Listeners:
     """One socket per worker on the same TCP address, or one or more sockets that all workers share.
 
     With SO_REUSEPORT the kernel spreads new connections over the sockets, and those that wait in the queue of a
-    worker that died are served by its successor, which inherits the socket. Shared are a unix socket and those that
+    worker that died are served by its successor, which inherits the socket; unless that worker keeps dying, for then
+    the supervisor closes its socket, and what waits there is reset. Shared are a unix socket and those that
     systemd opened. Sockets of an agent before this one are taken over, never closed: connections may wait in them.
     """
 

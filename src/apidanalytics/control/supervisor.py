@@ -232,17 +232,21 @@ class Supervisor:
                 worker.channel = None
 
     async def _wait_down(self, worker: _Worker, pause: float) -> None:
+        meanwhile = "others serve meanwhile" if self._others_run() else "nobody serves meanwhile"
         log.warning(
             "worker.waiting",
             worker=worker.index,
             seconds=pause,
-            hint="it keeps dying: its own lines say why; the others serve meanwhile",
+            hint=f"it keeps dying: its own lines say why; {meanwhile}",
         )
         await asyncio.sleep(min(pause, SOCKET_GRACE_SECONDS))
         if pause > SOCKET_GRACE_SECONDS:
-            if any(other.state is WorkerState.RUNNING for other in self._workers):
+            if self._others_run():
                 self._listeners.close(worker.index)
             await asyncio.sleep(pause - SOCKET_GRACE_SECONDS)
+
+    def _others_run(self) -> bool:
+        return any(other.state is WorkerState.RUNNING for other in self._workers)
 
     def _note_death(self, worker: _Worker, how: str) -> None:
         if self._stopping:

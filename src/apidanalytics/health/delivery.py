@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from apidanalytics.health.facts import Backlog, Facts, TenantTrouble
+from apidanalytics.health.facts import LATELY_SECONDS, Backlog, Facts, TenantTrouble
 from apidanalytics.health.findings import Finding, Severity
 from apidanalytics.health.words import how_long, how_many, listed
 
@@ -159,21 +159,42 @@ def leftovers(facts: Facts) -> Iterator[Finding]:
             f"{_oldest(facts.failed, facts.now)}.",
             hint="They are tried again after the next success, by the clock, or when asked to.",
         )
-    if facts.dropped.records:
+    if _is_recent(facts.dropped, facts.now):
         yield Finding(
             code="dropped",
             severity=Severity.WARNING,
-            text=f"{how_many(facts.dropped.records, 'record')} were dropped undelivered, to make room.",
+            text=f"Records were dropped undelivered to make room, the last of them {_ago(facts.dropped, facts.now)}; "
+            f"{how_many(facts.dropped.records, 'record')} so far.",
             hint="That was chosen by apidanalytics_full_policy: drop_oldest.",
         )
-    if facts.set_aside.files:
+    yield from _set_aside(facts)
+
+
+def _set_aside(facts: Facts) -> Iterator[Finding]:
+    if facts.damaged:
+        stand = "stands" if facts.damaged == 1 else "stand"
         yield Finding(
             code="set_aside",
             severity=Severity.WARNING,
-            text=f"{how_many(facts.set_aside.files, 'piece')} of data ({how_many(facts.set_aside.records, 'record')}) "
-            "could not be read or delivered.",
-            hint="They are in damaged/, each with the reason beside it.",
+            text=f"{how_many(facts.damaged, 'piece')} of data that could not be read or delivered {stand} in damaged/.",
+            hint="Each has the reason beside it. Look at the disk, and delete both when it is over.",
         )
+    elif _is_recent(facts.set_aside, facts.now):
+        yield Finding(
+            code="set_aside",
+            severity=Severity.WARNING,
+            text=f"Data could not be delivered, the last of it {_ago(facts.set_aside, facts.now)}; "
+            "nothing of it stands in damaged/.",
+            hint="Somebody removed it. The list of files in the state set_aside has the reason of each.",
+        )
+
+
+def _is_recent(amount: Backlog, now: float) -> bool:
+    return amount.last_at is not None and now - amount.last_at < LATELY_SECONDS
+
+
+def _ago(amount: Backlog, now: float) -> str:
+    return f"{how_long(now - (amount.last_at or now))} ago"
 
 
 def _waiting(waiting: Backlog, now: float) -> str:

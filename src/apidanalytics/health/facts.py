@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+LATELY_SECONDS: Final = 3600.0
+"""What happened within this time is still worth a finding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +16,8 @@ class Backlog:
     files: int = 0
     oldest_at: float | None = None
     """Start of the oldest bucket in it."""
+    last_at: float | None = None
+    """When the last file came to what is set aside or dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +28,7 @@ class WorkerFacts:
     state: str
     """``down``, ``starting`` or ``running``."""
     restarts: int = 0
+    """Within ``LATELY_SECONDS``."""
     is_writable: bool = True
     """The disk took its last write."""
     keys_trouble: str | None = None
@@ -145,5 +152,8 @@ class Facts:
     staged: Backlog = Backlog()
     failed: Backlog = Backlog()
     set_aside: Backlog = Backlog()
+    """Ever, like what was dropped."""
     dropped: Backlog = Backlog()
+    damaged: int = 0
+    """Pieces that stand in ``damaged/``, counted up to a bound."""
     refusals: Refusals = Refusals()

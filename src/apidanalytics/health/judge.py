@@ -13,6 +13,7 @@ LOW_SHARE: Final = 0.10
 SCARCE_SHARE: Final = 0.03
 """Of the disk free: below it trouble, for the next batches may not fit."""
 MANY_RESTARTS: Final = 3
+"""Of one worker, lately: a warning."""
 
 _ORDER: Final = list(Severity)
 
@@ -64,7 +65,7 @@ def _workers(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             code="worker_restarts",
             severity=Severity.WARNING,
-            text=f"Workers were replaced {restarts} times since the service started.",
+            text=f"Workers were replaced {restarts} times within the last hour.",
             hint="Nothing acknowledged is lost by that. The events named worker.died say how they ended.",
         )
 
@@ -76,7 +77,7 @@ def _scopes(facts: Facts) -> Iterator[Finding]:
         hint = (
             "Mend the source of the scope data; it is read again when it changes."
             if scopes.is_configured
-            else "Set apidanalytics_scopes_file or apidanalytics_scopes_database."
+            else "Set apidanalytics_scopes_file, apidanalytics_scopes_database, or apigeesync_proxy_server_base."
         )
         yield Finding(
             code="no_scopes",

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from apidanalytics.clock import Clock
 from apidanalytics.layout import DataDirectory
 from apidanalytics.service.counts import STATES, Counts, Ledger, count_by_tenant
+from apidanalytics.service.damaged import count_pieces
 from apidanalytics.spool.counting import Content, SpoolCounts
 from apidanalytics.upload.states import State
 from apidanalytics.upload.view import Backlog, LedgerView
@@ -33,6 +34,10 @@ class Totals:
     """Records, bytes and files by state."""
     oldest_at: Mapping[str, float | None]
     """Start of the oldest bucket that is spooled, staged or failed."""
+    last_at: Mapping[str, float | None]
+    """When the last file was set aside or dropped."""
+    damaged: int
+    """Pieces in ``damaged/``, up to ``service.damaged.MOST_PIECES``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,8 @@ class Census:
                 "staged": self._view.oldest(State.STAGED),
                 "failed": self._view.oldest(State.FAILED),
             },
+            last_at={str(state): self._view.last_settled_at(state) for state in (State.SET_ASIDE, State.DROPPED)},
+            damaged=count_pieces(self._data.damaged),
         )
 
     def _sums(self, contents: Mapping[int, Content]) -> tuple[set[int], Any]:

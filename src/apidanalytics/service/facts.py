@@ -32,6 +32,7 @@ def gather(
     *,
     disk: tuple[int, int],
     refusals: Refusals,
+    restarts: Mapping[int, int],
 ) -> Facts:
     """Return the facts of this moment; ``tenants`` is needed only while some are in trouble."""
     keeper = watched.disk()
@@ -40,7 +41,7 @@ def gather(
         now=watched.clock.now(),
         state=watched.agent.state.value,
         interval_seconds=watched.settings.collection_interval,
-        workers=_workers(watched.crew.status()),
+        workers=_workers(watched.crew.status(), restarts),
         scopes=_scopes(watched),
         access=_access(watched),
         disk=DiskFacts(
@@ -51,6 +52,7 @@ def gather(
         uploads=_uploads(watched, tenants, upload),
         packing=_packing(watched),
         keys=_keys(watched),
+        damaged=totals.damaged,
         refusals=refusals,
         **backlogs,
     )
@@ -58,15 +60,20 @@ def gather(
 
 def _backlog(totals: Totals, state: str) -> Backlog:
     counts = totals.counts[state]
-    return Backlog(records=counts["records"], files=counts["files"], oldest_at=totals.oldest_at.get(state))
+    return Backlog(
+        records=counts["records"],
+        files=counts["files"],
+        oldest_at=totals.oldest_at.get(state),
+        last_at=totals.last_at.get(state),
+    )
 
 
-def _workers(status: Sequence[Mapping[str, Any]]) -> list[WorkerFacts]:
+def _workers(status: Sequence[Mapping[str, Any]], restarts: Mapping[int, int]) -> list[WorkerFacts]:
     return [
         WorkerFacts(
             index=worker["index"],
             state=worker["state"],
-            restarts=worker["restarts"],
+            restarts=restarts.get(worker["index"], 0),
             is_writable=worker.get("writable", True),
             keys_trouble=worker.get("keys_trouble"),
             scopes_trouble=worker.get("scopes_trouble"),

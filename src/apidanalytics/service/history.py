@@ -3,12 +3,12 @@
 import os
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from apidanalytics.health.facts import Refusals
+from apidanalytics.health.facts import LATELY_SECONDS, Refusals
 from apidanalytics.service.counts import Counts
 from apidanalytics.telemetry.histogram import SECONDS, quantile
 
@@ -31,6 +31,8 @@ class Sample:
     oldest_at: float | None
     """Start of the oldest bucket that is not delivered."""
     disk_free_bytes: int
+    restarts: Mapping[int, int] = field(default_factory=dict)
+    """Of each worker, since the service started."""
 
 
 class History:
@@ -64,6 +66,14 @@ class History:
         first = next(sample for sample in self._samples if last.monotonic - sample.monotonic <= _MINUTE)
         before, after = first.counters.get("requests", {}), last.counters.get("requests", {})
         return _refusals({outcome: number - before.get(outcome, 0) for outcome, number in after.items()})
+
+    def restarts(self) -> dict[int, int]:
+        """Return how often each worker was replaced lately."""
+        if not self._samples:
+            return {}
+        last = self._samples[-1]
+        first = next(sample for sample in self._samples if last.monotonic - sample.monotonic <= LATELY_SECONDS)
+        return {index: number - first.restarts.get(index, 0) for index, number in last.restarts.items()}
 
     def series(self) -> dict[str, list[float | None]]:
         """Return what is drawn, each a list as long as ``at``; None where nothing can be said."""

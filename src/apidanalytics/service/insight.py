@@ -54,6 +54,7 @@ class Insight:
                 totals=totals.counts,
                 oldest_at=min(oldest, default=None),
                 disk_free_bytes=free,
+                restarts={worker["index"]: worker["restarts"] for worker in self.watched.crew.status()},
             )
         )
 
@@ -95,7 +96,15 @@ class Insight:
         if self.watched.attempts.troubles:
             tenants = await asyncio.to_thread(self.census.tenants)
         disk = await asyncio.to_thread(free_bytes, self._directory)
-        return gather(self.watched, totals, tenants, self._upload(), disk=disk, refusals=self.history.refusals())
+        return gather(
+            self.watched,
+            totals,
+            tenants,
+            self._upload(),
+            disk=disk,
+            refusals=self.history.refusals(),
+            restarts=self.history.restarts(),
+        )
 
     @property
     def is_ready(self) -> bool:

@@ -78,6 +78,8 @@ class WorkerReport:
             "held_requests": listener.held_back,
             "holds_back": listener.holds_back,
             "waiting_batches": writer.waiting,
+            "lined_up_batches": len(acceptor.line),
+            "waiting_connections": listener.waiting_connections,
             "inflight_bytes": listener.inflight_bytes,
             "memory_bytes": self._memory.bytes(),
             "counters": self._counters(),

@@ -6,7 +6,7 @@
              or the second failure in a row, of several tenants or of the only one there is
     closed ------------------------------------------------------------------------------> open
        ^                                                                                     | one probe at a time,
-       +------------------------------------- a delivery ------------------------------------+ after growing pauses
+       +---- a delivery, or an answer that shows that endpoint and store are there ----------+ after growing pauses
 
 A state is a value and ``after`` is a pure function from one to the next. A single failure of one tenant among others
 is that tenant's own: its bucket may be gone. The first two of the failures in a row tell the difference.

@@ -24,7 +24,7 @@ _COLUMNS: Final = (
     " state, attempts, next_attempt_at, staged_at, settled_at, etag, reason"
 )
 
-_IN: Final = {state: f"FROM files WHERE state = '{state}'" for state in (State.STAGED, State.FAILED)}
+_IN: Final = {state: f"FROM files WHERE state = '{state}'" for state in State}
 
 ORDERS: Final = {"oldest": "id", "newest": "id DESC"}
 """In which files are listed."""
@@ -121,6 +121,11 @@ class LedgerView:
         """Return the start of the oldest bucket that stands in a state, STAGED or FAILED."""
         start_at: int | None = self._ask(f"SELECT min(start_at) {_IN[state]}")[0][0]
         return start_at
+
+    def last_settled_at(self, state: State) -> float | None:
+        """Return when the last file came to a state, SET_ASIDE or DROPPED; None: it has none, or they are forgotten."""
+        settled_at: float | None = self._ask(f"SELECT max(settled_at) {_IN[state]}")[0][0]
+        return settled_at
 
     def files(
         self,

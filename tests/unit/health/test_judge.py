@@ -131,7 +131,7 @@ def test_a_worker_that_is_down_is_a_warning_and_all_of_them_are_trouble():
 
 def test_workers_that_are_replaced_again_and_again_are_told():
     workers = [WorkerFacts(index=0, state="running", restarts=4), WorkerFacts(index=1, state="running", restarts=1)]
-    assert only(replace(WELL, workers=workers)).text == "Workers were replaced 4 times since the service started."
+    assert only(replace(WELL, workers=workers)).text == "Workers were replaced 4 times within the last hour."
 
 
 def test_without_scope_data_every_batch_is_refused_and_the_hint_says_what_to_do():
@@ -154,9 +154,26 @@ def test_batches_that_were_not_taken_are_told():
 
 
 def test_what_is_left_behind_is_told():
-    found = judge(replace(WELL, failed=Backlog(records=5, files=1, oldest_at=ago(90)), set_aside=Backlog(files=2)))
+    found = judge(replace(WELL, failed=Backlog(records=5, files=1, oldest_at=ago(90)), damaged=2))
     assert [finding.code for finding in found] == ["failed_files", "set_aside"]
     assert found[0].text == "1 file gave up for now and is in failed/; the oldest is 2 hours old."
+
+
+@pytest.mark.parametrize("code", ["dropped", "set_aside"])
+def test_what_was_dropped_or_lost_is_told_for_an_hour(code):
+    def amount(minutes):
+        return {code: Backlog(records=5, files=1, last_at=ago(minutes))}
+
+    assert only(replace(WELL, **amount(59))).code == code
+    assert judge(replace(WELL, **amount(61))) == []
+
+
+def test_what_is_in_damaged_is_told_until_it_is_gone_however_old():
+    old = replace(WELL, set_aside=Backlog(records=5, files=2, last_at=ago(9999)))
+    assert only(replace(old, damaged=1)).text.startswith(
+        "1 piece of data that could not be read or delivered stands in"
+    )
+    assert judge(old) == []
 
 
 def test_the_worst_comes_first_and_decides():

@@ -49,7 +49,7 @@ def test_a_token_lets_the_batches_of_its_tenant_in_however_it_is_spelled(api, na
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "mine", "Token mine", "Bearermine"])
-def test_without_a_token_nothing_is_looked_at(api, header):
+def test_without_a_token_no_tenant_and_no_body_is_looked_at(api, header):
     response = send(api, header, body=b"{", path="/analytics/unknown", content_type="text/plain")
     assert told(response) == (401, "UNAUTHORIZED", "A bearer token is required")
     assert response.headers == ((b"WWW-Authenticate", b'Bearer realm="apidanalytics"'),)

@@ -16,7 +16,7 @@ def totals(uploaded=0, spooled=0):
     return counts
 
 
-def sample(second, *, records=0, requests=None, seconds=(), uploaded=0, spooled=0, oldest_at=None):
+def sample(second, *, records=0, requests=None, seconds=(), uploaded=0, spooled=0, oldest_at=None, restarts=0):
     histogram = Histogram()
     for value in seconds:
         histogram.observe(value)
@@ -27,6 +27,7 @@ def sample(second, *, records=0, requests=None, seconds=(), uploaded=0, spooled=
         totals=totals(uploaded, spooled),
         oldest_at=oldest_at,
         disk_free_bytes=7,
+        restarts={0: restarts},
     )
 
 
@@ -82,3 +83,13 @@ def test_an_hour_is_kept():
         history.add(sample(second))
     assert len(history.series()["at"]) == 3600 / 5
     assert SECONDS[-1] >= 60
+
+
+def test_restarts_are_those_of_the_last_hour():
+    history = History()
+    assert history.restarts() == {}
+    for second, restarts in [(0, 1), (5, 4), (3600, 4)]:
+        history.add(sample(second, restarts=restarts))
+    assert history.restarts() == {0: 3}
+    history.add(sample(3606, restarts=4))
+    assert history.restarts() == {0: 0}

@@ -63,3 +63,13 @@ def test_where_there_is_no_ledger_nothing_is_known(tmp_path):
     assert (view.sums(), view.pauses(), view.last_id()) == ({}, {}, 0)
     assert not (tmp_path / "ledger.db").exists()
     view.close()
+
+
+def test_when_the_last_file_was_set_aside_or_dropped_is_known(tmp_path, view):
+    assert view.last_settled_at(State.DROPPED) is None
+    data = DataDirectory(tmp_path / "ax")
+    with Ledger.open(data.ledger, data.damaged, 1.0) as ledger:
+        ledger.dropped([1], "no room", 30.0)
+        ledger.dropped([2], "no room", 31.0)
+        ledger.lost(3, "gone", 32.0)
+    assert (view.last_settled_at(State.DROPPED), view.last_settled_at(State.SET_ASIDE)) == (31.0, 32.0)
