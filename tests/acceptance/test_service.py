@@ -165,6 +165,20 @@ def test_a_scope_that_is_added_or_removed_counts_within_seconds(start_service, t
     wait_until(lambda: service.post("s1", [GOOD])[0] == 400, timeout_seconds=30, what="the old scope is gone")
 
 
+def test_what_a_scope_was_acknowledged_for_is_delivered_though_it_went_while_the_service_was_down(
+    start_service, tmp_path
+):
+    path = tmp_path / "scopes.yaml"
+    path.write_text(SCOPES)
+    service = start_service(apidanalytics_scopes_file=path)
+    assert service.post("s1", [GOOD])[0] == 200
+    service.kill_all()
+    path.write_text(SCOPES.replace("s1", "s2").replace("org: ", "org: other-"))
+    service.start()
+    service.wait_delivered(1)
+    assert [len(records) for records in service.lake().values()] == [1]
+
+
 def test_a_broken_scopes_file_keeps_the_last_good_one_and_says_so(start_service, tmp_path):
     path = tmp_path / "scopes.yaml"
     path.write_text(SCOPES)

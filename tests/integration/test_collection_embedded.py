@@ -13,6 +13,8 @@ from apidanalytics.clock import SystemClock
 from apidanalytics.collection.embedded import EXPIRY_SECONDS, EmbeddedCollection
 from apidanalytics.collection.lake import Lake
 from apidanalytics.collection.signature import UrlSigner
+from apidanalytics.layout import format_tenant
+from apidanalytics.service.deliverable import Deliverable
 from apidanalytics.upload.states import State
 from tests.integration.upload_world import TOKEN, World, until
 
@@ -35,10 +37,12 @@ class Embedded:
     def __init__(self, root):
         self.clock = Clock()
         self.lake = Lake(root / "lake")
-        tenants = {("acme", "prod"), ("a/b", "c~d"), ("größe", "ä"), ("x~y", "z"), ("x", "y~z")}
+        tenants = [("acme", "prod"), ("a/b", "c~d"), ("größe", "ä"), ("x~y", "z"), ("x", "y~z")]
+        self.deliverable = Deliverable(lambda: [format_tenant("packed", "later")])
+        self.deliverable.add(format_tenant(*tenant) for tenant in tenants)
         self.server = EmbeddedCollection(
             lake=self.lake,
-            has_tenant=lambda org, env: (org, env) in tenants,
+            known_among=self.deliverable.among,
             token=TOKEN,
             signer=UrlSigner(b"k" * 32),
             clock=self.clock,
@@ -157,6 +161,10 @@ async def test_a_parameter_that_is_there_twice_is_refused(embedded):
     url = f"{embedded.base}/analytics?tenant=acme~prod&tenant=x~y&relative_file_path={PATH}"
     async with embedded.session.get(url, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
         assert answer.status == 400
+
+
+async def test_a_tenant_of_a_scope_that_is_gone_is_one_as_long_as_the_ledger_knows_it(embedded):
+    assert (await embedded.ask(tenant="packed~later"))[0] == 200
 
 
 async def test_an_unknown_tenant_is_not_found(embedded):

@@ -9,7 +9,7 @@ PUT      /lake/<key>?...&signature=  see ``local.py``
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -31,15 +31,17 @@ EXPIRY_SECONDS: Final = 900
 """How long a URL may be used."""
 
 
+KnownAmong = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
+
+
 class EmbeddedCollection:
     """One server on one address, in the event loop of whoever starts it."""
 
-    def __init__(
-        self, *, lake: Lake, has_tenant: Callable[[str, str], bool], token: str, signer: UrlSigner, clock: Clock
-    ) -> None:
+    def __init__(self, *, lake: Lake, known_among: KnownAmong, token: str, signer: UrlSigner, clock: Clock) -> None:
+        """``known_among`` tells which of these tenants there are."""
         self._store = LocalStore(lake=lake, signer=signer, clock=clock)
         self._lake = lake
-        self._has_tenant = has_tenant
+        self._known_among = known_among
         self._token = token
         self._clock = clock
         self._base = URL()
@@ -83,7 +85,7 @@ class EmbeddedCollection:
             return answers.problem(HTTPStatus.BAD_REQUEST, str(error))
         if asked.content_type != GZIP:
             return answers.problem(HTTPStatus.BAD_REQUEST, f"file_content_type is not {GZIP}")
-        known = [layout.format_tenant(org, env) for org, env in asked.readings if self._has_tenant(org, env)]
+        known = await self._known_among([layout.format_tenant(org, env) for org, env in asked.readings])
         if not known:
             return answers.problem(HTTPStatus.NOT_FOUND, "no such tenant")
         if len(known) > 1:  # a guess would mix the files of two tenants

@@ -13,7 +13,6 @@ from apidanalytics.control.channel import Message
 from apidanalytics.control.handover import Handover
 from apidanalytics.control.lock import DataDirectoryLock
 from apidanalytics.idempotency.settler import Settler
-from apidanalytics.layout import format_tenant
 from apidanalytics.pack.packer import Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
@@ -23,6 +22,7 @@ from apidanalytics.service.administration import Administration
 from apidanalytics.service.agent import Agent, Step, wait_until
 from apidanalytics.service.changing import Changing
 from apidanalytics.service.crew import Crew
+from apidanalytics.service.deliverable import Deliverable
 from apidanalytics.service.disk import DiskKeeper
 from apidanalytics.service.files import check_files
 from apidanalytics.service.identity import instance_id
@@ -69,6 +69,7 @@ class Service:
     _watched: Watched
     _administration: Administration | None = None
     _endpoint: EmbeddedCollection | None = None
+    _deliverable: Deliverable
     _base_url: str
     _token: TokenSource
     _published: Published | None = None
@@ -99,7 +100,6 @@ class Service:
         self._handover = handover
         self._changing = changing
         self._strangers = Strangers()
-        self._tenants: set[str] = set()
         self.agent = Agent(
             shutdown_seconds=settings.shutdown_timeout, clock=self._clock, is_successor=handover.lock is not None
         )
@@ -154,12 +154,9 @@ class Service:
         self._token = self._scopes.token()
         if self._base_url:
             return
-        self._tenants.update(await asyncio.to_thread(self._ledger.totals))
         secret = secrets.token_urlsafe(24)
-        # Also for a scope that is gone by now: what it was acknowledged for is still delivered.
-        self._endpoint = embedded_collection(
-            self._settings, secret, lambda org, env: format_tenant(org, env) in self._tenants, self._clock
-        )
+        self._deliverable = Deliverable(self._ledger.totals)
+        self._endpoint = embedded_collection(self._settings, secret, self._deliverable, self._clock)
         self._base_url = await self._endpoint.start(*host_and_port(self._settings.collection_listen))
         self._token = FixedToken(secret)
 
@@ -256,7 +253,7 @@ class Service:
 
     async def _publish(self, published: Published) -> None:
         if self._endpoint is not None and (published.news is None or published.news.may_bring_tenants):
-            self._tenants |= await asyncio.to_thread(tenant_names, published)
+            self._deliverable.add(await asyncio.to_thread(tenant_names, published))
         self._published = published
         self._crew.broadcast(scopes_message(published))
 

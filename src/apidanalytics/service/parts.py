@@ -20,6 +20,7 @@ from apidanalytics.pack.strangers import Strangers
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
 from apidanalytics.scopes.source import Published
+from apidanalytics.service.deliverable import Deliverable
 from apidanalytics.upload.attempts import Attempts, WatchedCollection
 from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.decide import Policy
@@ -133,13 +134,11 @@ def uploader(
     )
 
 
-def embedded_collection(
-    settings: Settings, token: str, has_tenant: Callable[[str, str], bool], clock: Clock
-) -> EmbeddedCollection:
+def embedded_collection(settings: Settings, token: str, deliverable: Deliverable, clock: Clock) -> EmbeddedCollection:
     """Return the collection endpoint that serves when no other one is configured."""
     return EmbeddedCollection(
         lake=Lake(settings.lake),
-        has_tenant=has_tenant,
+        known_among=deliverable.among,
         token=token,
         signer=UrlSigner(secrets.token_bytes(32)),
         clock=clock,

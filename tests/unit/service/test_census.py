@@ -22,7 +22,7 @@ def census_of(data, seconds):
     return Census(
         data,
         SimpleNamespace(is_accepted=lambda _: False),
-        SimpleNamespace(sums=dict, oldest=lambda _: None),
+        SimpleNamespace(sums=dict, oldest=lambda _: None, last_settled_at=lambda _: None),
         SimpleNamespace(monotonic=lambda: seconds[-1]),
     )
 
