@@ -56,7 +56,7 @@ class Judgement:
 
     def note(self, finding: Finding, what: str, count: int = 1) -> None:
         self.found[finding] += count
-        if self.found[finding] <= _EXAMPLES:
+        if sum(example.startswith(finding) for example in self.examples) < _EXAMPLES:
             self.examples.append(f"{finding}: {what}")
 
     @property
@@ -72,6 +72,8 @@ class Oracle:
         self._seed = seed
         self._times = times
         self._book: dict[int, Sent] = {}
+        self._objects: dict[int, list[str]] = {}
+        """By batch, where lines of it are."""
 
     def sent(self, number: int, at: float) -> None:
         self._book[number] = Sent(first_at=at)
@@ -106,6 +108,7 @@ class Oracle:
                 continue
             if known[0] != number:
                 known = number, self._expected(number, place.tenant)
+                self._objects.setdefault(number, []).append(path.name)
                 self._date(number, place, judgement)
             index = int(match[2])
             seen.setdefault(number, Counter())[index] += 1
@@ -138,7 +141,8 @@ class Oracle:
         judgement.records[entry.fate] += len(batch.records)
         doubled = sum(count - 1 for count in seen.values() if count > 1)
         if doubled:
-            judgement.note(Finding.DOUBLED, _name(batch, entry), doubled)
+            where = f"{_name(batch, entry)}, {entry.fate}, in {self._objects[number]}"
+            judgement.note(Finding.DOUBLED, where, doubled)
         missing = len(batch.records) - len(seen)
         if entry.fate == "refused" and seen:
             judgement.note(Finding.REFUSED, _name(batch, entry), len(seen))
