@@ -38,7 +38,7 @@ class Embedded:
         self.clock = Clock()
         self.lake = Lake(root / "lake")
         tenants = [("acme", "prod"), ("a/b", "c~d"), ("größe", "ä"), ("x~y", "z"), ("x", "y~z")]
-        self.deliverable = Deliverable(lambda: [format_tenant("packed", "later")])
+        self.deliverable = Deliverable(lambda: [format_tenant("packed", "later"), format_tenant("packed", "l~ater")])
         self.deliverable.add(format_tenant(*tenant) for tenant in tenants)
         self.server = EmbeddedCollection(
             lake=self.lake,
@@ -165,6 +165,11 @@ async def test_a_parameter_that_is_there_twice_is_refused(embedded):
 
 async def test_a_tenant_of_a_scope_that_is_gone_is_one_as_long_as_the_ledger_knows_it(embedded):
     assert (await embedded.ask(tenant="packed~later"))[0] == 200
+
+
+async def test_a_tenant_that_only_the_ledger_knows_is_not_taken_for_one_that_reads_the_same(embedded):
+    embedded.deliverable.add([format_tenant("packed~l", "ater")])
+    assert (await embedded.ask(tenant="packed~l~ater"))[0] == 400
 
 
 async def test_an_unknown_tenant_is_not_found(embedded):

@@ -179,6 +179,13 @@ def _set_aside(facts: Facts) -> Iterator[Finding]:
             text=f"{how_many(facts.damaged, 'piece')} of data that could not be read or delivered {stand} in damaged/.",
             hint="Each has the reason beside it. Look at the disk, and delete both when it is over.",
         )
+    elif facts.damaged is None and facts.set_aside.files:
+        yield Finding(
+            code="set_aside",
+            severity=Severity.WARNING,
+            text="Data could not be read or delivered, and damaged/, where it was put, cannot be read.",
+            hint="Look at the disk, and whose damaged/ is.",
+        )
     elif _is_recent(facts.set_aside, facts.now):
         yield Finding(
             code="set_aside",

@@ -154,6 +154,6 @@ class Facts:
     set_aside: Backlog = Backlog()
     """Ever, like what was dropped."""
     dropped: Backlog = Backlog()
-    damaged: int = 0
-    """Pieces that stand in ``damaged/``, counted up to a bound."""
+    damaged: int | None = 0
+    """Pieces that stand in ``damaged/``, counted up to a bound; None: it cannot be read."""
     refusals: Refusals = Refusals()

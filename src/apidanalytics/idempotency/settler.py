@@ -98,6 +98,10 @@ class Settler:
         except (sqlite3.Error, OSError, NewerFormatError, DamagedError) as error:
             log.warning("keys.settle_failed", error=str(error), hint=_LATER)
 
+    def is_used(self) -> bool:
+        """Tell whether anybody ever used a key."""
+        return self._current.is_there()
+
     def close(self) -> None:
         """Let go of the index."""
         self._current.close()

@@ -117,11 +117,12 @@ class LargeBodies:
         exchange = post.exchange
         try:
             async with self._turns.one(lane):
+                may_go = partial(self._may_go, lane)
+                if not exchange.is_gone:
+                    await until_it(may_go)
                 if exchange.is_gone:
                     exchange.abort()
                     return
-                may_go = partial(self._may_go, lane)
-                await until_it(may_go)
                 body = await self._inflate(exchange.body) if zipped else exchange.body
                 large = await self._read(post, body, may_go)
                 payload = await asyncio.to_thread(large.joined)

@@ -17,6 +17,8 @@ SHORT_SLICE_BYTES: Final = 128 << 10
 """Of bodies that are held back: 0.3 ms of work. Slices cost a sixth more, so a body of one is read whole."""
 LOOK_SECONDS: Final = 0.001
 """How long it takes until a step that may not go ahead is tried again."""
+MOST_LOOKS: Final = 20
+"""After so many looks a step goes ahead all the same."""
 
 
 class LargePayload(NamedTuple):
@@ -71,8 +73,10 @@ async def in_turns(steps: Steps[LargePayload], may_go: Callable[[], bool]) -> La
 
 
 async def until_it(may_go: Callable[[], bool]) -> None:
-    """Wait until it may go on."""
-    while not may_go():  # noqa: ASYNC110 - only the clock tells
+    """Wait until it may go on, though not for ever: others that are held may have every turn."""
+    for _ in range(MOST_LOOKS):
+        if may_go():
+            return
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -70,11 +70,11 @@ class Administration:
         """
         await self._control.start()
         settings = self._watched.settings
+        self._agent.spawn("history", self._sample())
         if settings.admin_listen != OFF:
             self._server = _server(settings, self._commands, self._labelled)
             await self._server.start()
             self._agent.spawn("administration", self._server.run())
-            self._agent.spawn("history", self._sample())
         if settings.otlp_endpoint is not None:
             self._start_otlp(settings.otlp_endpoint)
 

@@ -203,7 +203,8 @@ class Service:
             pack=packer.pack,
             on_staged=self._uploader.notify,
             clock=self._clock,
-            gives_way=lambda: self._crew.holds_back,
+            # With keys it does not: all who claim one wait for their turn while the packer has it.
+            gives_way=lambda: self._crew.holds_back and not self._keys.is_used(),
         )
         self._watched.packing, self._watched.keys = self._packing, self._keys
         # What dead workers left is taken over before new workers fill tmp/; it is packed while they serve.

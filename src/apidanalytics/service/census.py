@@ -36,8 +36,8 @@ class Totals:
     """Start of the oldest bucket that is spooled, staged or failed."""
     last_at: Mapping[str, float | None]
     """When the last file was set aside or dropped."""
-    damaged: int
-    """Pieces in ``damaged/``, up to ``service.damaged.MOST_PIECES``."""
+    damaged: int | None
+    """Pieces in ``damaged/``, up to ``service.damaged.MOST_PIECES``; None: it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,12 +91,12 @@ class Crew:
     async def stop(self, seconds: float) -> None:
         """Drain every worker and close the sockets; when the agent hands over, leave them all to its successor."""
         await self._agent.cancel("succession")
-        self._handover.counters = self.counters()
         if self._supervisor is not None and self._agent.hands_over:
             former, present = await asyncio.gather(self._former.detach(), self._supervisor.detach())
             self._handover.workers = former + present
         elif self._supervisor is not None:
             await asyncio.gather(self._supervisor.stop(seconds), self._former.drain(seconds))
+        self._handover.counters = self.counters()
         if self._listeners is None:
             return
         if self._agent.hands_over:

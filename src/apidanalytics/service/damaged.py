@@ -10,8 +10,8 @@ _BESIDE: Final = (".reason.json", ".part", "-wal", "-shm")
 """Ends of names that belong to a piece, or to one that is being copied."""
 
 
-def count_pieces(directory: Path) -> int:
-    """Return how many pieces stand there, up to ``MOST_PIECES``; 0 if it cannot be read, too."""
+def count_pieces(directory: Path) -> int | None:
+    """Return how many pieces stand there, up to ``MOST_PIECES``; None if it cannot be read."""
     pieces = 0
     try:
         with os.scandir(directory) as entries:
@@ -19,6 +19,8 @@ def count_pieces(directory: Path) -> int:
                 pieces += not entry.name.endswith(_BESIDE)
                 if pieces == MOST_PIECES:
                     break
-    except OSError:
+    except FileNotFoundError:
         return 0
+    except OSError:
+        return None
     return pieces

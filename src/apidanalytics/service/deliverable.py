@@ -23,7 +23,10 @@ class Deliverable:
         self._names.update(names)
 
     async def among(self, names: Sequence[str]) -> list[str]:
-        """Return those of these names that are known; the ledger is asked when none is."""
-        if self._names.isdisjoint(names):
+        """Return those of these names that are known; the ledger is asked unless all are.
+
+        One of two that read the same may be in the ledger only, and must not be taken for the other.
+        """
+        if not self._names.issuperset(names):
             self._names.update(await asyncio.to_thread(self._in_ledger))
         return [name for name in names if name in self._names]

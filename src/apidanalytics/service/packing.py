@@ -51,6 +51,8 @@ LOOK_SECONDS: Final = 5.0
 """The longest time until a sealed spool is noticed without being told of it, as by a worker of a former agent."""
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
+MAX_ASIDE_BYTES: Final = 64 << 20
+"""A spool that is larger gives way to nobody: what waits for it, such as a hand-over, would wait for long."""
 GIVES_WAY_SECONDS: Final = 10.0
 """A spool that has waited for longer gives way to nobody."""
 
@@ -70,7 +72,7 @@ class Packing:
     ) -> None:
         """Join the parts; the first three are called in the packing thread and may wait for the disk.
 
-        ``gives_way`` tells whether somebody else needs the cores more.
+        ``gives_way``, called there too, tells whether somebody else needs the cores more.
         """
         self._sweep = sweep
         self._waiting = waiting
@@ -151,9 +153,9 @@ class Packing:
     async def _pack_one(self, path: Path) -> None:
         self.packing = path.name
         waited = self._clock.monotonic() - self._seen_at[path.name]
-        is_aside = waited < GIVES_WAY_SECONDS and self._gives_way()
+        may_wait = waited < GIVES_WAY_SECONDS
         try:
-            await self.in_thread(lambda: self._pack_aside(path) if is_aside else self._pack(path))
+            await self.in_thread(lambda: self._pack_in_time(path, may_wait=may_wait))
         except Exception as error:  # noqa: BLE001 - one odd spool must not keep the others from being delivered
             self._put_it_off(path.name, error)
         else:
@@ -162,8 +164,11 @@ class Packing:
         finally:
             self.packing = None
 
-    def _pack_aside(self, path: Path) -> None:
-        self._aside.submit(self._pack, path).result()
+    def _pack_in_time(self, path: Path, *, may_wait: bool) -> None:
+        if may_wait and _is_small(path) and self._gives_way():
+            self._aside.submit(self._pack, path).result()
+        else:
+            self._pack(path)
 
     def _seconds_to_look(self) -> float:
         """Return how long there is nothing to do, unless somebody calls ``wake``."""
@@ -192,3 +197,10 @@ class Packing:
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Call this in the packing thread, after what is under way there."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _is_small(path: Path) -> bool:
+    try:
+        return path.stat().st_size <= MAX_ASIDE_BYTES
+    except OSError:
+        return True  # packing says what is wrong with it

@@ -85,7 +85,7 @@ class ScopeFeed:
         latest = waiting[-1]
         if self._scopes is None or latest["version"] != self.version:
             # Read as it is now, it contains all change lists that were told of.
-            self._move(latest["version"], Path(latest["path"]))
+            self._want(latest["version"], Path(latest["path"]))
             return
         # A new agent tells all workers what counts, also those that answer from it. What they missed while they had
         # no agent the next looks at the file find.
@@ -97,6 +97,11 @@ class ScopeFeed:
 
     def _is_news(self, message: Message) -> bool:
         return message["version"] == self.version and message.get("news") is not None
+
+    def _want(self, version: str, path: Path) -> None:
+        is_left_alone = (version, path) == self._wanted and self._clock.monotonic() < self._not_before
+        if not is_left_alone:
+            self._move(version, path)
 
     def _move(self, version: str, path: Path) -> None:
         began = self._clock.monotonic()
