@@ -281,6 +281,19 @@ async def test_a_claim_in_doubt_waits_for_its_spool(data):
     assert stored_keys(data, "there", "not there") == {"there": True}
 
 
+async def test_a_doubt_that_comes_after_its_spool_was_packed_takes_nothing_back(data):
+    """The disk that fails under the spool may refuse the settlement, too, for a while; packing is quick."""
+    desk = desk_of(data, 5)
+    _, claim = await ask(desk, wish())
+    claim.spool = 9
+    settler = settler_of(data)
+    settler.spool_goes(9, [claim])
+    desk.settle(claim, Fate.IN_DOUBT)
+    await desk.stop()
+    settler.settle_the_dead()
+    assert stored_keys(data, "k") == {"k": True}
+
+
 def test_an_old_spool_says_nothing_about_a_new_claim_to_the_same_key(data):
     current, old = current_of(data), Claim(tenant=TENANT, key="k", ticket=1)
     current.use(lambda index: index.claim([wish(ticket=1)], [], 5, 0.0))

@@ -195,7 +195,9 @@ class KeyIndex:
         elif fate is Fate.RELEASED or not claim.spool:
             self._database.execute("DELETE FROM keys WHERE id = ? AND ticket = ?", mine)
         else:
-            self._database.execute("UPDATE keys SET owner = ? WHERE id = ? AND ticket = ?", (-claim.spool, *mine))
+            # Unless the spool was packed meanwhile, and the batch found in it: then it is stored, and no doubt is left.
+            doubt = "UPDATE keys SET owner = ? WHERE id = ? AND ticket = ? AND owner IS NOT NULL"
+            self._database.execute(doubt, (-claim.spool, *mine))
 
     def claim_again(self, claimed: Iterable[tuple[Wish, Claim]], owner: int, now: float) -> None:
         """Take over open claims of an index that was lost, unless spools told of them already."""
