@@ -133,7 +133,8 @@ class Injectors:
 
     def _jump(self, draw: random.Random) -> None:
         now = time.time()
-        to_midnight = 86400 - now % 86400
+        # From the earliest time of day to the latest it must be less than the window of keys, a day.
+        to_midnight = min(86400 - now % 86400, 22 * HOURS)
         self._world.clock.jump(
             draw.choice((0.0, HOURS, -HOURS, to_midnight - 0.7, 1.0, -1.0, self._world.clock.offset - 0.3))
         )
