@@ -195,9 +195,9 @@ class KeyIndex:
         elif fate is Fate.RELEASED or not claim.spool:
             self._database.execute("DELETE FROM keys WHERE id = ? AND ticket = ?", mine)
         else:
-            # Unless the spool was packed meanwhile, and the batch found in it: then it is stored, and no doubt is left.
-            doubt = "UPDATE keys SET owner = ? WHERE id = ? AND ticket = ? AND owner IS NOT NULL"
-            self._database.execute(doubt, (-claim.spool, *mine))
+            # Not when the spool was packed meanwhile and the batch found in it: it is stored.
+            query = "UPDATE keys SET owner = ? WHERE id = ? AND ticket = ? AND owner IS NOT NULL"
+            self._database.execute(query, (-claim.spool, *mine))
 
     def claim_again(self, claimed: Iterable[tuple[Wish, Claim]], owner: int, now: float) -> None:
         """Take over open claims of an index that was lost, unless spools told of them already."""
@@ -205,9 +205,8 @@ class KeyIndex:
             for wish, claim in claimed:
                 name = name_of(wish.tenant, wish.key)
                 row = (name, wish.body, claim.ticket, owner, int(now))
-                self._database.execute(
-                    "INSERT OR IGNORE INTO keys (id, body, ticket, owner, claimed_at) VALUES (?, ?, ?, ?, ?)", row
-                )
+                query = "INSERT OR IGNORE INTO keys (id, body, ticket, owner, claimed_at) VALUES (?, ?, ?, ?, ?)"
+                self._database.execute(query, row)
                 self._database.execute(
                     "UPDATE keys SET body = ? WHERE id = ? AND ticket = ?", (wish.body, name, claim.ticket)
                 )

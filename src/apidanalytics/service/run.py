@@ -74,7 +74,7 @@ class _Lives:
             before, settings = settings, changing.next_settings
             if changing.kind is Kind.UPGRADE and not self._signals.waiting:
                 self._handover.settings = settings.to_json()
-                self._replace_program()
+                await self._replace_program()
 
     async def _live(self, settings: Settings, changing: Changing) -> int:
         """Be one agent, from its start to its end."""
@@ -101,13 +101,13 @@ class _Lives:
         if self._handover.last_change is not None:
             self._handover.last_change["error"] = str(error)
 
-    def _replace_program(self) -> None:
-        """Become the program as it is on disk now. Returns only when that cannot be started."""
+    async def _replace_program(self) -> None:
+        """Become the program as it is on disk now. Returns when that cannot start, or a signal came just before."""
         environment = dict(os.environ)
         try:
             self._handover.leave(environment)
-            self._signals.hold()
-            os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - the command that started this process # nosec B606
+            if await self._signals.hold():
+                os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - the command that started this process # nosec B606
         except OSError as error:
             self._signals.install()
             self._report_failure(error)

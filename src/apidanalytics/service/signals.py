@@ -12,6 +12,9 @@ ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 CHANGING: Final = (signal.SIGHUP, signal.SIGUSR2)
 """Reload and upgrade."""
 
+TURNS: Final = 3
+"""Of the loop: after so many it was told of every signal that had been caught."""
+
 Hear = Callable[[signal.Signals], bool]
 """Told of a signal; False: it cannot be followed now, the next one is to be told."""
 
@@ -42,9 +45,17 @@ class Signals:
         """Tell nobody until the next one is attached."""
         self._hear = None
 
-    def hold(self) -> None:
-        """Have the kernel keep what comes, for the program that replaces this one."""
+    async def hold(self) -> bool:
+        """Have the kernel keep what comes, for the program that replaces this one; False: some came just before.
+
+        Those were caught, and would be gone with this program: they are among ``waiting``, and nothing is held.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, (*ENDING, *CHANGING))
+        for _ in range(TURNS):
+            await asyncio.sleep(0.001)
+        if self.waiting:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*ENDING, *CHANGING))
+        return not self.waiting
 
     def _came(self, number: signal.Signals) -> None:
         if self._hear is None or not self._hear(number):
