@@ -7,10 +7,9 @@ time, so whoever comes often is remembered nearly always.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
 from typing import Final
 
-from apidanalytics.scopes.columns import LOOKED, Columns, kept
+from apidanalytics.scopes.dependents import Dependents, kept
 from apidanalytics.scopes.news import Kind
 from apidanalytics.scopes.tails import WITHOUT_KEY, Learned
 
@@ -20,10 +19,6 @@ _OFTEN: Final = 2
 """Times that a key came before, by which it comes often enough for the place of another."""
 _SEEN_BYTES: Final = 1 << 22
 """One for each hash of a key, modulo this: whoever shares one is let in a little early."""
-_STEP: Final = 64
-"""Times so many places are looked through (``columns.AT_ONCE``) between two turns of others: some 3 ms."""
-_FOUND: Final = 4
-"""Places that are found one by one in the time in which so many are looked through at once."""
 _WITHOUT_KEY: Final[Mapping[str | None, bytes]] = {"": WITHOUT_KEY}
 
 
@@ -56,7 +51,7 @@ class Places:
         self._max_keys = max_keys
         self._tails: list[Tails] = []
         self._keys: list[str] = []
-        self._columns = Columns()
+        self._dependents = Dependents()
         self._oldest = 0
         self._is_full = max_keys < 1
         self._seen = bytearray(_SEEN_BYTES)
@@ -86,46 +81,36 @@ class Places:
             tails[api_key] = learned[0]
 
     def forget(self, changed: Mapping[Kind, Mapping[str, set[int]]]) -> Iterator[None]:
-        """Forget the tails that depend on one of these parts, by kind and tenant id, in steps of a few milliseconds.
+        """Forget the tails that depend on one of these parts, by kind and tenant id, in steps of a millisecond or two.
 
-        It looks at all places, and until it has come to its end or is closed nothing is remembered: so nothing that has
-        changed escapes it.
+        Until it has come to its end or is closed nothing is remembered: so nothing that has changed escapes it.
         """
         self._is_searched = True
         try:
-            done = 0
             for kind, by_tenant in changed.items():
                 short = {tenant_id: set(map(kept, parts)) for tenant_id, parts in by_tenant.items()}
-                with closing(self._columns.search(kind, set().union(*short.values()))) as search:
-                    for places in search:
-                        if done >= _STEP:
-                            done = 0
-                            yield
-                        done += 1 + self._forget_among(places, kind, short)
+                for number, places in enumerate(self._dependents.search(kind, set().union(*short.values()))):
+                    if number:
+                        yield
+                    self._forget_among(places, kind, short)
         finally:
             self._is_searched = False
 
-    def _forget_among(self, places: Iterable[int], kind: Kind, changed: Mapping[str, set[int]]) -> int:
-        """Forget the tails in those places that depend on what has changed; return the time in looks at many places.
-
-        What is found for few parts takes its time to be found, and of many places there are never more than these.
-        """
-        looked = 0
-        for looked, place in enumerate(places, 1):  # noqa: B007 - the last one counts
+    def _forget_among(self, places: Iterable[int], kind: Kind, changed: Mapping[str, set[int]]) -> None:
+        for place in places:
             parts = changed.get(self._tails[place].tenant_id)
-            if parts and self._columns.depends(place, kind, parts):
+            if parts and self._dependents.depends(place, kind, parts):
                 self._take_out(place)
-        return min(looked, LOOKED) // _FOUND
 
     def _take_place(self, tails: Tails, api_key: str, hashes: bytes) -> None:
         if self._is_full:
             place = self._free_oldest()
             self._tails[place], self._keys[place] = tails, api_key
-            self._columns.put(place, hashes)
+            self._dependents.put(place, hashes)
         else:
             self._tails.append(tails)
             self._keys.append(api_key)
-            self._columns.append(hashes)
+            self._dependents.append(hashes)
             self._is_full = len(self._keys) >= self._max_keys
 
     def _forget_strangers(self) -> None:

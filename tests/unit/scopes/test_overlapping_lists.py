@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apidanalytics.model import Tenant
-from apidanalytics.scopes import live, remembered
+from apidanalytics.scopes import dependents, live
 from apidanalytics.scopes.lookup import CachedScopes
 from apidanalytics.scopes.news import Kind, News
 from tests.steps import at_once
@@ -53,7 +53,7 @@ def file(tmp_path: Path) -> Iterator[File]:
 @pytest.fixture
 def scopes(file: File, monkeypatch: pytest.MonkeyPatch) -> Iterator[CachedScopes]:
     """Scopes that remember so much that a search takes several steps."""
-    monkeypatch.setattr(remembered, "_STEP", 1)
+    monkeypatch.setattr(dependents, "_BUCKETS", 1)
     with closing(CachedScopes(file.path, max_keys=4000, refresh_interval=1800, clock=FakeClock())) as made:
         tails = made.tails(TENANT)
         for number in range(3000):
