@@ -92,6 +92,11 @@ class Shelves:
             os.unlink(f"{directory}/{key[1]}")  # noqa: PTH108 - without a ``Path``, as above
         _remove_if_empty(directory)
 
+    def can_discard(self, directory: str, state: State) -> bool:
+        """Tell whether files may be removed from a bucket directory, as far as rights tell; there need be none."""
+        path = f"{self._texts[state]}/{directory}"
+        return os.access(path, os.W_OK | os.X_OK) or not os.path.lexists(path)
+
     def remove_if_empty(self, directory: str) -> None:
         """Remove a bucket directory where nothing is in it."""
         for root in self._roots.values():
