@@ -34,6 +34,22 @@ def make_private_directory(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")
 
 
+def make_directories(path: Path) -> None:
+    """Make a directory for this user only, and what is missing above it, for good; one that is there already is fine.
+
+    Raises:
+        OSError: something else is there, or the disk refuses.
+
+    """
+    is_there = path.is_dir()
+    if not is_there and path != path.parent:
+        make_directories(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    # Whoever made it before may have died before it was durable; but what it is in need not be ours to sync.
+    with contextlib.suppress(OSError if is_there else PermissionError):
+        sync_directory(path.parent)
+
+
 def make_private(directory: Path) -> None:
     """Let nobody but this user into a directory, where it is ours to say."""
     if stat.S_IMODE(directory.stat().st_mode) & 0o077:

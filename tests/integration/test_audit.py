@@ -9,12 +9,14 @@ import subprocess
 import sys
 
 import pytest
+from isal import isal_zlib
 
 from apidanalytics.audit import spools
 from apidanalytics.audit.difference import Kind
 from apidanalytics.layout import DataDirectory
+from apidanalytics.spool.frame import CRC, HEAD, HEAD_BYTES, format_header
 from tests.harness import ROOT
-from tests.integration.audit_world import TENANTS, World, flip, rewrite
+from tests.integration.audit_world import TENANTS, World, flip, header, rewrite
 
 
 @pytest.fixture
@@ -139,9 +141,28 @@ def tear_the_ledger(world):
     world.data.ledger.write_bytes(b"\xa5" * len(content))
 
 
+def break_the_chain_of_a_sealed_spool(world):
+    path = next(world.data.sealed.glob("*.spool"))
+    flip(path, path.read_bytes().find(b"APSF", 1))
+
+
+def write_a_spool_of_a_newer_version(world):
+    path = next(world.data.sealed.glob("*.spool"))
+    path.write_bytes(newer_header() + path.read_bytes())
+
+
+def newer_header():
+    frame = format_header(header(1))
+    body = frame[HEAD_BYTES:].replace(b'"format_version":2', b'"format_version":9')
+    head = frame[: HEAD.size]
+    return head + CRC.pack(isal_zlib.crc32(body, isal_zlib.crc32(head))) + body
+
+
 @pytest.mark.parametrize(
     ("spoil", "kind", "says"),
     [
+        (break_the_chain_of_a_sealed_spool, Kind.SPOOL_DAMAGED, "unfinished, though it was sealed"),
+        (write_a_spool_of_a_newer_version, Kind.SPOOL_DAMAGED, "cannot be read: format 9"),
         (lose_a_staged_file, Kind.GONE, "is gone: 4 records"),
         (lose_a_failed_file, Kind.GONE, "is gone: 3 records"),
         (cut_a_staged_file, Kind.CHANGED, "bytes, and had"),

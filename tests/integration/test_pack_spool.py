@@ -173,6 +173,40 @@ def test_what_was_assumed_for_a_damaged_header_counts_however_settings_change_be
     assert {FileName.parse(file.name).instance_id for file in data.staging.glob("*/*")} == {"collector-1"}
 
 
+@pytest.mark.parametrize("is_staged", [True, False], ids=["staged", "published-only"])
+def test_what_is_damaged_after_half_of_a_spool_was_staged_gives_the_rest_no_other_names(
+    data, ledger, packer, monkeypatch, is_staged
+):
+    monkeypatch.setattr("apidanalytics.pack.packer.GROUP_FILES", 1)
+    spool = create(data)
+    frames = [spool.end]
+    for number, tenant in enumerate(["acme~prod", "beta~prod", "globex~test", "zeta~test"]):
+        spool.append([share(tenant, number)])
+        frames.append(spool.end)
+    path = spool.seal(data)
+    groups = iter(range(9))
+
+    def full_at_the_third(files, at, stage=ledger.stage):
+        is_full = next(groups) == 2
+        if is_staged or not is_full:
+            stage(files, at)
+        if is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(ledger, "stage", full_at_the_third)
+        with pytest.raises(OSError, match="No space"):
+            packer.pack(path)
+    before = {file.name for file in data.staging.glob("*/*")}
+    content = bytearray(path.read_bytes())
+    content[frames[1] - 3] ^= 1  # in the first tenant's group
+    path.write_bytes(content)
+    packer.pack(path)
+    assert before < {file.name for file in data.staging.glob("*/*")}
+    assert delivered(data) == {"acme~prod": [0], "beta~prod": [1], "globex~test": [2], "zeta~test": [3]}
+    assert {file.name for file in data.staging.glob("*/*")} == {known.file.name for known in ledger.files(State.STAGED)}
+
+
 def test_what_is_no_spool_is_set_aside_and_does_not_stop_the_next_one(data, packer):
     (data.sealed / str(SpoolName(number=1))).write_bytes(b"this was never a spool")
     spool = create(data)

@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 
 from apidanalytics.pauses import Pauses
 from apidanalytics.upload.states import State
 from tests.integration.upload_faults import answer, attempts, only
-from tests.integration.upload_world import QUICK, until
+from tests.integration.upload_world import QUICK, fine, until
 
 TENANTS = ["acme~prod", "zeta~test"] * 6
 
@@ -25,11 +26,28 @@ async def test_a_put_that_is_forbidden_asks_for_a_new_url_within_the_same_attemp
 
 
 async def test_a_create_only_put_of_what_is_there_is_a_delivery(world):
+    world.endpoint.headers = {"If-None-Match": "*"}
     world.store.after = answer(412)
     world.stage("acme~prod")
     async with world.uploading():
         await world.delivered()
     assert len(world.store.puts) == 1
+
+
+async def test_a_412_that_forbids_every_put_is_no_delivery(world):
+    async def forbidden(_request):
+        body = "<Error><Code>OrgPolicyConstraintFailed</Code><Message>Request violates a constraint.</Message></Error>"
+        return web.Response(status=412, text=body)
+
+    world.store.behave = forbidden
+    world.stage("acme~prod")
+    async with world.uploading():
+        await until(lambda: world.total(State.FAILED) == 1, "failed")
+    assert world.ledger.files(State.FAILED)[0].reason == "the object store answered 412 OrgPolicyConstraintFailed"
+    assert len(world.left()) == 1
+    world.store.behave = fine
+    async with world.uploading(settings=world.settings(failed_retry_seconds=0.1)):
+        await world.delivered()
 
 
 @pytest.mark.parametrize("status", [201, 202, 204])

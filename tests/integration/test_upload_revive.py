@@ -32,6 +32,21 @@ async def test_what_is_back_is_sent_when_the_disk_refuses_the_next(world):
         await world.delivered()
 
 
+async def test_a_directory_out_of_which_nothing_can_be_moved_keeps_no_other_in_failed(world):
+    world.endpoint.behave = refuse
+    world.stage("acme~prod", "zeta~test")
+    async with world.uploading():
+        await until(lambda: world.total(State.FAILED) == 2, "both failed")
+    world.endpoint.behave = fine
+    first, _ = world.ledger.failed_directories(-1, now=world.clock.now())
+    (world.data.staging / first).write_bytes(b"no directory")
+    async with world.uploading(settings=world.settings(failed_retry_seconds=0.1)):
+        await until(lambda: world.total(State.UPLOADED) == 1, "the other one is delivered")
+        assert (world.data.failed / first).exists()
+        (world.data.staging / first).unlink()
+        await world.delivered()
+
+
 class CountingClock(SystemClock):
     """Counts how often it is asked."""
 

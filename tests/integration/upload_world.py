@@ -127,6 +127,8 @@ class Endpoint(Server):
         self.store = store
         self.token = TOKEN
         self.signed = 0
+        self.headers: dict[str, str] = {}
+        """To send along with a PUT."""
         self.queries: list[dict[str, str]] = []
         self.requests: list[web.Request] = []
         self.behave: Behaviour = fine
@@ -142,7 +144,8 @@ class Endpoint(Server):
         self.queries.append(dict(request.query))
         self.signed += 1
         key = f"{request.query['tenant']}/{request.query['relative_file_path']}"
-        return web.json_response({"url": f"{self.store.base}/{quote(key)}?signature=secret-{self.signed}"})
+        url = f"{self.store.base}/{quote(key)}?signature=secret-{self.signed}"
+        return web.json_response({"url": url, "headers": self.headers})
 
 
 class World:

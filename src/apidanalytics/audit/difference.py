@@ -16,7 +16,7 @@ class Kind(StrEnum):
     SPOOL_GONE = "spool_gone"
     """A spool was counted and not all of it staged, and it is not there."""
     SPOOL_DAMAGED = "spool_damaged"
-    """Committed records in a spool cannot be read any more."""
+    """Committed records in a spool cannot be read any more, or not by this version."""
     GONE = "gone"
     """The ledger has a file that is not there."""
     UNKNOWN = "unknown"

@@ -41,10 +41,8 @@ class Lake:
     def create(self) -> None:
         """Make the folder, and remove what was half-made when the process died."""
         parts = self.root / PARTS
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make_directories(self.root)
         parts.mkdir(mode=0o700, exist_ok=True)
-        with suppress(PermissionError):  # not ours to open, and then not ours to have made the folder in
-            durable.sync_directory(self.root.parent)
         for path in parts.iterdir():
             path.unlink()
 

@@ -89,15 +89,16 @@ class DataDirectory:
         return self.root / "agent.lock"
 
     def create(self) -> None:
-        """Make every directory that is missing, and all of them private to this user.
+        """Make every directory that is missing, for good, and all of them private to this user.
 
         Raises:
             OSError: one of those within is a link, which could lead what is kept anywhere.
 
         """
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make_directories(self.root)
         durable.make_private(self.root)
         spools = self.tmp, self.sealed, self.recovered
         for path in (*spools, self.staging, self.failed, self.damaged, self.keys):
             durable.make_private_directory(path)
             durable.make_private(path)
+        durable.sync_directory(self.root)

@@ -128,6 +128,14 @@ class FileName:
         )
 
 
+def is_of_spool(name: str, number: int) -> bool:
+    """Tell whether this is the name of a file that was made of the spool of this number."""
+    try:
+        return FileName.parse(name).n // FILES_PER_SPOOL == number
+    except ValueError:
+        return False
+
+
 def name_hash(spool_number: int, tenant: str, start_at: int, part: int) -> str:
     """Return the four hex digits of a file's name: the same for the same spool, whenever it is packed."""
     text = f"{spool_number:012x}/{tenant}/{start_at}/{part}"

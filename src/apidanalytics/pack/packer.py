@@ -9,14 +9,15 @@ names and bytes; what the ledger knows is not made again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from apidanalytics import durable, failpoints
+from apidanalytics import durable, failpoints, layout
 from apidanalytics.clock import Clock
 from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.layout import DataDirectory, SpoolName
@@ -24,7 +25,7 @@ from apidanalytics.model import SpoolHeader
 from apidanalytics.pack.aside import Aside, Why
 from apidanalytics.pack.contents import Contents
 from apidanalytics.pack.index import Index
-from apidanalytics.pack.plan import grouped, plan
+from apidanalytics.pack.plan import PlannedFile, grouped, plan
 from apidanalytics.pack.ports import OpenSpool, PackLedger, SpoolGoes, SpoolReader
 from apidanalytics.pack.publish import Publisher
 from apidanalytics.pack.stager import NOTHING, Staged, Stager
@@ -137,6 +138,8 @@ class Packer:
         # What is assumed is assumed for good, or a second run, with other settings, would give the files other names.
         header = reader.header or self._ledger.assumed(self._fallback(name.number))
         files = plan(index, header, name.recovered)
+        if reader.damage:
+            files = map(partial(self._named_as_before, name.number), files)
         staged = NOTHING
         for group in grouped(files, GROUP_FILES, GROUP_BYTES):
             staged += self._stager.stage(group, contents)
@@ -148,6 +151,18 @@ class Packer:
             outcome=Outcome.PACKED, staged=staged, torn_bytes=reader.torn_bytes, damaged_bytes=damaged_bytes
         )
         return _remove(path, packed)
+
+    def _named_as_before(self, number: int, file: PlannedFile) -> PlannedFile:
+        """Return a file with the name that an earlier run gave it.
+
+        Names count files, and what was damaged since that run ended may have been one of those that are counted.
+        """
+        beginning, _, _ = file.name.partition("_")
+        published = (path.name for path in (self._data.staging / file.directory).glob("*"))
+        for name in (*self._ledger.files_in(file.directory), *published):
+            if name.startswith(f"{beginning}_") and layout.is_of_spool(name, number):
+                return replace(file, name=name)
+        return file
 
     def _keep_sealed(self, path: Path, name: SpoolName, torn_bytes: int) -> None:
         """Keep a copy of a sealed spool with a torn end: it was whole, unless undoing a refused write failed."""

@@ -61,6 +61,9 @@ class PackLedger(Protocol):
         It does not matter what became of them.
         """
 
+    def files_in(self, directory: str) -> Mapping[str, object]:
+        """Return what is known of each file of one bucket directory, by name."""
+
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""
 

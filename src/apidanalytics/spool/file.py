@@ -14,18 +14,24 @@ The file's own ``flock`` is held from before it has its name until after it has 
 the spool of a process that lives.
 """
 
+import errno
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
+import structlog
+
 from apidanalytics import durable, failpoints
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import Claim, SpoolHeader
 from apidanalytics.spool.frame import Share, format_group, format_header
+
+log = structlog.get_logger()
 
 Sync = Callable[[int], None]
 
@@ -48,6 +54,7 @@ class OpenSpool:
         self._room_end = end
         self._sequence = 1
         self._empty = True
+        self._has_moved = False
         self.header = header
         self.end = end
         """Length of what has been committed."""
@@ -143,14 +150,33 @@ class OpenSpool:
             os.ftruncate(self._descriptor, self.end)
         os.fsync(self._descriptor)
         target = data.sealed / self._path.name
-        try:
-            durable.rename(self._path, target)
-        except FileNotFoundError:
-            # It moved the time before, under our lock, and only the sync of the directories failed.
-            durable.sync_directories((data.sealed, data.tmp))
+        if not self._has_moved:  # else only the sync of the directories failed, the time before
+            self._move(target)
+            self._has_moved = True
+        durable.sync_directories((data.sealed, data.tmp))
         self.close()
         failpoints.hit("spool.after_seal")
         return target
+
+    def _move(self, target: Path) -> None:
+        try:
+            self._path.rename(target)
+        except FileNotFoundError:
+            if os.fstat(self._descriptor).st_nlink:
+                reason = "it stands elsewhere: was something mounted over its directory, or that one moved away?"
+                raise OSError(errno.ENOENT, reason, str(self._path)) from None
+            self._write_anew(target)
+
+    def _write_anew(self, target: Path) -> None:
+        """Give a file that somebody removed a name again: all of it is there as long as it is open."""
+        part = self._path.with_name(f"{self._path.name}.part")
+        with os.fdopen(durable.create(part), "wb") as copy, os.fdopen(os.dup(self._descriptor), "rb") as original:
+            original.seek(0)
+            shutil.copyfileobj(original, copy)
+        durable.sync_file(part)
+        part.rename(target)
+        hint = "somebody removed it while it was in use; it was written anew from what was open, and is delivered"
+        log.error("spool.removed", spool=self._path.name, bytes=self.end, hint=hint)
 
     def close(self) -> None:
         """Let go of the file and its lock; a second time does nothing."""

@@ -69,6 +69,7 @@ class SegmentReader:
         self._claims: list[bytes] = []  # as they stand in the file: there may be a million
         self._window = b""
         self._window_offset = 0
+        self._skimmed = 0
         self.followed = 0
         """Where the next ``follow()`` begins; a later reader of the same spool may be told to go on there."""
 
@@ -154,8 +155,11 @@ class SegmentReader:
                 yield from self._entries_of(frame)
 
     def skim(self) -> Iterator[Entry]:
-        """Yield the entries without checking them: for a status, never for packing."""
-        position = 0
+        """Yield the entries without checking them: for a status, never for packing.
+
+        It ends where frames do not follow each other any more; ``has_skimmed_all`` tells whether that is the end.
+        """
+        self._skimmed = position = 0
         while (head := self._scan(position, HEAD_BYTES)) and len(head) == HEAD_BYTES:
             magic, kind, length, sequence = HEAD.unpack_from(head)
             frame = Frame(kind, sequence, position + HEAD_BYTES, length)
@@ -163,7 +167,12 @@ class SegmentReader:
                 return
             if kind in _GROUPS:
                 yield from self._entries_of(frame)
-            position = frame.end
+            self._skimmed = position = frame.end
+
+    @property
+    def has_skimmed_all(self) -> bool:
+        """Whether there was nothing but unused room behind what ``skim`` went through."""
+        return self._skimmed >= end_of_content(self._read, self._size)
 
     def _check(self, name: str) -> None:
         self.header = self._read_header()

@@ -33,12 +33,15 @@ def end_of_content(read: Read, size: int) -> int:
 
 
 def is_all_there(read: Read, position: int, content_end: int, size: int) -> bool:
-    """Return whether a frame fills the content to its end, without a sector that was never written."""
+    """Return whether all of a frame is there, without a sector that was never written.
+
+    The content may go on behind it: then it had been committed, for nothing is written before that.
+    """
     head = read(position, HEAD_BYTES)
     if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
         return False
     end = position + HEAD_BYTES + int(HEAD.unpack_from(head)[2])
-    if not end - _LAST_ZEROS <= content_end <= end <= size:
+    if content_end < end - _LAST_ZEROS or end > size:
         return False
     borders = [position, *range(position - position % _SECTOR + _SECTOR, end - _LAST_ZEROS, _SECTOR), end]
     return all(read(start, stop - start).strip(b"\0") for start, stop in pairwise(borders))

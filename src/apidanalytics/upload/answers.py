@@ -31,6 +31,10 @@ _HEADER_VALUE: Final = re.compile(r"[\t -~]*")
 _STORE_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _THERE_ALREADY: Final = frozenset({"BlobAlreadyExists", "UnauthorizedBlobOverwrite"})
 """How Azure answers a create-only PUT of what is there, with 409 or 403 where others say 412."""
+_CONDITION_FAILED: Final = frozenset({"", "PreconditionFailed", "ConditionNotMet"})
+"""Codes of a 412 that says so. Others forbid: Google answers so what a policy of the organization does not allow."""
+_CREATE_ONLY_HEADERS: Final = (("if-none-match", "*"), ("x-goog-if-generation-match", "0"))
+_CREATE_ONLY_QUERIES: Final = frozenset({"create-only=true", "x-goog-if-generation-match=0", "ifGenerationMatch=0"})
 _EXPIRED: Final = re.compile(rb"(?i)\bexpired|not valid in the specified time frame")
 """S3 and its kin: ``Request has expired``; GCS and the AWS token service: ``ExpiredToken``; Azure: the time frame."""
 
@@ -80,6 +84,13 @@ class SignedUrl:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """To send along."""
 
+    @property
+    def is_create_only(self) -> bool:
+        """Whether it can be seen that a PUT there replaces nothing: only then a 412 may say "it is there already"."""
+        sent = {(name.lower(), value.strip()) for name, value in self.headers.items()}
+        query = self.url.partition("?")[2].partition("#")[0]
+        return not sent.isdisjoint(_CREATE_ONLY_HEADERS) or not _CREATE_ONLY_QUERIES.isdisjoint(query.split("&"))
+
 
 def before_path(url: str) -> str:
     """Return scheme, host and port: the same for all URLs of a store, so that they need to be taken apart once."""
@@ -96,10 +107,13 @@ def read_signed(answer: Answer, now: float) -> SignedUrl | Trouble:
     return _trouble(Party.ENDPOINT, answer, now)
 
 
-def read_put(answer: Answer, now: float, *, sent_all: bool) -> Outcome:
-    """Return what the store's answer means; ``sent_all`` tells whether it had the whole file by then."""
-    is_there = answer.headers.get("x-ms-error-code") in _THERE_ALREADY
-    if is_there or answer.status == HTTPStatus.PRECONDITION_FAILED:
+def read_put(answer: Answer, now: float, *, sent_all: bool, may_be_there: bool) -> Outcome:
+    """Return what the store's answer means.
+
+    ``sent_all`` tells whether it had the whole file by then, ``may_be_there`` whether a 412 may say that it had it
+    before: of a PUT that is not create-only it says nothing of the kind.
+    """
+    if _is_there(answer, may_be_there=may_be_there):
         return Delivered(etag=answer.headers.get("etag"))
     if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         if not sent_all:
@@ -107,6 +121,12 @@ def read_put(answer: Answer, now: float, *, sent_all: bool) -> Outcome:
             return Unreachable(party=Party.STORE, reason=reason, is_doubtful=True)
         return Delivered(etag=answer.headers.get("etag"))
     return _trouble(Party.STORE, answer, now)
+
+
+def _is_there(answer: Answer, *, may_be_there: bool) -> bool:
+    if answer.headers.get("x-ms-error-code") in _THERE_ALREADY:
+        return True
+    return may_be_there and answer.status == HTTPStatus.PRECONDITION_FAILED and _code(answer) in _CONDITION_FAILED
 
 
 def is_expired(answer: Answer) -> bool:

@@ -24,6 +24,7 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 3
 _FORBIDDEN: Final = 403
 _UNAUTHORIZED: Final = 401
+_PRECONDITION_FAILED: Final = 412
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +131,10 @@ class CollectionClient:
         answer, sent_all = put
         if is_expired(answer):
             return Expired(reason=f"the {Party.STORE} answered {answer.status}: the signed URL has expired"), None
-        outcome = read_put(answer, self._clock.now(), sent_all=sent_all)
+        may_be_there = answer.status == _PRECONDITION_FAILED and (
+            signed.is_create_only or confirms(answer, md5=delivery.md5)
+        )
+        outcome = read_put(answer, self._clock.now(), sent_all=sent_all, may_be_there=may_be_there)
         return _verified(outcome, answer, delivery), answer.status
 
     def _query(self, delivery: Delivery) -> str:

@@ -40,7 +40,7 @@ def drop_oldest(ledger: Ledger, shelves: Shelves, need_bytes: int, now: float, t
     """
     dropped = Dropped()
     while dropped.freed_bytes < need_bytes:
-        chosen = _choose(ledger, need_bytes - dropped.freed_bytes, tenant)
+        chosen = _choose(ledger, shelves, need_bytes - dropped.freed_bytes, tenant)
         if not chosen:
             break
         for known in ledger.dropped([known.id for known in chosen], REASON, now):
@@ -50,12 +50,15 @@ def drop_oldest(ledger: Ledger, shelves: Shelves, need_bytes: int, now: float, t
     return dropped
 
 
-def _choose(ledger: Ledger, need_bytes: int, tenant: str | None) -> list[LedgerFile]:
+def _choose(ledger: Ledger, shelves: Shelves, need_bytes: int, tenant: str | None) -> list[LedgerFile]:
+    """Return the oldest that can be removed: to give up another one would make no room."""
     oldest = [ledger.files(state, tenant=tenant, limit=_AT_ONCE) for state in (State.STAGED, State.FAILED)]
     chosen: list[LedgerFile] = []
     for known in merge(*oldest, key=lambda known: (known.file.start_at, known.id)):
         if need_bytes <= 0 or len(chosen) == _AT_ONCE:
             break
+        if not shelves.can_discard(known.file.directory, known.state):
+            continue
         chosen.append(known)
         need_bytes -= known.file.size_bytes
     return chosen

@@ -17,7 +17,7 @@ import structlog
 
 from apidanalytics.layout import is_bucket
 from apidanalytics.upload.ledger import Ledger
-from apidanalytics.upload.shelves import Shelves
+from apidanalytics.upload.shelves import Shelves, is_of_this_directory, say_stuck
 from apidanalytics.upload.states import LedgerFile, State
 
 log = structlog.get_logger()
@@ -34,6 +34,8 @@ class Reconciled:
     moved: int = 0
     missing: int = 0
     unknown: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    """Directories that could not be looked into or changed; the others are not kept waiting."""
 
 
 def reconcile(ledger: Ledger, shelves: Shelves, now: float) -> Reconciled:
@@ -44,8 +46,14 @@ def reconcile(ledger: Ledger, shelves: Shelves, now: float) -> Reconciled:
     found = Reconciled()
     places = shelves.directories()
     for directory in sorted(places.keys() | ledger.unfinished_directories()):
-        if is_bucket(directory) and not _is_as_known(ledger, shelves, directory, places.get(directory, ())):
-            _Directory(ledger, shelves, directory, found).reconcile(now)
+        try:
+            if is_bucket(directory) and not _is_as_known(ledger, shelves, directory, places.get(directory, ())):
+                _Directory(ledger, shelves, directory, found).reconcile(now)
+        except OSError as error:
+            if not is_of_this_directory(error):
+                raise
+            found.stuck.append(directory)
+            say_stuck(directory, error)
     _say(found)
     return found
 

@@ -4,11 +4,11 @@ A pass brings back ten directories, those that failed longest ago. As long as wh
 follows the other at once; otherwise there is at most one in an upload interval.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from apidanalytics.upload.ledger import Ledger
-from apidanalytics.upload.shelves import Shelves
+from apidanalytics.upload.shelves import Shelves, is_of_this_directory, say_stuck
 from apidanalytics.upload.states import Chosen, Waiting
 
 DIRECTORIES_A_PASS: Final = 10
@@ -26,6 +26,8 @@ class Revival:
         self._out: set[int] = set()
         self._succeeded = False
         self._went_well = False
+        self.stuck: dict[str, OSError] = {}
+        """Why nothing can be moved out of some directories. They are tried again on the slow clock, and when asked."""
 
     def __repr__(self) -> str:
         return f"<Revival {len(self._out)} out>"
@@ -38,6 +40,11 @@ class Revival:
             return False
         return self._went_well or now >= self._passed_at + self._interval_seconds
 
+    @property
+    def directories(self) -> int:
+        """How many directories a pass has to be given, so that there are enough beside those that are stuck."""
+        return DIRECTORIES_A_PASS + len(self.stuck)
+
     def next_at(self) -> float:
         """Return when to ask again at the latest, if nothing is settled before."""
         waits_for_a_success = bool(self._out) or not self._succeeded
@@ -46,6 +53,8 @@ class Revival:
     def begun(self, numbers: Iterable[int], now: float) -> None:
         """Note that a pass brought back these files."""
         self._out = set(numbers)
+        if now >= self._passed_at + self._slow_seconds:
+            self.stuck.clear()
         self._passed_at = now
         self._succeeded = self._went_well = False
 
@@ -66,16 +75,37 @@ def revive(
     attempts: int,
     at: float,
     chosen: Chosen = EVERYTHING,
+    stuck: dict[str, OSError] | None = None,
 ) -> None:
     """Bring the chosen files of these directories back from ``failed/`` to ``staging/``. It blocks.
 
-    ``back`` gets those that are back, also when the disk refuses the next.
+    ``back`` gets those that are back, also when the disk refuses the next. Directories out of which nothing can be
+    moved are passed over, and put into ``stuck`` with the reason; those that are there already are not tried.
 
     Raises:
-        sqlite3.OperationalError, OSError: the disk is full or failing.
+        sqlite3.OperationalError, OSError: the disk is full or failing; without ``stuck`` also, in the end, why nothing
+            could be moved out of some directory.
 
     """
+    refused = {} if stuck is None else stuck
     for directory in directories:
+        if directory in refused:
+            continue
         failed = [known for known in ledger.files_in(directory).values() if chosen.has(known, at)]
-        shelves.revive([(directory, known.file.name) for known in failed])
+        try:
+            shelves.revive([(directory, known.file.name) for known in failed])
+        except OSError as error:
+            if not is_of_this_directory(error):
+                raise
+            refused[directory] = error
+            say_stuck(directory, error)
+            continue
         back += ledger.revived([known.id for known in failed], attempts, at)
+    if stuck is None:
+        raise_first(refused)
+
+
+def raise_first(refused: Mapping[str, OSError]) -> None:
+    """Say of directories out of which nothing can be moved why that is, if there are any."""
+    for error in refused.values():
+        raise error

@@ -119,12 +119,14 @@ class Settler:
         self._waiting = []
         if not self._settling:
             return True
+        settled: list[Result] = []
+        do = partial(settle, self._ledger, self._shelves, self._settling, self._clock.now())
         try:
-            await self.alone(partial(settle, self._ledger, self._shelves, self._settling, self._clock.now()))
+            await self.alone(lambda: settled.extend(do()))
         except DISK_TROUBLE as error:
             self._disk.refused(error)
             return False
         self._disk.worked()
-        settled, self._settling = self._settling, []
+        self._settling = []
         self._on_settled(settled)
         return True

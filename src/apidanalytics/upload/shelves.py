@@ -9,19 +9,41 @@ One thread at a time moves files here; several may discard some beside each othe
 Files move one by one, and a move is durable before this module says that it happened.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
+import structlog
 
 from apidanalytics import durable
 from apidanalytics.layout import DataDirectory
+from apidanalytics.outgoing.trouble import os_reason
 from apidanalytics.upload.states import State
+
+log = structlog.get_logger()
+
+_STANDS_IN_THE_WAY: Final = {errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 FileKey = tuple[str, str]
 """Bucket directory and file name."""
+
+
+def is_of_this_directory(error: OSError) -> bool:
+    """Tell what is wrong with one bucket directory (another user's, no directory) from a disk that is full or fails.
+
+    The first does not pass by itself, and concerns no other directory.
+    """
+    return error.errno in _STANDS_IN_THE_WAY
+
+
+def say_stuck(directory: str, error: OSError) -> None:
+    """Log such a directory."""
+    hint = "its files wait, all others are delivered: whose is it? a command that was run as root may have made it"
+    log.warning("upload.directory_stuck", directory=directory, reason=os_reason(error), hint=hint)
 
 
 class Shelves:
@@ -69,6 +91,11 @@ class Shelves:
         with suppress(FileNotFoundError):
             os.unlink(f"{directory}/{key[1]}")  # noqa: PTH108 - without a ``Path``, as above
         _remove_if_empty(directory)
+
+    def can_discard(self, directory: str, state: State) -> bool:
+        """Tell whether files may be removed from a bucket directory, as far as rights tell; there need be none."""
+        path = f"{self._texts[state]}/{directory}"
+        return os.access(path, os.W_OK | os.X_OK) or not os.path.lexists(path)
 
     def remove_if_empty(self, directory: str) -> None:
         """Remove a bucket directory where nothing is in it."""

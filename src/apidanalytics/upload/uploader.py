@@ -31,7 +31,7 @@ from apidanalytics.upload.pausing import Pausing
 from apidanalytics.upload.ports import Collection
 from apidanalytics.upload.prepare import prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
-from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, revive
+from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, raise_first, revive
 from apidanalytics.upload.room import Room
 from apidanalytics.upload.sender import Notes, Sender
 from apidanalytics.upload.settings import UploadSettings
@@ -150,11 +150,12 @@ class Uploader:
 
         """
         await self._ready.wait()
+        self._revival.stuck.clear()
         directories = await asyncio.to_thread(self._ledger.failed_directories, limit, chosen, now=self._clock.now())
-        files = 0
-        for first in range(0, len(directories), DIRECTORIES_A_PASS):
-            some = directories[first : first + DIRECTORIES_A_PASS]
-            files += len(await self._revive(some, attempts=0, chosen=chosen))
+        firsts = range(0, len(directories), DIRECTORIES_A_PASS)
+        passes = [directories[first : first + DIRECTORIES_A_PASS] for first in firsts]
+        files = sum([len(await self._revive(some, attempts=0, chosen=chosen)) for some in passes])
+        raise_first(self._revival.stuck)
         return files
 
     def send_now(self) -> None:
@@ -236,7 +237,7 @@ class Uploader:
         attempts = self._settings.policy.attempts - 1
         try:
             directories = await asyncio.to_thread(
-                self._ledger.failed_directories, DIRECTORIES_A_PASS, now=self._clock.now()
+                self._ledger.failed_directories, self._revival.directories, now=self._clock.now()
             )
             back = await self._revive(directories, attempts=attempts)
         except DISK_TROUBLE as error:
@@ -250,7 +251,7 @@ class Uploader:
         back: list[Waiting] = []
         do = partial(revive, self._ledger, self._shelves, directories, back, attempts=attempts, chosen=chosen)
         try:
-            await self._settler.alone(partial(do, at=self._clock.now()))
+            await self._settler.alone(partial(do, at=self._clock.now(), stuck=self._revival.stuck))
         finally:
             for file in back:
                 self._dispatcher.add(file)

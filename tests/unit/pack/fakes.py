@@ -36,6 +36,9 @@ class MemoryLedger:
     def known(self, directory, names):
         return {name: self.files[directory, name].records for name in names if (directory, name) in self.files}
 
+    def files_in(self, directory):
+        return {name: file for (where, name), file in self.files.items() if where == directory}
+
     def is_packed(self, spool_number):
         return spool_number in self.packed_spools
 

@@ -4,8 +4,10 @@ import errno
 import fcntl
 import os
 import random
+import shutil
 
 import pytest
+from structlog.testing import capture_logs
 
 from apidanalytics import durable
 from apidanalytics.layout import DataDirectory, SpoolName
@@ -185,3 +187,31 @@ def test_sealing_goes_on_where_a_failed_sync_of_the_directories_left_it(data, mo
     monkeypatch.undo()
     assert lines_in(spool.seal(data)) == [SHARE.lines]
     assert list(data.tmp.iterdir()) == []
+
+
+def test_a_spool_that_somebody_removed_is_sealed_all_the_same(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool.append([SHARE])
+    for path in data.tmp.iterdir():
+        path.unlink()
+    spool.append([SHARE])
+    with capture_logs() as logs:
+        path = spool.seal(data)
+    assert lines_in(path) == [SHARE.lines] * 2
+    assert list(data.tmp.iterdir()) == []
+    assert [entry["event"] for entry in logs] == ["spool.removed"]
+
+
+def test_a_spool_whose_directory_is_another_one_by_now_is_not_called_sealed(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool.append([SHARE])
+    below = data.root.rename(data.root.with_name("below"))  # as if something had been mounted there
+    data.create()
+    with pytest.raises(OSError, match="it stands elsewhere"):
+        spool.seal(data)
+    (path,) = (below / "tmp").iterdir()
+    with path.open("rb") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    shutil.rmtree(data.root)
+    below.rename(data.root)
+    assert lines_in(spool.seal(data)) == [SHARE.lines]

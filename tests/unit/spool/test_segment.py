@@ -135,6 +135,16 @@ NOISE = Share(tenant="acme~prod", start_at=120, records=1, lines=random.Random(1
 """It does not compress, so its frame fills ten sectors."""
 
 
+def test_a_damaged_group_with_another_behind_it_is_corrupt_though_no_good_one_follows(write):
+    content = bytearray(spool_bytes() + ROOM)
+    *_, last_but_one, last, end = frame_borders()
+    for start, stop in ((last_but_one, last), (last, end)):
+        content[(start + stop) // 2] ^= 1
+    shares, damage, torn = read_all(write(bytes(content)))
+    assert shares == GROUPS[0]
+    assert (torn, sum(stretch.length for stretch in damage)) == (0, end - last_but_one)
+
+
 def test_room_that_was_not_used_is_neither_torn_nor_damaged(write):
     for content in (spool_bytes(), format_header(HEADER)):
         expected = read_all(write(content))

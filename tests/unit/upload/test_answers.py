@@ -18,9 +18,11 @@ def signed(status=200, body=b"{}", **headers):
     return read_signed(Answer(status=status, headers=named, body=body), NOW)
 
 
-def put(status=200, body=b"", *, sent_all=True, **headers):
+def put(status=200, body=b"", *, sent_all=True, may_be_there=True, **headers):
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return read_put(Answer(status=status, headers=named, body=body), NOW, sent_all=sent_all)
+    return read_put(
+        Answer(status=status, headers=named, body=body), NOW, sent_all=sent_all, may_be_there=may_be_there
+    )
 
 
 def answer(**document):
@@ -158,6 +160,38 @@ def test_the_stores_name_for_the_content_is_kept():
     assert put(412, etag='"abc"') == Delivered(etag='"abc"')
 
 
+@pytest.mark.parametrize(
+    ("body", "may_be_there", "kind"),
+    [
+        (b"", True, Delivered),
+        (b"<Error><Code>PreconditionFailed</Code></Error>", True, Delivered),
+        (b"<Error><Code>PreconditionFailed</Code></Error>", False, Refused),
+        (b"", False, Refused),
+        (b"<Error><Code>OrgPolicyConstraintFailed</Code></Error>", True, Refused),
+    ],
+)
+def test_a_412_says_that_it_is_there_only_of_what_is_not_to_be_replaced(body, may_be_there, kind):
+    assert isinstance(put(412, body, may_be_there=may_be_there), kind)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "is_create_only"),
+    [
+        ("", {}, False),
+        ("", {"if-none-match": "*"}, True),
+        ("", {"If-None-Match": '"an-etag"'}, False),
+        ("", {"x-goog-if-generation-match": "0"}, True),
+        ("", {"x-goog-if-generation-match": "17"}, False),
+        ("?expires=1&create-only=true&signature=s", {}, True),
+        ("?expires=1&signature=create-only=true", {}, False),
+        ("?ifGenerationMatch=0", {}, True),
+    ],
+)
+def test_a_url_shows_that_it_is_create_only(query, headers, is_create_only):
+    url = SignedUrl(url=f"https://bucket.example/a/b{query}", headers=headers)
+    assert url.is_create_only is is_create_only
+
+
 def test_a_store_that_answers_before_it_has_everything_has_not_taken_it():
     assert isinstance(put(200, sent_all=False), Unreachable)
     assert isinstance(put(412, sent_all=False), Delivered)
@@ -227,7 +261,7 @@ def test_other_refusals_say_nothing_of_the_url(status, body):
 @pytest.mark.parametrize("answer", [(503, {"x-ms-error-code": "ServerBusy"}), (429, {}), (503, {"retry-after": "1"})])
 def test_throttling_is_known_by_status_header_or_code(answer):
     status, headers = answer
-    assert isinstance(read_put(Answer(status=status, headers=headers), NOW, sent_all=True), Throttled)
+    assert isinstance(read_put(Answer(status=status, headers=headers), NOW, sent_all=True, may_be_there=False), Throttled)
 
 
 def test_the_reason_names_the_stores_code_and_nothing_else_of_its_answer():
@@ -259,7 +293,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(value, seconds):
 @pytest.mark.parametrize("away", [-86_400, 0, 86_400])
 def test_a_date_counts_by_the_clock_of_who_said_it(away):
     told = {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT", "date": "Tue, 14 Nov 2023 22:13:20 GMT"}
-    found = read_put(Answer(status=503, headers=told), NOW + away, sent_all=True)
+    found = read_put(Answer(status=503, headers=told), NOW + away, sent_all=True, may_be_there=False)
     assert found.retry_after_seconds == 30
 
 

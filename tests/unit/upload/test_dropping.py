@@ -101,6 +101,17 @@ def test_usage_is_what_a_recount_gives_whatever_happens(tmp_path_factory, steps)
     world.ledger.close()
 
 
+def test_what_cannot_be_removed_is_not_given_up(world):
+    world.stage(*(staged(n, start=n) for n in range(1, 4)))
+    in_the_way = world.data.staging / staged(1, start=1).directory
+    in_the_way.rename(world.data.root / "elsewhere")
+    in_the_way.write_bytes(b"no directory")
+    dropped = drop_oldest(world.ledger, world.shelves, 5_000, 0.0)
+    assert (dropped.files, dropped.records) == (1, 2)
+    assert world.names() == ["f3"]
+    assert {known.file.name for known in world.ledger.files(State.STAGED)} == {"f1", "f3"}
+
+
 def test_the_oldest_go_first_whether_staged_or_failed_until_there_is_room(world):
     world.stage(*(staged(n, start=n) for n in range(1, 6)))
     world.fail(2)

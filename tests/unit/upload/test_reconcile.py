@@ -133,3 +133,17 @@ def test_beside_a_file_as_known_one_that_is_elsewhere_is_followed(data, shelves,
     ledger.failed(second, 3, "404", 1.0)
     assert reconcile(ledger, shelves, 2.0).moved == 1
     assert states(ledger) == {"f1": State.STAGED, "f2": State.STAGED}
+
+
+def test_a_directory_that_cannot_be_looked_into_keeps_no_other_waiting(data, shelves, ledger):
+    first, last = "aaaa~prod~20260101000000", "zeta~prod~20260101000000"
+    stage(ledger, "f1", directory=first)
+    (data.failed / first).write_bytes(b"no directory")
+    (delivered,) = stage(ledger, "f1", directory=last)
+    path = write(data, "f1", directory=last)
+    ledger.uploaded({delivered: None}, 1.0)
+    with capture_logs() as logs:
+        found = reconcile(ledger, shelves, 2.0)
+    assert (found.stuck, found.removed, found.missing) == ([first], 1, 0)
+    assert not path.exists()
+    assert ("upload.directory_stuck", "Not a directory") in {(log["event"], log.get("reason")) for log in logs}

@@ -87,3 +87,31 @@ def test_a_file_that_cannot_be_deleted_does_not_stop_the_others(data, ledger, mo
     settle(ledger, Shelves(data), results(ledger, Done(etag=None), Done(etag=None)), 100.0)
     assert {p.name for p in (data.staging / DIRECTORY).iterdir()} == {"f1", "f3"}
     assert ledger.file(1).state is State.UPLOADED
+
+
+def test_a_file_that_cannot_be_moved_to_failed_is_put_off_and_stops_no_other(data, ledger):
+    ledger.stage([staged("f4", directory="zeta~prod~20260101000000", records=1)], 1.0)
+    (data.staging / "zeta~prod~20260101000000").mkdir()
+    (data.staging / "zeta~prod~20260101000000" / "f4").write_bytes(b"12345")
+    (data.failed / DIRECTORY).write_bytes(b"no directory")
+    gives_up = GiveUp(attempts=3, reason="404")
+    decided = results(ledger, Done(etag=None), gives_up, gives_up, gives_up)
+    done = {result.known.id: result.decision for result in settle(ledger, Shelves(data), decided, 100.0)}
+    reason = "404; and it cannot be moved to failed/: File exists"
+    assert done == {
+        1: Done(etag=None),
+        **dict.fromkeys((2, 3), Defer(attempts=2, pause_seconds=300.0, reason=reason)),
+        4: gives_up,
+    }
+    states = {known.id: (known.state, known.attempts, known.reason) for known in map(ledger.file, (2, 3, 4))}
+    assert states == {**dict.fromkeys((2, 3), (State.STAGED, 2, reason)), 4: (State.FAILED, 3, "404")}
+    assert (data.failed / "zeta~prod~20260101000000" / "f4").exists()
+
+
+def test_a_full_disk_is_no_trouble_of_one_directory(data, ledger, monkeypatch):
+    def full(_self, _keys):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Shelves, "fail", full)
+    with pytest.raises(OSError, match="No space"):
+        settle(ledger, Shelves(data), results(ledger, GiveUp(attempts=3, reason="404")), 100.0)

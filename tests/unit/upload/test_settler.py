@@ -13,7 +13,12 @@ from apidanalytics.upload.disk import DiskWatch
 async def settling(monkeypatch):
     """Return a settler that lingers for ever, and the groups that it settled."""
     groups = []
-    monkeypatch.setattr(settler, "settle", lambda _ledger, _shelves, results, _now: groups.append(list(results)))
+
+    def settle(_ledger, _shelves, results, _now):
+        groups.append(list(results))
+        return results
+
+    monkeypatch.setattr(settler, "settle", settle)
     monkeypatch.setattr(settler, "_LINGER_SECONDS", 3600.0)
     made = settler.Settler(None, None, clock=SystemClock(), disk=DiskWatch(), is_busy=lambda: True, on_settled=len)
     running = asyncio.create_task(made.run())
