@@ -95,7 +95,16 @@ def rename(source: Path, target: Path) -> None:
 def free_path(path: Path, source: Path) -> Path:
     """Return ``path``, with a number where that is taken: the first that is free, or has the content of ``source``."""
     names = chain([path], (path.with_name(f"{path.name}.{number}") for number in count(2)))
-    return next(name for name in names if not name.exists() or filecmp.cmp(source, name, shallow=False))
+    return next(name for name in names if not name.exists() or _is_same(source, name))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one.samefile(other):
+        return True
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False  # what cannot be read may be anything
 
 
 def write(path: Path, content: bytes) -> None:

@@ -261,7 +261,11 @@ class SegmentReader:
         return self._scan(frame.body_offset + COUNTS.size, length)
 
     def _read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._descriptor, length, offset)
+        """Return so many bytes, or all up to the end: before a bad sector the disk gives fewer, and no error yet."""
+        found = os.pread(self._descriptor, length, offset)
+        while len(found) < length and (more := os.pread(self._descriptor, length - len(found), offset + len(found))):
+            found += more
+        return found
 
     def _scan(self, offset: int, length: int) -> bytes:
         """Read as ``_read`` does, but ahead: for going through the file from its beginning to its end."""
@@ -269,7 +273,9 @@ class SegmentReader:
         if start < 0 or start + length > len(self._window):
             if length > _WINDOW:
                 return self._read(offset, length)
-            self._window, self._window_offset, start = self._read(offset, _WINDOW), offset, 0
+            self._window, self._window_offset, start = os.pread(self._descriptor, _WINDOW, offset), offset, 0
+            if len(self._window) < length:
+                return self._read(offset, length)
         return self._window[start : start + length]
 
 
