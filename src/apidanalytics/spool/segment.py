@@ -66,6 +66,8 @@ class SegmentReader:
         """None when the header frame is corrupt; its frames may still be good."""
         self.damage: list[Damage] = []
         self.torn_bytes = 0
+        self.fixed_bytes = 0
+        """How much nobody changes any more, also while a worker has it open: all before the last group passed."""
         self._claims: list[bytes] = []  # as they stand in the file: there may be a million
         self._window = b""
         self._window_offset = 0
@@ -205,6 +207,7 @@ class SegmentReader:
                 reason = f"{missing} committed groups are missing"
                 self.damage.append(Damage(offset=position, length=0, reason=reason))
             if sequences.take(frame.sequence):
+                self.fixed_bytes = frame.body_offset - HEAD_BYTES
                 yield frame
             else:
                 start = frame.body_offset - HEAD_BYTES
