@@ -78,25 +78,44 @@ def sync_file(path: Path) -> None:
 
 
 def sync_ended_file(path: Path) -> None:
-    """Make the content of a file durable that nobody writes any more.
-
-    What a failed sync could not write, Linux takes for written: the next sync would say that all is well. So after a
-    failure the content is written once more in its place, and the next sync has all of it to do.
-    """
+    """Make the content of a file durable that nobody writes any more; see ``sync_ended``."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
-    except OSError:
-        with contextlib.suppress(OSError):
-            _write_again(descriptor)
-        raise
+        sync_ended(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _write_again(descriptor: int) -> None:
+def sync_ended(descriptor: int) -> None:
+    """Make the content of an open file durable that nobody writes any more.
+
+    What a failed sync could not write, Linux takes for written: the next sync would say that all is well. So after a
+    failure the content is written once more in its place, and the next sync has all of it to do.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            _write_again(descriptor, os.fstat(descriptor).st_size)
+        raise
+
+
+def write_again(path: Path, end: int) -> None:
+    """Do the same, after a sync failed, for the beginning of a file that is still written to, up to byte ``end``.
+
+    Nobody may ever change those bytes.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _write_again(descriptor, end)
+        finally:
+            os.close(descriptor)
+
+
+def _write_again(descriptor: int, end: int) -> None:
     at = 0
-    while piece := os.pread(descriptor, 1 << 20, at):
+    while piece := os.pread(descriptor, min(1 << 20, end - at), at):
         at += os.pwrite(descriptor, piece, at)
 
 
@@ -111,7 +130,16 @@ def rename(source: Path, target: Path) -> None:
 def free_path(path: Path, source: Path) -> Path:
     """Return ``path``, with a number where that is taken: the first that is free, or has the content of ``source``."""
     names = chain([path], (path.with_name(f"{path.name}.{number}") for number in count(2)))
-    return next(name for name in names if not name.exists() or filecmp.cmp(source, name, shallow=False))
+    return next(name for name in names if not name.exists() or _is_same(source, name))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one.samefile(other):
+        return True
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False  # what cannot be read may be anything
 
 
 def write(path: Path, content: bytes) -> None:

@@ -34,6 +34,13 @@ def test_a_spool_is_shown_by_bucket_with_its_header(world):
     assert not found.problems
 
 
+def test_the_second_piece_of_one_name_in_damaged_is_a_spool_too(world):
+    path = world.spool()
+    numbered = path.rename(path.with_name(f"{path.name}.2"))
+    (found,) = inspect(numbered.parent)
+    assert (found.path, found.kind, found.problems) == (str(numbered), "spool", [])
+
+
 def test_a_damaged_spool_says_where(world):
     path = world.spool()
     flip(path, path.stat().st_size - 3)

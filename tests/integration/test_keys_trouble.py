@@ -11,13 +11,15 @@ import structlog
 
 from apidanalytics import durable
 from apidanalytics.idempotency import desk as desk_module
+from apidanalytics.idempotency.claimed import claims_of, known_keys
 from apidanalytics.idempotency.current import AGAIN_SECONDS, LONGEST_SECONDS
 from apidanalytics.idempotency.index import KeyIndex
 from apidanalytics.idempotency.lost import find_lost
 from apidanalytics.layout import DataDirectory
-from apidanalytics.model import Fate, Verdict
+from apidanalytics.model import Claim, Fate, Verdict
 from apidanalytics.spool.segment import SegmentReader
 from tests.integration.test_keys import (
+    TENANT,
     LaterClock,
     ask,
     current_of,
@@ -86,6 +88,53 @@ async def test_a_spool_that_cannot_be_synced_is_read_and_its_keys_are_in_doubt(d
     assert (lost.kept, lost.unread) == (2, {})
     settler_of(data).spool_goes(1, claims)
     assert stored_keys(data, "early", "late") == {"early": True, "late": True}
+
+
+class FailsOnce:
+    """A disk that refuses one sync of a file, and then says, as Linux does, that there is nothing left to do."""
+
+    def __init__(self, monkeypatch, path):
+        self.inode = path.stat().st_ino
+        self.calls = []
+        self._fsync, self._pwrite = os.fsync, os.pwrite
+        monkeypatch.setattr(os, "fsync", self.fsync)
+        monkeypatch.setattr(os, "pwrite", self.pwrite)
+
+    def fsync(self, descriptor):
+        if os.fstat(descriptor).st_ino == self.inode:
+            self.calls.append("sync")
+            if self.calls == ["sync"]:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._fsync(descriptor)
+
+    def pwrite(self, descriptor, content, at):
+        if os.fstat(descriptor).st_ino == self.inode:
+            self.calls.append((at, bytes(content)))
+        return self._pwrite(descriptor, content, at)
+
+
+def test_an_open_spool_that_once_could_not_be_synced_is_not_believed_the_next_time(data, monkeypatch):
+    claims = [Claim(tenant=TENANT, key=key, ticket=n) for n, key in enumerate(("early", "late"), 1)]
+    path = write_spool(data.tmp, 1, 5, *claims, groups=2)
+    before_last = path.read_bytes().rindex(b"APSF")
+    disk = FailsOnce(monkeypatch, path)
+    assert known_keys(data, SegmentReader.open).keys == [(claims[0], -1), (claims[1], -1)]
+    # The rest may still be changed by the worker that has it open.
+    assert disk.calls == ["sync", (0, path.read_bytes()[:before_last])]
+    assert known_keys(data, SegmentReader.open).keys == [(claims[0], None), (claims[1], -1)]
+    assert disk.calls[2:] == ["sync"]
+
+
+def test_nor_is_one_of_which_nobody_knows_whether_its_worker_is_dead(data, monkeypatch):
+    claim = Claim(tenant=TENANT, key="k", ticket=1)
+    path = write_spool(data.tmp, 1, 5, claim, claim, groups=2)
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1  # in the header, which says whose it is
+    path.write_bytes(content)
+    disk = FailsOnce(monkeypatch, path)
+    found, unreadable = claims_of(data, SegmentReader.open, 5)
+    assert (found, list(unreadable)) == ([], [path])
+    assert disk.calls == ["sync", (0, bytes(content[: content.rindex(b"APSF")]))]
 
 
 def test_a_name_that_cannot_be_looked_at_is_one_spool_unread(data, monkeypatch):

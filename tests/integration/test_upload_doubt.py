@@ -1,6 +1,7 @@
 """A create-only store that kept other bytes than were sent: "it is there already" is no delivery from then on."""
 
 import hashlib
+import sqlite3
 
 import pytest
 from aiohttp import web
@@ -79,6 +80,28 @@ async def test_the_doubt_outlives_the_process_and_ends_with_the_wrong_object(wor
     world.store.behave = take
     async with world.uploading(settings=world.settings(failed_retry_seconds=0.1)):
         await world.delivered()
+
+
+async def test_a_doubt_that_the_ledger_never_took_outlives_the_process(world, monkeypatch):
+    store = world.store.behave = KeepsOther()
+    world.stage("acme~prod")
+    refused = []
+
+    def refuse(*_):
+        refused.append(1)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(world.ledger, "doubted", refuse)
+        async with world.uploading() as uploader:
+            await until(lambda: refused, "refused")
+            await uploader.stop(0.1)
+    (known,) = world.ledger.files(State.STAGED)
+    assert known.doubt is None
+    async with world.uploading():
+        await until(lambda: world.total(State.FAILED) == 1, "failed")
+    assert len(store.kept) == 1
+    assert world.left() != []
 
 
 async def take(_request):

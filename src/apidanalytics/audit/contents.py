@@ -1,11 +1,12 @@
 """What is inside a spool, a staged file (the Go original's too), or a directory of them."""
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from apidanalytics.audit.masking import mask_record
 from apidanalytics.errors import DamagedError, NewerFormatError
@@ -14,6 +15,9 @@ from apidanalytics.layout import BucketName, FileName, SpoolName
 from apidanalytics.pack.compress import describe
 from apidanalytics.pack.salvage import Salvage
 from apidanalytics.spool.segment import SegmentReader
+
+_NUMBER: Final = re.compile(r"(?<=\.spool)\.[0-9]+$")
+"""What a spool may have behind its name in ``damaged/``, where another one has the name."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +58,7 @@ def inspect(path: Path, samples: int = 0) -> Iterator[Contents]:
         yield _inspect_file(path, samples)
         return
     for file in sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names):
-        if file.is_file() and not file.is_symlink() and (file.suffix == ".spool" or file.name.endswith(".txt.gz")):
+        if file.is_file() and not file.is_symlink() and (_is_spool(file) or file.name.endswith(".txt.gz")):
             try:
                 yield _inspect_file(file, samples)
             except FileNotFoundError:
@@ -63,16 +67,21 @@ def inspect(path: Path, samples: int = 0) -> Iterator[Contents]:
 
 def _inspect_file(path: Path, samples: int) -> Contents:
     size = path.stat().st_size
-    if path.suffix == ".spool":
+    if _is_spool(path):
         return _inspect_spool(Contents(path=str(path), kind="spool", size_bytes=size), path, samples)
     if path.name.endswith(".gz"):
         return _inspect_gzip(Contents(path=str(path), kind="file", size_bytes=size), path, samples)
     return Contents(path=str(path), kind="other", size_bytes=size, problems=["neither a spool nor a gzip file"])
 
 
+def _is_spool(path: Path) -> bool:
+    return _NUMBER.sub("", path.name).endswith(".spool")
+
+
 def _inspect_spool(found: Contents, path: Path, samples: int) -> Contents:
     try:
-        found.about["number"] = f"{SpoolName.parse(path.name).number:012x}"
+        name = SpoolName.parse(_NUMBER.sub("", path.name))
+        found.about["number"] = f"{name.number:012x}"
     except ValueError:
         found.problems.append("its name is not that of a spool")
     try:

@@ -26,15 +26,6 @@ class Key:
     many: bool = False
     """A list of such values; a single one may stand without the list."""
 
-    def show_default(self) -> str:
-        """Return the default as the file would have it."""
-        if self.required:
-            return "required"
-        if self.default is None:
-            return "not set"
-        values = self.default if self.many else (self.default,)
-        return ", ".join(f"`{self.kind.format(value)}`" for value in values)
-
 
 class TableReader:
     """Reads the values of one file; it goes on past every problem."""

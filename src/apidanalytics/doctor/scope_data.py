@@ -88,6 +88,9 @@ def _wrong(findings: Findings) -> str:
         parts.append(f"these names are too long: {listed(sorted(map(str, findings.too_long)))}")
     if findings.ambiguous:
         parts.append(f"several tenant ids have the same org and env: {listed(sorted(map(str, findings.ambiguous)))}")
+    if findings.alike:
+        names = listed([" and ".join(names) for names in findings.alike])
+        parts.append(f"uploads cannot tell these tenants from each other: {names}")
     return "; ".join(parts)
 
 

@@ -3,6 +3,7 @@
 import errno
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,10 @@ class ClaimedSpool(Protocol):
     @property
     def header(self) -> SpoolHeader | None:
         """What the spool says of itself; None when that is damaged."""
+
+    @property
+    def fixed_bytes(self) -> int:
+        """How much nobody changes any more: all before the last group that was gone through."""
 
     def entries(self) -> Iterator[Entry]:
         """Go through all groups."""
@@ -132,7 +137,7 @@ def _number(name: str) -> int | None:
 def _add_known(keys: list[KnownKey], number: int, path: Path, open_spool: OpenSpool, *, is_open: bool) -> None:
     try:
         with open_spool(path) as spool:
-            is_synced = _is_synced(path, is_open=is_open)
+            is_synced = _is_synced(path, spool, is_open=is_open)
             try:
                 for _ in spool.entries():
                     pass
@@ -144,10 +149,9 @@ def _add_known(keys: list[KnownKey], number: int, path: Path, open_spool: OpenSp
         return  # set aside when it is packed, so that nothing of it is delivered; or just now moved on
 
 
-def _is_synced(path: Path, *, is_open: bool) -> bool:
-    sync = durable.sync_file if is_open else durable.sync_ended_file
+def _is_synced(path: Path, spool: ClaimedSpool, *, is_open: bool) -> bool:
     try:
-        sync(path)
+        _sync(path, spool, is_open=is_open)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -155,6 +159,21 @@ def _is_synced(path: Path, *, is_open: bool) -> bool:
             raise
         return False
     return True
+
+
+def _sync(path: Path, spool: ClaimedSpool, *, is_open: bool) -> None:
+    """Make durable what a spool holds; what failed once is not believed the next time, whoever asks then."""
+    if not is_open:
+        durable.sync_ended_file(path)
+        return
+    try:
+        durable.sync_file(path)
+    except OSError:
+        with suppress(OSError, ValueError, struct.error):  # of one that can be read in part, that part
+            for _ in spool.entries():
+                pass
+        durable.write_again(path, spool.fixed_bytes)
+        raise
 
 
 def _passes(error: Exception) -> bool:
@@ -169,7 +188,7 @@ def _claims_in(path: Path, open_spool: OpenSpool, owner: int) -> list[Claim]:
             # Its tail may be in the page cache only: after a power cut it would not have been stored. Whose it is
             # cannot be told without a header: one in ``tmp/`` may be written to.
             is_ended = spool.header is not None or path.parent.name != "tmp"
-            (durable.sync_ended_file if is_ended else durable.sync_file)(path)
+            _sync(path, spool, is_open=not is_ended)
             for _ in spool.entries():
                 pass
             return list(spool.claims())

@@ -94,9 +94,16 @@ class Adoption:
         staged = NOTHING
         for name, parsed in names.items():
             if name not in known and parsed.n // layout.FILES_PER_SPOOL not in spools:
-                staged += self._register_file(bucket, name, is_ours=parsed.n >= layout.FILES_PER_SPOOL)
+                staged += self._try_file(bucket, name, is_ours=parsed.n >= layout.FILES_PER_SPOOL)
         bucket.remove_if_empty()
         return staged
+
+    def _try_file(self, bucket: Bucket, name: str, *, is_ours: bool) -> Staged:
+        try:
+            return self._register_file(bucket, name, is_ours=is_ours)
+        except OSError as error:  # such as a bad sector in it
+            _report_failure(bucket.path / name, error)
+            return NOTHING
 
     def _register_file(self, bucket: Bucket, name: str, *, is_ours: bool) -> Staged:
         path = bucket.path / name

@@ -57,6 +57,14 @@ class Aside:
             durable.rename(part, target)
         self._note(target, why)
 
+    def link(self, path: Path, why: Why) -> None:
+        """Give the original a second name there, to keep it by when another file takes its own."""
+        target = durable.free_path(self._data.damaged / path.name, path)
+        if not target.exists():
+            os.link(path, target)
+            durable.sync_directory(target.parent)
+        self._note(target, why)
+
     def move(self, path: Path, why: Why, name: str = "") -> None:
         """Move the original away, under another name if one is given."""
         target = durable.free_path(self._data.damaged / (name or path.name), path)

@@ -25,6 +25,7 @@ from apidanalytics.model import SpoolHeader
 from apidanalytics.pack.aside import Aside, Why
 from apidanalytics.pack.contents import Contents
 from apidanalytics.pack.index import Index
+from apidanalytics.pack.patch import Patcher
 from apidanalytics.pack.plan import PlannedFile, grouped, plan
 from apidanalytics.pack.ports import OpenSpool, PackLedger, SpoolGoes, SpoolReader
 from apidanalytics.pack.publish import Publisher
@@ -85,6 +86,7 @@ class Packer:
         self._clock = clock
         self._aside = Aside(data, ledger, clock)
         self._stager = Stager(ledger, Publisher(data, self._aside, lambda files: ledger.stage(files, clock.now())))
+        self._patcher = Patcher(data, self._aside, clock)
         self._newer: set[str] = set()
 
     def __repr__(self) -> str:
@@ -92,6 +94,8 @@ class Packer:
 
     def pack(self, path: Path) -> Packed:
         """Stage everything a spool in ``sealed/`` or ``recovered/`` holds, then remove it.
+
+        One that the disk does not give back is patched after some tries (``patch``), so that its rest is staged.
 
         Raises:
             OSError: the disk refuses; the spool is still there, to be packed again later. So it is after whatever
@@ -104,6 +108,16 @@ class Packer:
             return Packed(outcome=Outcome.LEFT_ALONE)
         if self._ledger.is_packed(name.number):
             return _remove(path, Packed(outcome=Outcome.REMOVED))
+        try:
+            packed = self._read_and_pack(path, name)
+        except OSError as error:
+            if not self._patcher.mends(path, error):
+                raise
+            packed = self._read_and_pack(path, name)
+        self._patcher.forget(path)
+        return packed
+
+    def _read_and_pack(self, path: Path, name: SpoolName) -> Packed:
         failpoints.hit("pack.before_read")
         # The tail of a dead process's spool may be in the page cache only, and so may its move to this place: after a
         # power cut it were another spool, or one of another name.

@@ -24,6 +24,7 @@ class FindingsLog:
         _log_skipped(findings)
         _log_refused(findings)
         _log_ambiguous(findings)
+        _log_alike(findings)
 
 
 def _log_skipped(findings: Findings) -> None:
@@ -53,4 +54,15 @@ def _log_ambiguous(findings: Findings) -> None:
             tenants=name_some(findings.ambiguous),
             count=len(findings.ambiguous),
             hint="several tenant ids for one org and env: POST without a scope uuid uses that of the lowest id",
+        )
+
+
+def _log_alike(findings: Findings) -> None:
+    if findings.alike:
+        _log.warning(
+            "scopes.tenants_alike",
+            tenants=name_some([" and ".join(names) for names in findings.alike]),
+            count=len(findings.alike),
+            hint="uploads name a tenant <org>~<env>, which is the same for these: an endpoint that knows both refuses "
+            "their files, another one may mix them; rename an org or env",
         )

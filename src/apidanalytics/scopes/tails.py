@@ -27,11 +27,6 @@ def tail_of(developer: Developer | None) -> bytes:
     return b",%b\n" % _encode(developer or _UNKNOWN)[1:]
 
 
-def developer_in(tail: bytes) -> Developer:
-    """Return what a tail says. An unknown developer has four empty values."""
-    return _UNKNOWN if tail == WITHOUT_KEY else msgspec.json.decode(b"{" + tail[1:], type=Developer)
-
-
 _encode: Final = msgspec.json.Encoder().encode
 _UNKNOWN: Final = Developer()
 NOBODY: Final = tail_of(None)

@@ -41,6 +41,8 @@ class Findings:
     """Tenants whose encoded ``<org>~<env>`` is over ``layout.MAX_TENANT_BYTES``."""
     ambiguous: tuple[str, ...] = ()
     """Tenants with several tenant ids: the row with the lowest id counts where only org and env are given."""
+    alike: tuple[tuple[str, ...], ...] = ()
+    """Tenants that uploads name with the same ``<org>~<env>``, since one of the two has a ``~`` in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ def sort_out(rows: Iterable[Row]) -> tuple[list[Scope], Findings]:
         not_text=flaws[Flaw.NOT_TEXT],
         too_long=tuple(sorted(too_long)),
         ambiguous=_ambiguous(good),
+        alike=_alike(good),
     )
 
 
@@ -136,3 +139,11 @@ def _ambiguous(scopes: Iterable[Scope]) -> tuple[str, ...]:
     first: dict[str, str] = {}
     several = {t.name for _, t in scopes if first.setdefault(t.name, t.tenant_id) != t.tenant_id}
     return tuple(sorted(several))
+
+
+def _alike(scopes: Iterable[Scope]) -> tuple[tuple[str, ...], ...]:
+    names: dict[str, set[str]] = {}
+    for _, tenant in scopes:
+        if "~" in tenant.org or "~" in tenant.env:
+            names.setdefault(f"{tenant.org}~{tenant.env}", set()).add(tenant.name)
+    return tuple(sorted(tuple(sorted(same)) for same in names.values() if len(same) > 1))

@@ -116,7 +116,7 @@ class Service:
             Step(name="collection", start=self._start_collection, stop=self._stop_collection),
             Step(name="upload", start=self._start_upload, stop=self._stop_upload),
             Step(name="packing", start=self._start_packing, stop=self._stop_packing),
-            Step(name="workers", start=self._start_workers, stop=self._crew.stop),
+            Step(name="workers", start=self._start_workers, stop=self._stop_workers),
             Step(name="scopes", start=self._start_scopes, stop=lambda _: self._scopes.stop()),
         ]
         self._scopes = ScopeSteps(
@@ -222,8 +222,7 @@ class Service:
         await self._packing.run()
 
     async def _stop_packing(self, seconds: float) -> None:
-        names = "disk", "access", "delivery"
-        await asyncio.gather(*(self.agent.cancel(name) for name in names))
+        await self.agent.cancel("delivery")
         if not self.agent.hands_over:
             await self._packing.drain(seconds)
         await self._packing.aclose()
@@ -237,6 +236,11 @@ class Service:
         self.agent.spawn("disk", self._disk.run())
         self.agent.spawn("access", self._access.run())
         self._warn()
+
+    async def _stop_workers(self, seconds: float) -> None:
+        await self._crew.stop(seconds)
+        # Until they are gone they need room on the disk, and to know who may post.
+        await asyncio.gather(self.agent.cancel("disk"), self.agent.cancel("access"))
 
     def _greeting(self) -> list[Message]:
         # The tokens first: with the scope data a worker begins to take batches.

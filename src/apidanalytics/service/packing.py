@@ -54,7 +54,7 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 MAX_ASIDE_BYTES: Final = 64 << 20
 """A spool that is larger gives way to nobody: what waits for it, such as a hand-over, would wait for long."""
 GIVES_WAY_SECONDS: Final = 10.0
-"""A spool that has waited for longer gives way to nobody."""
+"""A spool that was sealed, or seen, longer ago gives way to nobody."""
 
 
 class Packing:
@@ -152,10 +152,8 @@ class Packing:
 
     async def _pack_one(self, path: Path) -> None:
         self.packing = path.name
-        waited = self._clock.monotonic() - self._seen_at[path.name]
-        may_wait = waited < GIVES_WAY_SECONDS
         try:
-            await self.in_thread(lambda: self._pack_in_time(path, may_wait=may_wait))
+            await self.in_thread(lambda: self._pack_in_time(path))
         except Exception as error:  # noqa: BLE001 - one odd spool must not keep the others from being delivered
             self._put_it_off(path.name, error)
         else:
@@ -164,11 +162,26 @@ class Packing:
         finally:
             self.packing = None
 
-    def _pack_in_time(self, path: Path, *, may_wait: bool) -> None:
-        if may_wait and _is_small(path) and self._gives_way():
+    def _pack_in_time(self, path: Path) -> None:
+        if self._may_wait(path) and self._gives_way():
             self._aside.submit(self._pack, path).result()
         else:
             self._pack(path)
+
+    def _may_wait(self, path: Path) -> bool:
+        """Tell whether a spool is short, and has not waited for long.
+
+        How long, its file says, which the move to where it waits was the last to change: also after a restart. That is
+        by the time of day, so it counts only where it is longer than what has passed since the spool was seen: a clock
+        that is set back takes nothing from that, and one that is set ahead makes packing give way too seldom, once.
+        """
+        waited = self._clock.monotonic() - self._seen_at[path.name]
+        try:
+            status = path.stat()
+        except OSError:  # packing says what is wrong with it
+            return waited < GIVES_WAY_SECONDS
+        waited = max(waited, self._clock.now() - status.st_ctime)
+        return waited < GIVES_WAY_SECONDS and status.st_size <= MAX_ASIDE_BYTES
 
     def _seconds_to_look(self) -> float:
         """Return how long there is nothing to do, unless somebody calls ``wake``."""
@@ -197,10 +210,3 @@ class Packing:
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Call this in the packing thread, after what is under way there."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-
-def _is_small(path: Path) -> bool:
-    try:
-        return path.stat().st_size <= MAX_ASIDE_BYTES
-    except OSError:
-        return True  # packing says what is wrong with it

@@ -148,7 +148,7 @@ class OpenSpool:
             return None
         with suppress(OSError):  # room that was not used does no harm
             os.ftruncate(self._descriptor, self.end)
-        os.fsync(self._descriptor)
+        durable.sync_ended(self._descriptor)
         target = data.sealed / self._path.name
         if not self._has_moved:  # else only the sync of the directories failed, the time before
             self._move(target)

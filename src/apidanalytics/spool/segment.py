@@ -66,6 +66,8 @@ class SegmentReader:
         """None when the header frame is corrupt; its frames may still be good."""
         self.damage: list[Damage] = []
         self.torn_bytes = 0
+        self.fixed_bytes = 0
+        """How much nobody changes any more, also while a worker has it open: all before the last group passed."""
         self._claims: list[bytes] = []  # as they stand in the file: there may be a million
         self._window = b""
         self._window_offset = 0
@@ -214,6 +216,7 @@ class SegmentReader:
                 reason = f"{missing} committed groups are missing"
                 self.damage.append(Damage(offset=position, length=0, reason=reason))
             if sequences.take(frame.sequence):
+                self.fixed_bytes = frame.body_offset - HEAD_BYTES
                 yield frame
             else:
                 start = frame.body_offset - HEAD_BYTES
@@ -270,7 +273,11 @@ class SegmentReader:
         return self._scan(frame.body_offset + COUNTS.size, length)
 
     def _read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._descriptor, length, offset)
+        """Return so many bytes, or all up to the end: before a bad sector the disk gives fewer, and no error yet."""
+        found = os.pread(self._descriptor, length, offset)
+        while len(found) < length and (more := os.pread(self._descriptor, length - len(found), offset + len(found))):
+            found += more
+        return found
 
     def _scan(self, offset: int, length: int) -> bytes:
         """Read as ``_read`` does, but ahead: for going through the file from its beginning to its end."""
@@ -278,7 +285,9 @@ class SegmentReader:
         if start < 0 or start + length > len(self._window):
             if length > _WINDOW:
                 return self._read(offset, length)
-            self._window, self._window_offset, start = self._read(offset, _WINDOW), offset, 0
+            self._window, self._window_offset, start = os.pread(self._descriptor, _WINDOW, offset), offset, 0
+            if len(self._window) < length:
+                return self._read(offset, length)
         return self._window[start : start + length]
 
 

@@ -8,6 +8,7 @@ right. So a store that never got the end never has an object of other bytes.
 import asyncio
 import hashlib
 import os
+import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, Self
@@ -36,6 +37,8 @@ class Content:
         """All of it, when it is held whole."""
         self._made = made
         self._room: Room | None = None
+        self.is_marked = False
+        """Whether the file's owner may not write to it, which stands for a doubt (``prepare.note_doubt``)."""
 
     def __repr__(self) -> str:
         return f"<Content of {self.size_bytes} bytes>"
@@ -51,7 +54,9 @@ class Content:
         """
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            content = cls(descriptor, os.fstat(descriptor).st_size, None, made)
+            status = os.fstat(descriptor)
+            content = cls(descriptor, status.st_size, None, made)
+            content.is_marked = not status.st_mode & stat.S_IWUSR
         except BaseException:
             os.close(descriptor)
             raise

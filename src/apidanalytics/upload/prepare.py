@@ -4,8 +4,12 @@ A bit that flipped on the disk, no reader would notice, nor a store that says no
 held against the checksum of when the file was made (see ``content``).
 """
 
+import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -19,6 +23,8 @@ from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import LedgerFile, State
 
 log = structlog.get_logger()
+
+_MARKED: Final = "an earlier attempt, by a process that ended before it could say why, left it in doubt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,8 @@ def _prepare(
     except OSError as error:
         return Prepared(known=known, content=Unreadable(reason=f"the file cannot be read: {error.strerror or error}"))
     else:
+        if content.is_marked and known.doubt is None:
+            known = replace(known, doubt=_MARKED)
         return Prepared(known=known, content=content, md5=md5)
     return None
 
@@ -101,6 +109,21 @@ def _not_there(ledger: Ledger, shelves: Shelves, known: LedgerFile, now: float) 
         records=known.file.records,
         hint="Somebody removed it before it was delivered. It is counted as set aside.",
     )
+
+
+def note_doubt(ledger: Ledger, shelves: Shelves, known: LedgerFile, reason: str) -> None:
+    """Note for good that the store may keep other bytes under a file's name. It blocks.
+
+    First at the file, whose owner may no longer write to it: that takes no room, and holds when the process is killed
+    before the ledger has it, or the ledger is lost.
+
+    Raises:
+        sqlite3.Error, OSError: the ledger is failing; call again.
+
+    """
+    with suppress(OSError):  # it was dropped just now, or the volume knows no modes
+        Path(shelves.path_of((known.file.directory, known.file.name))).chmod(stat.S_IRUSR)
+    ledger.doubted(known.file, reason)
 
 
 def set_changed_aside(ledger: Ledger, shelves: Shelves, known: LedgerFile, reason: str, now: float) -> None:

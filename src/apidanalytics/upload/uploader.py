@@ -29,7 +29,7 @@ from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.overview import UploadState, state_of
 from apidanalytics.upload.pausing import Pausing
 from apidanalytics.upload.ports import Collection
-from apidanalytics.upload.prepare import prepare, set_changed_aside
+from apidanalytics.upload.prepare import note_doubt, prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, raise_first, revive
 from apidanalytics.upload.room import Room
@@ -84,7 +84,7 @@ class Uploader:
             prepare=lambda numbers: prepare(ledger, self._shelves, numbers, clock.now(), room),
             notes=Notes(
                 set_aside=lambda file, why: alone(partial(set_changed_aside, ledger, shelves, file, why, clock.now())),
-                doubt=lambda known, reason: asyncio.to_thread(ledger.doubted, known.file, reason),
+                doubt=lambda known, reason: asyncio.to_thread(note_doubt, ledger, shelves, known, reason),
             ),
             collection=collection,
             dispatcher=self._dispatcher,

@@ -1,13 +1,16 @@
 """Files in staging/ and failed/ that the ledger does not know."""
 
+import errno
 import gzip
 import hashlib
+import os
 
 import pytest
 import xxhash
 from structlog.testing import capture_logs
 
 from apidanalytics.layout import FILES_PER_SPOOL, SpoolName
+from apidanalytics.pack import salvage
 from apidanalytics.pack.adopt import Adoption
 from tests.unit.pack.fakes import NUMBER, FakeSpool, lines
 from tests.unit.pack.gofiles import DIRECTORY, NAME, RECOVERED_DIRECTORY, bucket, gzipped, record
@@ -38,6 +41,26 @@ def test_a_file_in_failed_gets_another_chance_in_staging(data, adoption, ledger)
     assert (data.staging / DIRECTORY / NAME).read_bytes() == WHOLE
     assert list(ledger.files) == [(DIRECTORY, NAME)]
     assert list(data.failed.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_waiting(data, adoption, ledger, monkeypatch):
+    other = NAME.replace("writer_0", "writer_1")
+    bucket(data.staging, **{NAME: WHOLE, other: WHOLE})
+    real = salvage._chunks
+
+    def chunks(path):
+        if path.name == NAME:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    monkeypatch.setattr(salvage, "_chunks", chunks)
+    with capture_logs() as logs:
+        assert adoption.run().files == 1
+    assert list(ledger.files) == [(DIRECTORY, other)]
+    assert [(entry["event"], entry["path"]) for entry in logs if entry["log_level"] == "error"] == [
+        ("adopt.failed", str(data.staging / DIRECTORY / NAME))
+    ]
+    assert (data.staging / DIRECTORY / NAME).exists()
 
 
 def test_a_known_file_is_not_even_read(data, adoption, ledger):

@@ -7,8 +7,8 @@ from apidanalytics.model import Developer
 from apidanalytics.scopes.developers import LONGEST_KEY, Answer, DeveloperCache
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text
 from apidanalytics.scopes.news import Kind, part_hash
-from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, developer_in
-from tests.unit.scopes.samples import forget
+from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY
+from tests.unit.scopes.samples import developer_in, forget
 
 
 class Asked:

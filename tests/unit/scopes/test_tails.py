@@ -5,7 +5,8 @@ import json
 import pytest
 
 from apidanalytics.model import Developer
-from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, developer_in, tail_of
+from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, tail_of
+from tests.unit.scopes.samples import developer_in
 
 
 @pytest.mark.parametrize("text", ["", "ann", 'a "b" \\ {c}', "line\nfeed\x00", "é \U0001f600 \u2028"])

@@ -53,6 +53,18 @@ def test_what_is_wrong_is_counted_and_named_and_the_rest_is_served() -> None:
     )
 
 
+def test_tenants_that_uploads_cannot_tell_apart_are_named() -> None:
+    rows = [
+        row("a", "1", "acme~eu", "prod"),
+        row("b", "2", "acme", "eu~prod"),
+        row("c", "2", "acme", "eu~prod"),
+        row("d", "3", "acme", "eu~test"),
+        row("e", "4", "acme%7Eeu", "prod"),
+        row("f", "4", "acme", "prod"),
+    ]
+    assert tabulate(rows).findings == Findings(alike=(("acme%7Eeu~prod", "acme~eu%7Eprod"),))
+
+
 def test_rows_that_contradict_each_other_give_the_same_answers_in_any_order() -> None:
     rows = [
         row("a", "2", "acme", "prod"),
@@ -77,7 +89,9 @@ def test_a_log_line_names_the_first_few_only() -> None:
 
 
 def test_each_kind_of_finding_is_one_log_line_said_once() -> None:
-    findings = Findings(incomplete=2, not_text=1, too_long=("long~prod",), ambiguous=("acme~prod",))
+    findings = Findings(
+        incomplete=2, not_text=1, too_long=("long~prod",), ambiguous=("acme~prod",), alike=(("a", "b"),)
+    )
     log = FindingsLog()
     with capture_logs() as lines:
         log.log(Findings())
@@ -87,9 +101,11 @@ def test_each_kind_of_finding_is_one_log_line_said_once() -> None:
         ("scopes.rows_skipped", "warning"),
         ("scopes.tenants_refused", "error"),
         ("scopes.tenants_ambiguous", "warning"),
+        ("scopes.tenants_alike", "warning"),
     ]
     assert (lines[0]["incomplete"], lines[0]["not_text"]) == (2, 1)
     assert (lines[1]["tenants"], lines[1]["count"]) == ("long~prod", 1)
+    assert (lines[3]["tenants"], lines[3]["count"]) == ("a and b", 1)
 
 
 def test_findings_that_come_back_are_said_again() -> None:

@@ -123,9 +123,9 @@ async def test_it_is_known_since_when_and_why_nothing_can_be_packed_and_that_it_
     await packing.aclose()
 
 
-async def packed_at(gives_way, *, waited: float = 0.0) -> list[int]:
+async def packed_at(gives_way, *, waited: float = 0.0, place: Path = Path("nowhere"), now: float = 0.0) -> list[int]:
     """Return the nicenesses with which three spools were packed that were first seen so long ago."""
-    clock, found = SimpleNamespace(time=1000.0, now=lambda: 0.0), []
+    clock, found = SimpleNamespace(time=1000.0, now=lambda: now), []
     clock.monotonic = lambda: clock.time
     may_pack = [not waited]
 
@@ -136,7 +136,7 @@ async def packed_at(gives_way, *, waited: float = 0.0) -> list[int]:
 
     packing = Packing(
         sweep=lambda: None,
-        waiting=lambda: [Path(f"{number}.spool") for number in range(3)],
+        waiting=lambda: [place / f"{number}.spool" for number in range(3)],
         pack=pack,
         on_staged=lambda: None,
         clock=clock,
@@ -164,3 +164,19 @@ async def test_packing_gives_way_while_workers_hold_floods_back_and_only_then():
 async def test_a_spool_that_has_waited_for_a_while_gives_way_to_nobody():
     usual = os.getpriority(os.PRIO_PROCESS, 0)
     assert await packed_at(lambda: True, waited=GIVES_WAY_SECONDS + 0.1) == [usual] * 3
+
+
+async def test_that_counts_from_when_it_was_sealed_also_if_it_is_seen_later(tmp_path):
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    aside = max(usual, stepping.ASIDE_NICENESS)
+    for number in range(3):
+        written = tmp_path / f"{number}.new"
+        written.write_bytes(b"written long ago")
+        os.utime(written, (1, 1))
+        written.rename(tmp_path / f"{number}.spool")
+    sealed_at = (tmp_path / "0.spool").stat().st_ctime
+    assert await packed_at(lambda: True, place=tmp_path, now=sealed_at + GIVES_WAY_SECONDS + 60) == [usual] * 3
+    assert await packed_at(lambda: True, place=tmp_path, now=sealed_at + GIVES_WAY_SECONDS / 2) == [aside] * 3
+    set_back = {"now": sealed_at - 3600}
+    assert await packed_at(lambda: True, place=tmp_path, **set_back) == [aside] * 3
+    assert await packed_at(lambda: True, place=tmp_path, **set_back, waited=GIVES_WAY_SECONDS + 0.1) == [usual] * 3

@@ -178,6 +178,21 @@ def test_the_files_of_a_spool_are_private(data):
     assert data.tmp.stat().st_mode & 0o777 == 0o700
 
 
+def test_what_a_failed_sync_left_out_is_written_again_before_a_spool_is_sealed(data, monkeypatch):
+    """As nothing is synced before that with durability os."""
+    spool = OpenSpool.create(data, header, lambda _: None, has_room=False)
+    spool.append([SHARE])
+    (path,) = data.tmp.iterdir()
+    written = []
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fsync", fail)
+        failing.setattr(os, "pwrite", lambda _, content, at: written.append((at, bytes(content))) or len(content))
+        with pytest.raises(OSError, match="no sync today"):
+            spool.seal(data)
+    assert written == [(0, path.read_bytes())]
+    assert lines_in(spool.seal(data)) == [SHARE.lines]
+
+
 def test_sealing_goes_on_where_a_failed_sync_of_the_directories_left_it(data, monkeypatch):
     spool = OpenSpool.create(data, header, os.fdatasync)
     spool.append([SHARE])
