@@ -22,8 +22,8 @@ from apidanalytics.errors import ApidAnalyticsError, ConfigurationError
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.pack.salvage import Salvage
 from apidanalytics.scopes import scopes_yaml
-from apidanalytics.spool.counting import SpoolCounts
-from apidanalytics.spool.segment import SegmentReader, count_records
+from apidanalytics.spool.counting import SpoolCounts, count_records
+from apidanalytics.spool.segment import SegmentReader
 from tests.property import test_http as wire
 from tests.property import test_records as records
 from tests.property.test_spool_format import as_bytes, flat, read_all

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from apidanalytics.errors import ApidAnalyticsError
 from apidanalytics.model import Claim, SpoolHeader
+from apidanalytics.spool.counting import count_records
 from apidanalytics.spool.frame import Share, format_group, format_header
-from apidanalytics.spool.segment import SegmentReader, count_records
+from apidanalytics.spool.segment import SegmentReader
 
 HEADER = SpoolHeader(number=1, interval_seconds=1, max_file_bytes=1, instance_id="i", created_at=0.0)
 shares = st.builds(

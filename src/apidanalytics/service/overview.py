@@ -10,7 +10,7 @@ from apidanalytics.control.server import Answer, ask
 from apidanalytics.errors import NotRunningError
 from apidanalytics.layout import DataDirectory
 from apidanalytics.service.counts import Ledger, count_by_tenant, total
-from apidanalytics.spool.segment import count_records
+from apidanalytics.spool.counting import count_records
 from apidanalytics.upload import schema
 from apidanalytics.upload.ledger import Ledger as UploadLedger
 

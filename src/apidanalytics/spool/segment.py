@@ -1,7 +1,6 @@
 """Reads a spool: what was committed, what is torn, and what is corrupt. ``frame`` describes the format."""
 
 import os
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,19 +288,3 @@ class SegmentReader:
             if len(self._window) < length:
                 return self._read(offset, length)
         return self._window[start : start + length]
-
-
-def count_records(path: Path) -> dict[str, tuple[int, int]]:
-    """Return (records, bytes of lines) by tenant of a spool, without reading its chunks.
-
-    It trusts what it sees. A spool that cannot be read, or was packed and removed meanwhile, counts nothing.
-    """
-    totals: dict[str, tuple[int, int]] = {}
-    try:
-        with SegmentReader(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)) as reader:
-            for entry in reader.skim():
-                records, size = totals.get(entry.tenant, (0, 0))
-                totals[entry.tenant] = (records + entry.records, size + entry.bytes)
-    except (OSError, ValueError, struct.error):
-        return {}
-    return totals

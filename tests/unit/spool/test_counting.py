@@ -6,9 +6,8 @@ import pytest
 
 from apidanalytics.model import Claim
 from apidanalytics.spool import counting
-from apidanalytics.spool.counting import SpoolCounts
+from apidanalytics.spool.counting import SpoolCounts, count_records
 from apidanalytics.spool.frame import HEAD_BYTES, Share, format_group
-from apidanalytics.spool.segment import count_records
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from isal import isal_zlib
 from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.model import Claim, SpoolHeader
 from apidanalytics.spool import frame
+from apidanalytics.spool.counting import count_records
 from apidanalytics.spool.frame import Share, format_group, format_header
-from apidanalytics.spool.segment import SegmentReader, count_records
+from apidanalytics.spool.segment import SegmentReader
 
 HEADER = SpoolHeader(number=77, interval_seconds=120, max_file_bytes=1000, instance_id="i-1", created_at=12.5, owner=9)
 SMALL = Share(tenant="acme~prod", start_at=120, records=2, lines=b'{"a":1}\n{"a":2}\n')
