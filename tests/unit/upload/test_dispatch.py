@@ -229,8 +229,8 @@ def test_changes_are_said_once(dispatcher):
         for _ in range(4):
             attempt(dispatcher, OK, 6.0)
     assert [entry["event"] for entry in logs] == [
-        "upload.paused",
-        "upload.resumed",
+        "upload.breaker_opened",
+        "upload.breaker_closed",
         "upload.tenant_trouble",
         "upload.tenant_trouble",
         "upload.tenant_recovered",
