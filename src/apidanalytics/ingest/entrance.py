@@ -47,19 +47,19 @@ class Entrance:
         offer --room, and room in the buffer--> the spool has it
           |                                        ^
           +--> wait --told of room--> the line ----+
-                 +------wait_seconds--> done(UNAVAILABLE)
+                 +------wait_seconds--> done(NO_ROOM or OVER_SHARE)
     """
 
-    def __init__(self, line: Line, room: Room, timers: Timers, *, wait_seconds: float, max_held_bytes: int) -> None:
-        """``max_held_bytes``: of tenants over their share, that may wait."""
+    def __init__(self, line: Line, room: Room, timers: Timers, *, wait_seconds: float, max_over_share_bytes: int) -> None:
+        """``max_over_share_bytes``: of tenants over their share, that may wait."""
         self._line = line
         self._room = room
         self._timers = timers
         self._wait_seconds = wait_seconds
-        self._max_held_bytes = max_held_bytes
+        self._max_over_share_bytes = max_over_share_bytes
         self._waiting: deque[_Waiter] = deque()
         self._tenants: dict[str, int] = {}
-        self._held_bytes = 0
+        self._waiting_bytes = 0
         self._timer: Timer | None = None
         self._is_refusing = False
         room.on_told = self._move_up
@@ -91,16 +91,23 @@ class Entrance:
         if not (self._waiting and self._is_behind(batch)) and self._room.take(batch):
             self._line.wait(batch, done, give_up)
             return
-        if self._room.is_for(batch) and self._held_bytes + len(batch.lines) > self._max_held_bytes:
-            self._timers.call_at(self._timers.time(), partial(done, Outcome.UNAVAILABLE))
+        if self._is_over_share(batch) and self._waiting_bytes + len(batch.lines) > self._max_over_share_bytes:
+            self._timers.call_at(self._timers.time(), partial(done, Outcome.OVER_SHARE))
             return
         self._waiting.append(_Waiter(self._timers.time() + self._wait_seconds, batch, done, give_up))
-        self._hold(batch, 1)
+        self._count(batch, 1)
         self._set_timer()
 
     def _is_behind(self, batch: Batch) -> bool:
         """Tell whether somebody who waits goes first: everybody, or, where only shares are used up, the same tenant."""
         return batch.tenant in self._tenants or not self._room.is_for(self._waiting[0].batch)
+
+    def _is_over_share(self, batch: Batch) -> bool:
+        """Tell whether nothing but its tenant's share keeps a batch out."""
+        room = self._room
+        if room.share is None or not room.is_for(batch):
+            return False
+        return not self._waiting or room.is_for(self._waiting[0].batch)
 
     def _move_up(self) -> None:
         """Let through whoever has room now, each tenant in its order."""
@@ -108,7 +115,7 @@ class Entrance:
         blocked: set[str] = set()
         for waiter in waiting:
             if waiter.batch.tenant not in blocked and self._room.take(waiter.batch):
-                self._hold(waiter.batch, -1)
+                self._count(waiter.batch, -1)
                 self._pass_on(waiter)
             else:
                 blocked.add(waiter.batch.tenant)
@@ -121,8 +128,8 @@ class Entrance:
         if not self._line.offer(waiter.batch, waiter.done):
             self._line.wait(waiter.batch, waiter.done, waiter.give_up)
 
-    def _hold(self, batch: Batch, change: int) -> None:
-        self._held_bytes += change * len(batch.lines)
+    def _count(self, batch: Batch, change: int) -> None:
+        self._waiting_bytes += change * len(batch.lines)
         count = self._tenants.get(batch.tenant, 0) + change
         if count:
             self._tenants[batch.tenant] = count
@@ -137,11 +144,12 @@ class Entrance:
         self._timer = None
         now = self._timers.time()
         while self._waiting and self._waiting[0].deadline <= now:
+            is_over_share = self._is_over_share(self._waiting[0].batch)
             waiter = self._waiting.popleft()
-            self._hold(waiter.batch, -1)
+            self._count(waiter.batch, -1)
             if not self._is_refusing:
                 self._is_refusing = True
                 hint = "over a limit of the disk: batches wait, then get 503; nothing acknowledged is lost"
                 log.warning("ingest.no_room", waiting=len(self._waiting), room=repr(self._room), hint=hint)
-            waiter.done(Outcome.UNAVAILABLE)
+            waiter.done(Outcome.OVER_SHARE if is_over_share else Outcome.NO_ROOM)
         self._set_timer()

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final, Protocol
 
-import structlog
-
 from apidanalytics.clock import Clock
 from apidanalytics.errors import ErrorCode, Refusal
-from apidanalytics.ingest import reclaim
+from apidanalytics.ingest import defects, reclaim
 from apidanalytics.ingest.budget import InflightBudget
 from apidanalytics.ingest.crowd import Crowd
 from apidanalytics.ingest.held import CallLater, Held
@@ -19,11 +17,6 @@ from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.pace import Pace
 from apidanalytics.ingest.spellings import Spellings
-
-log = structlog.get_logger()
-
-FAILURE_LOG_SECONDS: Final = 10.0
-"""At most one handler failure is logged in this time: a defect may strike with every request."""
 
 FEW: Final = 16
 """So many requests that are ready at once are handled in the order in which they came."""
@@ -57,9 +50,7 @@ class ServerState:
     __slots__ = (
         "_clock",
         "_crowd",
-        "_failures",
         "_held",
-        "_next_failure_log_at",
         "_ready",
         "_second",
         "arrival_time",
@@ -126,8 +117,6 @@ class ServerState:
             busy_seconds=busy_seconds,
             is_awaited=is_awaited,
         )
-        self._failures = 0
-        self._next_failure_log_at = 0.0
         self._tell_time()
 
     def sweep(self) -> bool:
@@ -236,22 +225,8 @@ class ServerState:
             self._fail(exchange, error)
 
     def _fail(self, exchange: Exchange, error: Exception) -> None:
-        self._report_failure(error)
+        defects.report(error)
         exchange.respond(_INTERNAL_ERROR)
-
-    def _report_failure(self, error: Exception) -> None:
-        """Log an exception of the handler, unless one was logged just before."""
-        self._failures += 1
-        if self.now < self._next_failure_log_at:
-            return
-        self._next_failure_log_at = self.now + FAILURE_LOG_SECONDS
-        log.error(
-            "ingest.handler_failed",
-            failures=self._failures,
-            hint="a defect: the requests were answered with 500 and nothing of them was kept",
-            exc_info=error,
-        )
-        self._failures = 0
 
     def _tell_time(self) -> None:
         self.now = self._clock.monotonic()

@@ -169,7 +169,7 @@ def _accept_options(settings: Settings, mask_key: bytes) -> AcceptOptions:
         interval_seconds=int(settings.collection_interval),
         max_payload_bytes=settings.max_payload_bytes,
         overload_wait_seconds=settings.overload_wait,
-        max_held_bytes=settings.max_inflight_bytes // 8,
+        max_over_share_bytes=settings.max_inflight_bytes // 8,
         overload_status=settings.overload_status,
         mark_secret=mark_secret(settings, mask_key),
         payload=PayloadOptions(

@@ -19,7 +19,7 @@ class Door:
         self.asked = 0
         self.room.ask = self._ask
         line = WaitingLine(self.spool, self.timers, 10.0)
-        self.entrance = Entrance(line, self.room, self.timers, wait_seconds=10.0, max_held_bytes=100)
+        self.entrance = Entrance(line, self.room, self.timers, wait_seconds=10.0, max_over_share_bytes=100)
         self.log: list[str] = []
 
     def _ask(self, _needed: int) -> None:
@@ -67,13 +67,13 @@ def test_a_lease_that_is_used_up_is_asked_for_once_and_what_waited_goes_in_order
     assert len(door.entrance) == 0
 
 
-def test_on_a_full_disk_nobody_asks_and_whoever_waited_too_long_is_told_unavailable(door):
+def test_on_a_full_disk_nobody_asks_and_whoever_waited_too_long_is_told_that_there_is_no_room(door):
     door.tell(0, is_full=True)
     door.append("one")
     door.timers.advance(5)
     door.append("two")
     door.timers.advance(5)
-    assert door.log == ["one unavailable"]
+    assert door.log == ["one no room"]
     assert door.asked == 0
     door.tell(100)
     assert door.kept == ["two"]
@@ -110,9 +110,30 @@ def test_only_a_few_bytes_of_tenants_over_their_share_may_wait(door):
     for number in range(12):
         door.append(f"batch {number}")
     door.timers.advance(0)
-    assert door.log == ["batch 10 unavailable", "batch 11 unavailable"]
+    assert door.log == ["batch 10 over its share", "batch 11 over its share"]
     door.append("other", tenant="b")
     assert door.kept == ["other"]
+
+
+@pytest.mark.parametrize("share", [None, 1000])
+def test_whoever_waits_behind_a_batch_for_which_there_is_no_room_is_not_over_its_share(door, share):
+    door.tell(15, share=share)
+    door.append("large", size=20)
+    for number in range(12):
+        door.append(f"batch {number}", tenant=f"tenant {number}")
+    door.timers.advance(9)
+    assert door.log == []
+    door.tell(15, share=share)
+    assert door.kept == ["batch 0"]
+    door.timers.advance(1)
+    assert door.log == ["batch 0 committed", "large no room", *(f"batch {number} no room" for number in range(1, 12))]
+
+
+def test_of_a_tenant_over_its_share_that_waited_too_long_that_is_said(door):
+    door.tell(1000, share=50, a=0)
+    door.append("one")
+    door.timers.advance(10)
+    assert door.log == ["one over its share"]
 
 
 def test_with_room_on_the_disk_but_none_in_the_buffer_a_batch_waits_in_the_line_behind():
@@ -121,4 +142,4 @@ def test_with_room_on_the_disk_but_none_in_the_buffer_a_batch_waits_in_the_line_
     for name in ("one", "two", "three"):
         door.append(name)
     door.timers.advance(10)
-    assert door.log == ["one given up", "two given up", "three unavailable"]
+    assert door.log == ["one given up", "two given up", "three no room"]
