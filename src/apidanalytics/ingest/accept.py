@@ -162,7 +162,7 @@ class Acceptor:
                 self.large.start(post, zipped=zipped)
                 return None
             body = small
-            if exchange.is_held and len(body) > STEP_BYTES:
+            if exchange.is_held_back and len(body) > STEP_BYTES:
                 return self.large.in_steps(post, body)
         payload = reader.read(body, tenant, exchange.arrived_at, find)
         if key is None:

@@ -96,7 +96,7 @@ class WorkerReport:
             "bytes": counters.bytes,
             "replayed": counters.replayed,
             "request_seconds": counters.seconds.as_counters(),
-            "held_so_far": self._listener.held_so_far,
+            "held_back_so_far": self._listener.held_back_so_far,
             "floods": dict(self._floods),
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             **self._writer.counters(),
