@@ -50,7 +50,9 @@ class Entrance:
                  +------wait_seconds--> done(NO_ROOM or OVER_SHARE)
     """
 
-    def __init__(self, line: Line, room: Room, timers: Timers, *, wait_seconds: float, max_over_share_bytes: int) -> None:
+    def __init__(
+        self, line: Line, room: Room, timers: Timers, *, wait_seconds: float, max_over_share_bytes: int
+    ) -> None:
         """``max_over_share_bytes``: of tenants over their share, that may wait."""
         self._line = line
         self._room = room

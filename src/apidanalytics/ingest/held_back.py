@@ -1,4 +1,4 @@
-"""Requests of heavy tenants are held back here while others are at work, so that those find a worker with time for them.
+"""Requests of heavy tenants are held back here while others post, so that those find a worker with time for them.
 
 Heavy is who has far more than others (``spool/company.py``), or is refused very much (``refused.py``).
 
@@ -9,7 +9,8 @@ Heavy is who has far more than others (``spool/company.py``), or is refused very
       +--of another--> handled     +------not now-----+<--more are to come-+
 
 They have been read, so no client is blamed for the wait, and their bodies count as in flight: the bound of those is
-the bound of what is held back. A client waits for its answer before it goes on, so it is read as slowly as it is answered.
+the bound of what is held back. A client waits for its answer before it goes on, so it is read as slowly as it is
+answered.
 """
 
 import time

@@ -153,7 +153,7 @@ class ServerState:
         return self._held_back.may_go()
 
     def _take_back(self, released: list[Exchange]) -> None:
-        """Handle requests that are no longer held back, in turns with all others, before what comes of the same tenants."""
+        """Handle requests that are held back no more, in turns with all others, before new ones of the same tenants."""
         if released:
             is_new = not self._crowd
             self._crowd.add(released)
