@@ -18,12 +18,12 @@ from apidanalytics.ingest.entrance import Entrance
 from apidanalytics.ingest.guard import AUTHORIZATION, Guard, check_scope, finder
 from apidanalytics.ingest.http import Exchange, Response, Work
 from apidanalytics.ingest.large import STEP_BYTES, LargeBodies, Post
+from apidanalytics.ingest.lease import Lease
 from apidanalytics.ingest.lookups import tenant_by_scope
 from apidanalytics.ingest.once import KEY_HEADER, REPLAYED, Mark, Once, read_key
 from apidanalytics.ingest.payload import Payload, PayloadOptions, PayloadReader
 from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
 from apidanalytics.ingest.probes import answer_other
-from apidanalytics.ingest.room import Room
 from apidanalytics.ingest.routes import JSON, PROBES, Routes, check_content_type, is_zipped, method_not_allowed
 from apidanalytics.ingest.waiting import WaitingLine
 from apidanalytics.ingest.whose import PROBES_LANE, lane_of
@@ -67,7 +67,7 @@ class Acceptor:
         timers: Timers,
         clock: Clock,
         options: AcceptOptions,
-        room: Room | None = None,
+        lease: Lease | None = None,
         guard: Guard | None = None,
     ) -> None:
         """Without a ``guard`` no token is asked for."""
@@ -77,11 +77,11 @@ class Acceptor:
         self._spool, self._now = spool, clock.now
         self._options = options
         self._routes = Routes(options.base_path)
-        self.room = room or Room()
+        self.lease = lease or Lease()
         """How much the disk still has room for."""
         self.line = Entrance(
             WaitingLine(spool, timers, options.overload_wait_seconds),
-            self.room,
+            self.lease,
             timers,
             wait_seconds=options.overload_wait_seconds,
             max_over_share_bytes=options.max_over_share_bytes,
@@ -242,7 +242,7 @@ class Acceptor:
             return NOT_INITIALIZED
         if self.draining:
             return "The service is stopping"
-        if self.room.is_full:
+        if self.lease.is_full:
             return "The disk has no room for more"
         return None if self._spool.is_writable else "The disk refuses writes"
 

@@ -26,9 +26,9 @@ from apidanalytics.ingest.routes import Routes
 from apidanalytics.service.access import follow_tokens
 from apidanalytics.service.floods import hold_floods_back, no_floods
 from apidanalytics.service.keys import WriterAndDesk, key_desk
+from apidanalytics.service.lease import disk_lease, follow_lease
 from apidanalytics.service.log_setup import configure_logs
 from apidanalytics.service.masking import mark_secret, mask
-from apidanalytics.service.room import disk_room, follow_room
 from apidanalytics.service.scope_feed import ScopeFeed
 from apidanalytics.service.stepping import BusySeconds, step_back
 from apidanalytics.service.tls import admission, server_tls
@@ -110,10 +110,10 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         clock,
         on_sealed=lambda: channel.send({"type": "sealed"}),
     )
-    room = disk_room(settings, channel)
+    lease = disk_lease(settings, channel)
     guard = Guard() if settings.api_tokens_file is not None else None
     options = _accept_options(settings, bytes.fromhex(start["mask_key"]))
-    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, clock=clock, options=options, room=room, guard=guard)
+    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, clock=clock, options=options, lease=lease, guard=guard)
     listener = Listener(
         listening,
         acceptor,
@@ -133,7 +133,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         floods = hold_floods_back(listener, writer, acceptor, routes=routes, guard=guard, call_later=loop.call_later)
 
     def follow(message: Message) -> None:
-        follow_room(message, room, writer)
+        follow_lease(message, lease, writer)
         if guard is not None:
             follow_tokens(message, guard)
 

@@ -358,7 +358,7 @@ class TestAnswers:
         [(None, "The disk has no room for more"), (50, "This tenant has used up its share of the disk")],
     )
     def test_a_batch_that_found_no_room_within_the_limits_is_told_which_one(self, api: Api, share, because):
-        api.acceptor.room.told(
+        api.acceptor.lease.told(
             allowed=0 if share is None else 10_000, is_full=False, share=share, shares={"testorg~testenv": 0}
         )
         exchange = request(GOOD_BODY)

@@ -3,7 +3,7 @@
 import pytest
 
 from apidanalytics.ingest.entrance import Entrance
-from apidanalytics.ingest.room import Room
+from apidanalytics.ingest.lease import Lease
 from apidanalytics.ingest.waiting import WaitingLine
 from apidanalytics.model import Batch, Outcome
 from tests.unit.ingest.batches import FakeSpool, FakeTimers
@@ -15,11 +15,11 @@ class Door:
     def __init__(self, allowed: int = 0) -> None:
         self.spool = FakeSpool()
         self.timers = FakeTimers()
-        self.room = Room(allowed)
+        self.lease = Lease(allowed)
         self.asked = 0
-        self.room.ask = self._ask
+        self.lease.ask = self._ask
         line = WaitingLine(self.spool, self.timers, 10.0)
-        self.entrance = Entrance(line, self.room, self.timers, wait_seconds=10.0, max_over_share_bytes=100)
+        self.entrance = Entrance(line, self.lease, self.timers, wait_seconds=10.0, max_over_share_bytes=100)
         self.log: list[str] = []
 
     def _ask(self, _needed: int) -> None:
@@ -35,7 +35,7 @@ class Door:
             self.entrance.wait(batch, done, lambda: self.log.append(f"{name} given up"))
 
     def tell(self, allowed, *, is_full=False, share=None, **shares):
-        self.room.told(allowed=allowed, is_full=is_full, share=share, shares=shares)
+        self.lease.told(allowed=allowed, is_full=is_full, share=share, shares=shares)
 
     @property
     def kept(self) -> list[str]:
@@ -51,7 +51,7 @@ def test_with_room_a_batch_goes_straight_to_the_spool_and_is_counted():
     door = Door(allowed=20)
     door.append("one")
     assert door.log == ["one committed"]
-    assert (door.room.taken, door.asked) == (10, 0)
+    assert (door.lease.taken, door.asked) == (10, 0)
 
 
 def test_a_lease_that_is_used_up_is_asked_for_once_and_what_waited_goes_in_order(door):
@@ -91,7 +91,7 @@ def test_a_tenant_over_its_share_waits_and_the_others_go_past_it(door):
 def test_within_a_tenant_nobody_overtakes(door):
     door.tell(1000, share=50, a=0)
     door.append("first", tenant="a")
-    door.room.told(allowed=0, is_full=False, share=50, shares={})
+    door.lease.told(allowed=0, is_full=False, share=50, shares={})
     door.append("second", tenant="a")
     door.tell(1000, share=50)
     assert door.kept == ["first", "second"]
