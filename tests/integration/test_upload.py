@@ -223,7 +223,7 @@ async def test_a_drain_pass_with_a_dead_endpoint_ends_after_one_probe(world):
 async def test_a_drain_pass_does_not_wait_for_files_that_wait_for_their_time(world):
     from aiohttp import web
 
-    from apidanalytics.pauses import Pauses
+    from apidanalytics.backoff import Backoff
     from apidanalytics.upload.decide import Policy
 
     world.stage("bad~x", "good~x")
@@ -232,7 +232,7 @@ async def test_a_drain_pass_does_not_wait_for_files_that_wait_for_their_time(wor
         return web.Response(status=404) if request.query["tenant"] == "bad~x" else None
 
     world.endpoint.behave = refuse
-    patient = Policy(file_pauses=Pauses(first_seconds=600, factor=1, longest_seconds=600))
+    patient = Policy(file_pauses=Backoff(first_seconds=600, factor=1, longest_seconds=600))
     async with world.uploading(settings=world.settings(policy=patient)) as uploader:
         await asyncio.wait_for(uploader.drain_pass(), 60)
     assert world.total(State.UPLOADED) == 1
@@ -248,13 +248,13 @@ class Ahead(SystemClock):
 async def test_a_file_put_off_by_a_clock_that_was_a_day_ahead_waits_for_no_longer_than_a_pause(world):
     from aiohttp import web
 
-    from apidanalytics.pauses import Pauses
+    from apidanalytics.backoff import Backoff
     from apidanalytics.upload.decide import Policy
 
     async def refuse(_request):
         return web.Response(status=403)
 
-    patient = Policy(file_pauses=Pauses(first_seconds=0.5, factor=2, longest_seconds=600))
+    patient = Policy(file_pauses=Backoff(first_seconds=0.5, factor=2, longest_seconds=600))
     right = world.clock
     world.clock = Ahead(86_400)
     world.store.behave = refuse

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import structlog
 
+from apidanalytics.backoff import growing
 from apidanalytics.clock import Clock
 from apidanalytics.control.channel import Channel, Message
 from apidanalytics.control.child import Child, describe_end
@@ -26,7 +27,6 @@ from apidanalytics.control.handover import FormerWorker
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.spawn import spawn_worker
 from apidanalytics.control.tally import Counters, added, total
-from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 
