@@ -58,7 +58,7 @@ class ErrorCode(StrEnum):
     REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     """The request did not arrive within ``apidanalytics_request_timeout``."""
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
-    """The disk is full or failing; nothing of the batch was kept."""
+    """No room, or a failing disk or index of keys; the reason says which. Nothing of the batch was kept."""
     TENANT_NOT_ALLOWED = "TENANT_NOT_ALLOWED"
     """The bearer token is good, but not for this tenant."""
     UNAUTHORIZED = "UNAUTHORIZED"

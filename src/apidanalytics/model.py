@@ -169,11 +169,15 @@ class StagedFile:
 
 
 class Outcome(Enum):
-    """What became of a batch that was handed to the spool."""
+    """What became of a batch that passed every check."""
 
     COMMITTED = "committed"
     """It is as durable as ``apidanalytics_durability`` promises: answer 200."""
     UNAVAILABLE = "unavailable"
     """The disk refused it, and nothing of it is kept: answer 503."""
+    NO_ROOM = "no room"
+    """The disk had no room for it within its limits, for too long: it was not written, answer 503."""
+    OVER_SHARE = "over its share"
+    """The same of its tenant's share of the disk."""
     UNKNOWN = "unknown"
     """The disk failed in a way that leaves open whether it is kept: close the connection without an answer."""

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from apidanalytics.control.lock import DataDirectoryLock
+from apidanalytics.layout import DataDirectory
+from tests.acceptance import exit_codes
 from tests.acceptance.commands import Shell
 from tests.harness import ServiceProcess, wait_until
 from tests.integration.faulty_store import TOKEN, FaultyStore
@@ -412,3 +415,58 @@ def test_json_is_asked_for_before_or_behind_the_word_below(running):
     assert (
         running("scopes", "check", GOOD_SCOPE, "--json").json == running("scopes", "--json", "check", GOOD_SCOPE).json
     )
+
+
+@pytest.fixture
+def codes_of(tmp_path):
+    """Return a function that runs commands, and tells the exit code of each by its line."""
+
+    def run(shell: Shell, lines: dict[str, int], service: ServiceProcess | None = None) -> dict[str, int]:
+        data = service.directory / "ax" if service else tmp_path
+        words = {line: line.format(data=data, new=tmp_path / "new").split() for line in lines}
+        return {line: _code(shell, service, words[line]) for line in lines}
+
+    return run
+
+
+def _code(shell: Shell, service: ServiceProcess | None, words: list[str]) -> int:
+    # What takes over signals, or completes its options only on a command line, has a process of its own.
+    own = words[0] in {"run", "demo"} and service is not None
+    return service.command(*words).returncode if own else shell(*words).code
+
+
+def test_exit_codes_while_the_service_runs(running, service, codes_of):
+    running("flush")
+    assert codes_of(running, exit_codes.RUNNING, service) == exit_codes.RUNNING
+
+
+def test_exit_codes_when_the_service_was_ended(at_rest, stopped, codes_of):
+    assert codes_of(at_rest, exit_codes.STOPPED, stopped) == exit_codes.STOPPED
+
+
+def test_exit_codes_while_somebody_else_works_in_the_directory(at_rest, stopped, codes_of):
+    lock = DataDirectoryLock.acquire(DataDirectory(stopped.directory / "ax").lock)
+    try:
+        assert codes_of(at_rest, exit_codes.LOCKED, stopped) == exit_codes.LOCKED
+    finally:
+        lock.release()
+
+
+def test_exit_codes_where_nothing_was_ever_collected(shell, tmp_path, codes_of):
+    shell.uses({"APID_LOCAL_STORAGE_PATH": str(tmp_path / "nothing")})
+    assert codes_of(shell, exit_codes.NOTHING) == exit_codes.NOTHING
+
+
+def test_exit_codes_without_scope_data(shell, tmp_path, codes_of):
+    shell.uses({"APID_LOCAL_STORAGE_PATH": str(tmp_path), "APID_APIDANALYTICS_UAP_SERVER_BASE": "http://127.0.0.1:9"})
+    assert codes_of(shell, exit_codes.NO_SCOPES) == exit_codes.NO_SCOPES
+
+
+def test_tail_ends_with_0_after_as_many_records_as_were_asked_for(running, service):
+    with at_work(service, "tail", "--records", "1") as following:
+        wait_until(
+            lambda: service.post(GOOD_SCOPE, [RECORD]) and following.poll() is not None,
+            pause_seconds=0.1,
+            what="it has seen one",
+        )
+        assert following.returncode == 0

@@ -9,6 +9,7 @@ import pytest
 
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.main import command_line
+from tests.acceptance import exit_codes
 
 TEXT = (Path(__file__).parents[2] / "docs/commands.md").read_text()
 SECTIONS = dict(re.findall(r"^### `apidanalytics ([^`]+)`\n(.*?)(?=^##|\Z)", TEXT, re.MULTILINE | re.DOTALL))
@@ -56,10 +57,35 @@ def test_a_section_has_every_option_as_it_is_in_the_order_of_help(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_section_names_exit_codes_that_exist(name):
+    assert ExitCode.OK in codes(name)
+    assert codes(name) <= set(ExitCode)
+
+
+def codes(name: str) -> set[int]:
+    """Return what a section says of exit codes."""
     (line,) = re.findall(r"^Exit codes: (.*)\.$", SECTIONS[name], re.MULTILINE)
-    codes = [int(code) for code in re.findall(r"(?<!\S)(\d+)", line)]
-    assert codes[0] == ExitCode.OK
-    assert set(codes) <= set(ExitCode)
+    return {int(code) for code in re.findall(r"(?<!\S)(\d+)", line)}
+
+
+def tried() -> Iterator[tuple[str, int]]:
+    """Yield each command with an exit code that a test has seen it end with."""
+    tables = [exit_codes.RUNNING, exit_codes.STOPPED, exit_codes.LOCKED, exit_codes.NOTHING, exit_codes.NO_SCOPES]
+    for table in tables:
+        for line, code in table.items():
+            words = line.split()
+            name = " ".join(words[:2])
+            yield name if name in SECTIONS else words[0], code
+    yield from exit_codes.ELSEWHERE
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_section_names_exactly_the_exit_codes_with_which_the_command_was_seen_to_end(name):
+    assert codes(name) == {code for command, code in tried() if command == name}
+
+
+def test_where_else_exit_codes_are_tried_there_are_tests():
+    missing = [place for place in exit_codes.ELSEWHERE.values() if not (Path(__file__).parents[2] / place).is_file()]
+    assert not missing
 
 
 def test_the_introduction_names_the_commands_that_take_no_configuration():

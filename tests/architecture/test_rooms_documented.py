@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/apidanalytics"
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
@@ -24,6 +26,13 @@ def test_imports_go_down_the_page():
     basement = {name for floor in FLOORS[-3:] for name in re.findall(r"\w+", floor)}
     floors = [floor_of[name] for name in LISTED if name not in basement]
     assert floors == sorted(floors)
+
+
+@pytest.mark.parametrize("stage", ["ingest", "spool", "pack", "upload"])
+def test_a_stage_says_where_each_of_its_modules_stands_on_the_way(stage):
+    text = (PACKAGE / stage / "__init__.py").read_text()
+    modules = {path.stem for path in (PACKAGE / stage).glob("*.py") if path.stem != "__init__"}
+    assert set(re.findall(r"``([a-z_]+)``", text)) == modules
 
 
 def test_every_target_of_the_makefile_is_explained():

@@ -162,7 +162,7 @@ def test_what_an_agent_counted_stays_counted_when_the_next_one_begins_at_nothing
     watcher = Watcher(tmp_path / "control.sock")
     assert watcher.missing == [EXPRESS, HELD, STORED, REFUSED]
     for express, held in ((0, 0), (3, 5), (4, 5), (1, 0), (2, 0)):
-        watcher.take({"express_groups": express, "held_so_far": held, "floods": {"stored": 0, "refused": 0}})
+        watcher.take({"express_groups": express, "held_back_so_far": held, "floods": {"stored": 0, "refused": 0}})
     assert watcher.seen == {EXPRESS: 6, HELD: 5, STORED: 0, REFUSED: 0}
     assert watcher.missing == [STORED, REFUSED]
 

@@ -60,7 +60,7 @@ def _named(counters: Mapping[str, Any]) -> dict[str, int]:
     floods = counters.get("floods", {})
     return {
         EXPRESS: counters.get("express_groups", 0),
-        HELD: counters.get("held_so_far", 0),
+        HELD: counters.get("held_back_so_far", 0),
         STORED: floods.get("stored", 0),
         REFUSED: floods.get("refused", 0),
     }

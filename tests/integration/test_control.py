@@ -134,7 +134,10 @@ async def test_a_worker_that_cannot_be_started_is_tried_again_like_one_that_died
         supervisor.start()
         await until(lambda: supervisor.all_serve)
     assert deaths == [True, True]
-    assert all("could not be started" in entry["how"] for entry in logs if entry["event"] == "worker.died")
+    ends = [(entry["event"], entry.get("error")) for entry in logs if entry["log_level"] == "warning"]
+    assert [end for end in ends if end[0] != "worker.waiting"] == [
+        ("worker.start_failed", "[Errno 11] Resource temporarily unavailable")
+    ] * 2
     assert not any(task.done() for task in supervisor.tasks)
     await supervisor.stop(5)
 

@@ -66,6 +66,8 @@ class Gateway:
         self.service = service
         self.answers: Counter[tuple[str, int]] = Counter()
         self.errors: Counter[str] = Counter()
+        self.reasons: set[str] = set()
+        """Their beginnings."""
         self._random = random.Random(1)
         self._lock = threading.Lock()
 
@@ -77,7 +79,9 @@ class Gateway:
         with self._lock:
             self.answers[tenant.env, code] += 1
             if body:
-                self.errors[json.loads(body)["errorCode"]] += 1
+                error = json.loads(body)
+                self.errors[error["errorCode"]] += 1
+                self.reasons.add(error["reason"].partition(";")[0])
         return code
 
     def flood(self, batches: int) -> None:
@@ -141,6 +145,7 @@ def test_new_batches_leave_the_reserve_free_packing_goes_on_and_service_resumes_
             what="it is full, and all of it is packed, disk or no disk",
         )
         assert set(gateway.errors) == {"STORAGE_UNAVAILABLE"}
+        assert gateway.reasons == {"The disk has no room for more"}
         wait_until(lambda: "apidanalytics_min_free_disk_bytes" in problems(service), what="the status says why")
     finally:
         stop.set()
@@ -171,6 +176,7 @@ def test_a_tenant_over_its_share_waits_alone_until_its_files_are_delivered(store
     )
     assert set(gateway.errors) <= {"STORAGE_UNAVAILABLE"}
     assert gateway.post() == 503
+    assert "This tenant has used up its share of the disk" in gateway.reasons
     assert [gateway.post(SECOND) for _ in range(3)] == [200] * 3
     assert service.request("GET", "/ready")[0] == 200
     assert NAME in problems(service)

@@ -278,20 +278,20 @@ LINGER = 600
 
 
 async def in_company(data, clock=None, **changes):
-    """Return a writer that knows ``large`` for a large tenant beside ``little``, its acks, and what it told."""
+    """Return a writer that knows ``heavy`` for a heavy tenant beside ``little``, its acks, and what it told."""
     acks, writer = Acks(), SpoolWriter(data, limits(linger_seconds=LINGER, **changes), clock or StoppedClock())
     told = []
     writer.on_company = told.append
     for n in range(20):
-        assert writer.append(batch(n, "large"), acks.outcomes.append)
+        assert writer.append(batch(n, "heavy"), acks.outcomes.append)
     assert writer.append(batch(0, "little"), acks.outcomes.append)
     writer.start()
     await acks.all(21)
-    assert told == [{"large"}]
+    assert told == [{"heavy"}]
     return writer, acks, told
 
 
-async def test_beside_a_large_tenant_anothers_batch_waits_for_no_more_and_it_is_told_who_is_large(data):
+async def test_beside_a_heavy_tenant_anothers_batch_waits_for_no_more_and_it_is_told_who_is_heavy(data):
     writer, acks, _ = await in_company(data)
     assert not writer.is_awaited()
     assert writer.append(batch(1, "little"), acks.outcomes.append)
@@ -301,7 +301,7 @@ async def test_beside_a_large_tenant_anothers_batch_waits_for_no_more_and_it_is_
     await writer.stop()
 
 
-async def test_beside_a_large_tenant_anothers_batch_waits_for_no_sync_of_it(data):
+async def test_beside_a_heavy_tenant_anothers_batch_waits_for_no_sync_of_it(data):
     writer, acks, _ = await in_company(data)
     begun, may_go = threading.Event(), threading.Event()
 
@@ -312,7 +312,7 @@ async def test_beside_a_large_tenant_anothers_batch_waits_for_no_sync_of_it(data
 
     writer._main.committer._spool._sync = stuck
     for n in range(20, 41):
-        assert writer.append(batch(n, "large"), acks.outcomes.append)
+        assert writer.append(batch(n, "heavy"), acks.outcomes.append)
     await asyncio.to_thread(begun.wait, 60)
     for n in range(1, 4):
         assert writer.append(batch(n, "little"), acks.outcomes.append)
@@ -347,34 +347,34 @@ async def test_where_no_thread_is_to_be_had_all_share_the_main_lane_until_one_is
             assert writer.append(batch(so_far + n, tenant), acks.outcomes.append)
         await acks.all(so_far + count)
 
-    await post("large", 20)
+    await post("heavy", 20)
     await post("little", 1)
-    assert told == [{"large"}]
+    assert told == [{"heavy"}]
     await post("little", 1)  # by the main lane
     assert not writer._express.is_started
     clock.seconds = COMPANY_SECONDS
     await post("little", 1)
-    assert told == [{"large"}, frozenset()]
+    assert told == [{"heavy"}, frozenset()]
     is_short = False
-    await post("large", 20)
+    await post("heavy", 20)
     await post("little", 1)
-    assert told[2:] == [{"large"}]
+    assert told[2:] == [{"heavy"}]
     assert writer._express.is_started
     await post("little", 1)
     await writer.stop()
     assert len(lines_in(data.sealed)) == len(acks.outcomes) == 45
 
 
-async def test_when_the_large_tenant_has_gone_it_is_told_though_the_main_lane_has_nothing_to_do(data):
+async def test_when_the_heavy_tenant_has_gone_it_is_told_though_the_main_lane_has_nothing_to_do(data):
     clock = StoppedClock()
     writer, acks, told = await in_company(data, clock)
     writer.append(batch(1, "little"), acks.outcomes.append)
     await acks.all(22)
-    assert told == [{"large"}]
+    assert told == [{"heavy"}]
     clock.seconds = COMPANY_SECONDS
     writer.append(batch(2, "little"), acks.outcomes.append)
     await acks.all(23)
-    assert told == [{"large"}, frozenset()]
+    assert told == [{"heavy"}, frozenset()]
     writer.append(batch(3, "little"), acks.outcomes.append)  # waits for more, like everybody
     assert writer.waiting == 1
     await writer.stop()
@@ -403,7 +403,7 @@ async def test_a_disk_that_refuses_one_lane_leaves_the_other_at_work_and_both_co
     assert (await acks.all(22))[Outcome.UNAVAILABLE] == 1
     assert step == "sync" or not writer.is_writable  # a spool that is empty may well be made again at once
     for n in range(20, 41):
-        writer.append(batch(n, "large"), acks.outcomes.append)
+        writer.append(batch(n, "heavy"), acks.outcomes.append)
     assert (await acks.all(43))[Outcome.UNAVAILABLE] == 1
     is_broken = False
     async with asyncio.timeout(60):
@@ -430,7 +430,7 @@ async def test_both_spools_are_sealed_when_that_is_wanted_and_when_the_interval_
     await writer.stop()
 
 
-async def test_acks_of_a_large_tenant_come_a_few_at_a_time_and_all_of_them_before_a_stop_is_over(data):
+async def test_acks_of_a_heavy_tenant_come_a_few_at_a_time_and_all_of_them_before_a_stop_is_over(data):
     writer, acks, _ = await in_company(data)
     turns = []
 
@@ -440,12 +440,12 @@ async def test_acks_of_a_large_tenant_come_a_few_at_a_time_and_all_of_them_befor
 
     turn = 0
     for n in range(20, 41):
-        writer.append(batch(n, "large"), done)
+        writer.append(batch(n, "heavy"), done)
     async with asyncio.timeout(60):
         while len(turns) < 21:
             turn += 1
             await asyncio.sleep(0)
     assert max(Counter(turns).values()) <= 2 * ACKS_AT_ONCE
     await writer.stop()
-    writer._ack([(batch(n, "large"), acks.outcomes.append) for n in range(41, 90)], Outcome.COMMITTED)  # its last group
+    writer._ack([(batch(n, "heavy"), acks.outcomes.append) for n in range(41, 90)], Outcome.COMMITTED)  # its last group
     assert len(acks.outcomes) == 91

@@ -78,7 +78,7 @@ async def test_trouble_of_all_burns_no_more_than_the_attempts_that_revealed_it(w
             server.behave = answer(200, times=0)
             await world.delivered()
     events = [entry["event"] for entry in logs]
-    assert (events.count("upload.paused"), events.count("upload.resumed")) == (1, 1)
+    assert (events.count("upload.breaker_opened"), events.count("upload.breaker_closed")) == (1, 1)
 
 
 async def test_an_open_breaker_sends_one_probe_at_a_time_at_growing_distances(world):
@@ -130,7 +130,7 @@ async def test_a_token_that_is_replaced_in_time_is_not_even_noticed(world, tmp_p
     with capture_logs() as logs:
         async with world.uploading(token=TokenFile(path)):
             await world.delivered()
-    assert [entry for entry in logs if entry["event"] == "upload.paused"] == []
+    assert [entry for entry in logs if entry["event"] == "upload.breaker_opened"] == []
 
 
 # One tenant's trouble: it delays no other, and ends in failed/ with the reason.

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from apidanalytics.pauses import Pauses
+from apidanalytics.backoff import Backoff
 from apidanalytics.upload.states import State
 from tests.integration.upload_faults import answer, attempts, only
 from tests.integration.upload_world import QUICK, fine, until
@@ -109,7 +109,7 @@ async def test_a_file_from_failed_has_one_attempt_so_that_a_hopeless_one_costs_l
 async def test_attempts_survive_a_restart(world):
     world.endpoint.behave = answer(404)
     world.stage("acme~prod")
-    asked, pauses = [], Pauses(first_seconds=0.4, factor=1, longest_seconds=0.4)
+    asked, pauses = [], Backoff(first_seconds=0.4, factor=1, longest_seconds=0.4)
     for _ in range(3):
         async with world.uploading(settings=world.settings(policy=replace(QUICK, file_pauses=pauses))):
             await until(lambda: sum(attempts(world)) > sum(asked), "one more attempt")

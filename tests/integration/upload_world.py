@@ -12,10 +12,10 @@ from urllib.parse import quote
 import xxhash
 from aiohttp import web
 
+from apidanalytics.backoff import Backoff
 from apidanalytics.clock import SystemClock
 from apidanalytics.layout import BucketName, DataDirectory, FileName, parse_tenant
 from apidanalytics.model import StagedFile
-from apidanalytics.pauses import Pauses
 from apidanalytics.upload.client import CollectionClient
 from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.exchange import Exchanger
@@ -29,9 +29,9 @@ TOKEN = "a-very-secret-token"
 START = 1_767_323_040
 QUICK = Policy(
     attempts=3,
-    file_pauses=Pauses(first_seconds=0.02, factor=2, longest_seconds=1),
-    tenant_pauses=Pauses(first_seconds=0.02, factor=2, longest_seconds=0.2),
-    breaker_pauses=Pauses(first_seconds=0.02, factor=2, longest_seconds=0.2),
+    file_pauses=Backoff(first_seconds=0.02, factor=2, longest_seconds=1),
+    tenant_pauses=Backoff(first_seconds=0.02, factor=2, longest_seconds=0.2),
+    breaker_pauses=Backoff(first_seconds=0.02, factor=2, longest_seconds=0.2),
 )
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse | None]]

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 
 from apidanalytics.admin.pages import PATHS
-from apidanalytics.resting import Version, version_of
+from apidanalytics.file_versions import Version, version_of
 
 log = structlog.get_logger()
 

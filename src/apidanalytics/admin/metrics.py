@@ -118,7 +118,9 @@ METRICS: Final[tuple[Metric, ...]] = (
         readings.floods,
         "what",
     ),
-    _counter("held_back_requests", "Requests that were held back, however briefly.", readings.counter("held_so_far")),
+    _counter(
+        "held_back_requests", "Requests that were held back, however briefly.", readings.counter("held_back_so_far")
+    ),
     _counter(
         "express_groups",
         "Commits of the second lane, which serves the others beside a tenant that floods.",

@@ -7,7 +7,7 @@ anywhere between it and the growth, for many collectors wait for the same server
 from collections.abc import Callable
 from typing import Final
 
-from apidanalytics.pauses import growing
+from apidanalytics.backoff import growing
 
 FIRST_SECONDS: Final = 0.2
 MAX_DOUBLINGS: Final = 30

@@ -14,7 +14,7 @@ from apidanalytics.collection.tenants import Rule
 from apidanalytics.config.document import Node, Section, Value, read_document
 from apidanalytics.config.tables import TableReader, join
 from apidanalytics.errors import ConfigurationError
-from apidanalytics.resting import Version, version_now
+from apidanalytics.file_versions import Version, version_now
 
 _EVERY_INTERFACE: Final = ("", "0.0.0.0", "[::]")  # noqa: S104 - to know them when they are given # nosec B104
 _LISTS: Final = ("stores", "tenants", "tokens")

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import structlog
 
+from apidanalytics.backoff import growing
 from apidanalytics.clock import Clock
 from apidanalytics.control.channel import Channel, Message
 from apidanalytics.control.child import Child, describe_end
@@ -26,7 +27,6 @@ from apidanalytics.control.handover import FormerWorker
 from apidanalytics.control.sockets import Listeners
 from apidanalytics.control.spawn import spawn_worker
 from apidanalytics.control.tally import Counters, added, total
-from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 
@@ -199,10 +199,11 @@ class Supervisor:
             if pause:
                 await self._wait_down(worker, pause)
             try:
-                how = describe_end(await self._live(worker))
+                status = await self._live(worker)
             except OSError as error:
-                how = f"could not be started: {error}"
-            self._note_death(worker, how)
+                self._note_end(worker, error)
+            else:
+                self._note_end(worker, status)
 
     async def _live(self, worker: _Worker) -> int:
         """Run one process of this worker to its end; return its exit status.
@@ -237,7 +238,7 @@ class Supervisor:
             "worker.waiting",
             worker=worker.index,
             seconds=pause,
-            hint=f"it keeps dying: its own lines say why; {meanwhile}",
+            hint=f"it keeps dying, or cannot be started: the lines above say why; {meanwhile}",
         )
         await asyncio.sleep(min(pause, SOCKET_GRACE_SECONDS))
         if pause > SOCKET_GRACE_SECONDS:
@@ -248,20 +249,19 @@ class Supervisor:
     def _others_run(self) -> bool:
         return any(other.state is WorkerState.RUNNING for other in self._workers)
 
-    def _note_death(self, worker: _Worker, how: str) -> None:
+    def _note_end(self, worker: _Worker, end: int | OSError) -> None:
+        """Take note that a worker is down: of its exit status, or of why it could not be started."""
         if self._stopping:
             return
         young = self._clock.monotonic() - worker.spawned_at < HEALTHY_SECONDS
         worker.early_deaths = worker.early_deaths + 1 if young else 1
         worker.restarts += 1
-        log.warning(
-            "worker.died",
-            worker=worker.index,
-            worker_pid=worker.pid,
-            how=how,
-            restarts=worker.restarts,
-            hint=_REPLACED,
-        )
+        fields = {"worker": worker.index, "restarts": worker.restarts}
+        if isinstance(end, OSError):
+            hint = "tried again, with growing pauses; is a limit of processes, memory or open files used up?"
+            log.warning("worker.start_failed", **fields, error=str(end), hint=hint)
+        else:
+            log.warning("worker.died", **fields, worker_pid=worker.pid, how=describe_end(end), hint=_REPLACED)
         worker.process = None
         self._on_death()
 

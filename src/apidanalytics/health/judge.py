@@ -66,7 +66,7 @@ def _workers(facts: Facts) -> Iterator[Finding]:
             code="worker_restarts",
             severity=Severity.WARNING,
             text=f"Workers were replaced {restarts} times within the last hour.",
-            hint="Nothing acknowledged is lost by that. The events named worker.died say how they ended.",
+            hint="Nothing acknowledged is lost by that. The events worker.died and worker.start_failed say why.",
         )
 
 

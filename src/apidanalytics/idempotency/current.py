@@ -23,6 +23,7 @@ from typing import Final, TypeVar
 import structlog
 
 from apidanalytics import durable
+from apidanalytics.backoff import growing
 from apidanalytics.clock import Clock
 from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.idempotency.claimed import Known
@@ -31,7 +32,6 @@ from apidanalytics.idempotency.lost import Lost
 from apidanalytics.idempotency.turn import Turn
 from apidanalytics.instants import format_recovery_time
 from apidanalytics.layout import DataDirectory, format_key_index, parse_key_index
-from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 

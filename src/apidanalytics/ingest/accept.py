@@ -8,29 +8,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import structlog
-
 from apidanalytics.access.tokens import Token
 from apidanalytics.clock import Clock
 from apidanalytics.errors import ErrorCode, Refusal
-from apidanalytics.ingest.busy import busy_answers
+from apidanalytics.ingest import defects
+from apidanalytics.ingest.busy import BY_OUTCOME, Busy, busy_answers
 from apidanalytics.ingest.counters import Counters
 from apidanalytics.ingest.entrance import Entrance
 from apidanalytics.ingest.guard import AUTHORIZATION, Guard, check_scope, finder
 from apidanalytics.ingest.http import Exchange, Response, Work
 from apidanalytics.ingest.large import STEP_BYTES, LargeBodies, Post
+from apidanalytics.ingest.lease import Lease
 from apidanalytics.ingest.lookups import tenant_by_scope
 from apidanalytics.ingest.once import KEY_HEADER, REPLAYED, Mark, Once, read_key
 from apidanalytics.ingest.payload import Payload, PayloadOptions, PayloadReader
 from apidanalytics.ingest.ports import Keys, Scopes, Spool, Timers
 from apidanalytics.ingest.probes import answer_other
-from apidanalytics.ingest.room import Room
 from apidanalytics.ingest.routes import JSON, PROBES, Routes, check_content_type, is_zipped, method_not_allowed
 from apidanalytics.ingest.waiting import WaitingLine
 from apidanalytics.ingest.whose import PROBES_LANE, lane_of
 from apidanalytics.model import Batch, Claim, Outcome
-
-log = structlog.get_logger()
 
 NOT_INITIALIZED: Final = "Service is not initialized completely"
 
@@ -50,7 +47,7 @@ class AcceptOptions:
     """Of an unzipped body."""
     overload_wait_seconds: float = 10.0
     """How long a batch waits for room in the buffer."""
-    max_held_bytes: int = 4 << 20
+    max_over_share_bytes: int = 4 << 20
     """Of the batches of tenants over their share of the disk, that may wait."""
     overload_status: int = 503
     """Of every answer that says "try again later" (``busy.py``); 500 for a client that retries nothing else."""
@@ -70,7 +67,7 @@ class Acceptor:
         timers: Timers,
         clock: Clock,
         options: AcceptOptions,
-        room: Room | None = None,
+        lease: Lease | None = None,
         guard: Guard | None = None,
     ) -> None:
         """Without a ``guard`` no token is asked for."""
@@ -80,14 +77,14 @@ class Acceptor:
         self._spool, self._now = spool, clock.now
         self._options = options
         self._routes = Routes(options.base_path)
-        self.room = room or Room()
+        self.lease = lease or Lease()
         """How much the disk still has room for."""
         self.line = Entrance(
             WaitingLine(spool, timers, options.overload_wait_seconds),
-            self.room,
+            self.lease,
             timers,
             wait_seconds=options.overload_wait_seconds,
-            max_held_bytes=options.max_held_bytes,
+            max_over_share_bytes=options.max_over_share_bytes,
         )
         self._once = Once(keys, self.line, timers, options.overload_wait_seconds, self)
         self._scopes: Scopes | None = None
@@ -165,7 +162,7 @@ class Acceptor:
                 self.large.start(post, zipped=zipped)
                 return None
             body = small
-            if exchange.is_held and len(body) > STEP_BYTES:
+            if exchange.is_held_back and len(body) > STEP_BYTES:
                 return self.large.in_steps(post, body)
         payload = reader.read(body, tenant, exchange.arrived_at, find)
         if key is None:
@@ -179,7 +176,7 @@ class Acceptor:
         batch = self.batch(exchange, payload)
         done = partial(self.finish, exchange, batch)
         if not self.line.offer(batch, done):
-            self.line.wait(batch, done, partial(self.say_busy, exchange, ErrorCode.OVERLOADED))
+            self.line.wait(batch, done, partial(self.say_busy, exchange, Busy.BUFFER_FULL))
 
     def _append_once(self, exchange: Exchange, payload: Payload, mark: Mark) -> None:
         exchange.body = b""
@@ -214,25 +211,25 @@ class Acceptor:
             counters.bytes += len(batch.lines)
             counters.seconds.observe(self._now() - exchange.arrived_at)
             exchange.respond(_OK)
-        elif outcome is Outcome.UNAVAILABLE:
-            self.say_busy(exchange, ErrorCode.STORAGE_UNAVAILABLE)
-        else:
+        elif outcome is Outcome.UNKNOWN:
             self.counters.requests[0, ""] += 1
             exchange.abort()
+        else:
+            self.say_busy(exchange, BY_OUTCOME[outcome])
 
     def replayed(self, exchange: Exchange) -> None:
         """Answer that the batch was stored before."""
         self.counters.replayed += 1
         self._answer(exchange, REPLAYED)
 
-    def say_busy(self, exchange: Exchange, code: ErrorCode) -> None:
+    def say_busy(self, exchange: Exchange, busy: Busy) -> None:
         """Answer: try later."""
-        self._answer(exchange, self._busy[code], code)
+        self._answer(exchange, self._busy[busy], busy.code)
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer with a refusal, or to a defect."""
         if not isinstance(error, Refusal):
-            log.error("ingest.defect", exc_info=error, hint="a defect of ours: the batch was refused with 500")
+            defects.report(error)
             error = Refusal(500, ErrorCode.INTERNAL_SERVER_ERROR, "The service failed; nothing of the batch was kept")
         self._refuse(exchange, error)
 
@@ -245,7 +242,7 @@ class Acceptor:
             return NOT_INITIALIZED
         if self.draining:
             return "The service is stopping"
-        if self.room.is_full:
+        if self.lease.is_full:
             return "The disk has no room for more"
         return None if self._spool.is_writable else "The disk refuses writes"
 

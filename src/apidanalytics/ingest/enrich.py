@@ -1,4 +1,4 @@
-r"""Adds organization, environment and developer data to records, byte-preserving (section 2 of the contract).
+r"""Adds organization, environment and developer data to records, byte-preserving.
 
 What is added is the same bytes every time, in two parts: what is said of the tenant, and the record's *tail*, all that
 follows, from the comma to the line feed, which the scope data hold ready for each API key::

@@ -111,7 +111,7 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     """Length of the body as received; it counts as in flight until the answer."""
     weight: int = 1
     """For how many ordinary requests it counts when it is refused."""
-    is_held: bool = False
+    is_held_back: bool = False
     """Whether it was held back for the sake of others."""
 
     def header(self, name: bytes) -> bytes | None:
@@ -146,4 +146,4 @@ Work = Iterator[None]
 Handler = Callable[[Exchange], Work | None]
 """Called on the event loop for every complete request; it must not block, and may answer later.
 
-Of an exchange that ``is_held`` it may return what is left to do, for whoever calls it to go through."""
+Of an exchange that ``is_held_back`` it may return what is left to do, for whoever calls it to go through."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from apidanalytics.errors import ErrorCode, Refusal
-from apidanalytics.ingest.held import NOBODY
+from apidanalytics.ingest.held_back import NOBODY
 from apidanalytics.ingest.http import Exchange, Work
 from apidanalytics.ingest.inflate import inflate
 from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf
@@ -65,7 +65,7 @@ class LargeBodies:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes: Counter[str] = Counter()
         """How many of these are whose."""
-        self.held = NOBODY
+        self.held_back = NOBODY
         """Whose are held back now."""
         self.pace: Callable[[], bool] = lambda: True
         """Tells whether a step of those may go ahead now."""
@@ -139,15 +139,15 @@ class LargeBodies:
 
     async def _read(self, post: Post, body: bytes, may_go: Callable[[], bool]) -> LargePayload:
         exchange = post.exchange
-        slice_bytes = SHORT_SLICE_BYTES if self.held else None
+        slice_bytes = SHORT_SLICE_BYTES if self.held_back else None
         steps = read_in_steps(post.reader, body, post.tenant, exchange.arrived_at, post.find, slice_bytes=slice_bytes)
         return await in_turns(steps, may_go)
 
-    def _is_held(self, lane: str) -> bool:
-        return bool(self.held) and (lane in self.held or lane == UNNAMED_LANE)
+    def _is_held_back(self, lane: str) -> bool:
+        return bool(self.held_back) and (lane in self.held_back or lane == UNNAMED_LANE)
 
     def _may_go(self, lane: str) -> bool:
-        return not self._is_held(lane) or not all(map(self._is_held, self._lanes)) or self.pace()
+        return not self._is_held_back(lane) or not all(map(self._is_held_back, self._lanes)) or self.pace()
 
     async def _inflate(self, body: bytes) -> bytes:
         limit = self._max_payload_bytes

@@ -79,7 +79,7 @@ class Listener:
             is_awaited=is_awaited,
         )
         self._opening: set[asyncio.Task[None]] = set()
-        self._held = 0
+        self._connections = 0
         self._is_watching = False
         self._is_stopped = True
         self._is_starved = False
@@ -132,7 +132,7 @@ class Listener:
     @property
     def connections(self) -> int:
         """Open connections, and those whose TLS handshake is under way."""
-        return self._held
+        return self._connections
 
     @property
     def requests(self) -> int:
@@ -151,17 +151,17 @@ class Listener:
 
     @property
     def held_back(self) -> int:
-        """Requests of large tenants that wait so that others find the worker free."""
+        """Requests of heavy tenants that wait so that others find the worker free."""
         return self._state.held_back
 
     @property
-    def held_so_far(self) -> int:
+    def held_back_so_far(self) -> int:
         """Requests that were held back so far, however briefly."""
-        return self._state.held_so_far
+        return self._state.held_back_so_far
 
     @property
     def holds_back(self) -> bool:
-        """Whether requests of some tenants are held for the sake of others."""
+        """Whether requests of some tenants are held back for the sake of others."""
         return self._state.holds_back
 
     @property
@@ -218,7 +218,7 @@ class Listener:
         except OSError as error:
             self._starve(error)
             return False
-        self._held += 1
+        self._connections += 1
         task = self._loop.create_task(self._open(accepted, _host_of(address)))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
@@ -275,7 +275,7 @@ class Listener:
             self._warn("ingest.connections_reclaimed", hint=hint)
 
     def _let_go(self) -> None:
-        self._held -= 1
+        self._connections -= 1
         if not self._is_watching:
             self._watch()
         if self._emptied is not None and not self._emptied.done() and not self.connections:

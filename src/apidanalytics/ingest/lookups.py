@@ -1,4 +1,4 @@
-"""The questions to the scope data, with the answer a client gets when there is none (rows 3 and 8 of the contract)."""
+"""The questions to the scope data, with the answer a client gets when there is none."""
 
 from apidanalytics.errors import ErrorCode, LookupFailedError, Refusal, quote
 from apidanalytics.ingest.ports import Scopes

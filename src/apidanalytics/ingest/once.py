@@ -22,6 +22,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple, Protocol
 
 from apidanalytics.errors import ErrorCode, Refusal
+from apidanalytics.ingest.busy import Busy
 from apidanalytics.ingest.entrance import Line
 from apidanalytics.ingest.http import Exchange, Response
 from apidanalytics.ingest.payload import Payload
@@ -37,12 +38,14 @@ REPLAYED: Final = Response(200, headers=((b"Idempotency-Replayed", b"true"),))
 _FATES: Final = {
     Outcome.COMMITTED: Fate.STORED,
     Outcome.UNAVAILABLE: Fate.RELEASED,
+    Outcome.NO_ROOM: Fate.RELEASED,
+    Outcome.OVER_SHARE: Fate.RELEASED,
     Outcome.UNKNOWN: Fate.IN_DOUBT,
 }
 _BUSY: Final = {
-    Verdict.IN_USE: ErrorCode.IDEMPOTENCY_KEY_IN_USE,
-    Verdict.FULL: ErrorCode.IDEMPOTENCY_KEYS_FULL,
-    Verdict.FAILED: ErrorCode.STORAGE_UNAVAILABLE,
+    Verdict.IN_USE: Busy.KEY_IN_USE,
+    Verdict.FULL: Busy.KEYS_FULL,
+    Verdict.FAILED: Busy.KEYS_FAILED,
 }
 
 
@@ -82,7 +85,7 @@ class Owner(Protocol):
     def finish(self, exchange: Exchange, batch: Batch, outcome: Outcome) -> None:
         """Answer, now that it is known what became of the batch."""
 
-    def say_busy(self, exchange: Exchange, code: ErrorCode) -> None:
+    def say_busy(self, exchange: Exchange, busy: Busy) -> None:
         """Answer: try later."""
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
@@ -157,4 +160,4 @@ class Once:
 
     def _give_up(self, exchange: Exchange, claim: Claim) -> None:
         self._keys.settle(claim, Fate.RELEASED)
-        self._owner.say_busy(exchange, ErrorCode.OVERLOADED)
+        self._owner.say_busy(exchange, Busy.BUFFER_FULL)

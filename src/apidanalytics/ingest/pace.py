@@ -1,4 +1,4 @@
-"""How fast the requests of large tenants are handled while others are at work."""
+"""How fast the requests of heavy tenants are handled while others are at work."""
 
 from math import inf
 from typing import Final

@@ -1,7 +1,7 @@
-"""From the body of a POST to its tenant and its records (rows 6 to 15 of the contract).
+"""From the body of a POST to its tenant and its records by the checks of ``docs/errors.md``.
 
 The quick way makes all checks at once. Whatever is not as nearly all bodies are goes the exact way, which starts
-again at row 6 and keeps the contract's order; it alone refuses.
+again and makes them one by one, in the order of that page; it alone refuses.
 """
 
 from collections.abc import Callable

@@ -2,14 +2,14 @@
 
 What is stored tells its tenant to the writer (``spool/company.py``); what is refused comes to nobody's spool, and is
 counted here. A request is its tenant's, as far as path and body tell; those that are no tenant's share a lane. Where
-tokens are asked for, only what comes with one for that tenant counts: nobody else may have it held.
+tokens are asked for, only what comes with one for that tenant counts: nobody else may have it held back.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from apidanalytics.ingest.held import NOBODY, CallLater
+from apidanalytics.ingest.held_back import NOBODY, CallLater
 from apidanalytics.ingest.http import Exchange
 from apidanalytics.ingest.lanes import UNNAMED_LANE, LaneOf, LanesByPath
 from apidanalytics.ingest.whose import PROBES_LANE
@@ -18,8 +18,8 @@ PERIOD_SECONDS: Final = 0.25
 """Who is refused is told from the last two periods."""
 MANY: Final = 8
 """Fewer refusals than so many in that time hold up nobody."""
-SHARE: Final = 16
-"""A lane is large when at least so manieth of all requests were refused in it."""
+HEAVY_SHARE: Final = 16
+"""A lane is heavy when at least this part (one in so many) of all requests were refused in it."""
 
 
 class Refused:
@@ -28,20 +28,20 @@ class Refused:
     def __init__(
         self,
         lane_of: LaneOf,
-        on_large: Callable[[frozenset[str]], None],
+        on_heavy: Callable[[frozenset[str]], None],
         *,
         stored: Callable[[], int],
         who_posts: Callable[[], set[str]],
         call_later: CallLater,
         speaks_for: Callable[[Exchange, str], bool] = lambda *_: True,
     ) -> None:
-        """``on_large`` is told, whenever that changes, in which lanes very much is refused while others post.
+        """``on_heavy`` is told, whenever that changes, in which lanes very much is refused while others post.
 
         ``stored`` tells how many batches were stored so far, and ``who_posts`` whose the last of them were;
         ``speaks_for`` whether who sent a request may post for the tenant of this lane.
         """
         self._lane_of = lane_of
-        self._on_large = on_large
+        self._on_heavy = on_heavy
         self._stored = stored
         self._who_posts = who_posts
         self._call_later = call_later
@@ -50,11 +50,11 @@ class Refused:
         self._period: Counter[str] = Counter()
         self._before: Counter[str] = Counter()
         self._stored_at = (0, 0)  # the beginning of each
-        self._large = NOBODY
+        self._heavy = NOBODY
         self._is_watching = False
 
     def __repr__(self) -> str:
-        return f"<Refused {self._period.total()}, large: {sorted(self._large)}>"
+        return f"<Refused {self._period.total()}, heavy: {sorted(self._heavy)}>"
 
     def saw(self, exchange: Exchange) -> None:
         """Take note that a request is refused."""
@@ -71,10 +71,10 @@ class Refused:
 
     def _look(self) -> None:
         refused, stored = self._before + self._period, self._stored()
-        large = self._large_of(refused, stored - self._stored_at[0])
-        if large != self._large:
-            self._large = large
-            self._on_large(large)
+        heavy = self._heavy_of(refused, stored - self._stored_at[0])
+        if heavy != self._heavy:
+            self._heavy = heavy
+            self._on_heavy(heavy)
         self._known.clear()  # scope data change
         self._before, self._period = self._period, Counter()
         self._stored_at = (self._stored_at[1], stored)
@@ -82,8 +82,8 @@ class Refused:
         if self._is_watching:
             self._call_later(PERIOD_SECONDS, self._look)
 
-    def _large_of(self, refused: Counter[str], stored: int) -> frozenset[str]:
+    def _heavy_of(self, refused: Counter[str], stored: int) -> frozenset[str]:
         if not stored:
             return NOBODY
-        least, posting = max((refused.total() + stored) / SHARE, MANY), self._who_posts()
+        least, posting = max((refused.total() + stored) / HEAVY_SHARE, MANY), self._who_posts()
         return frozenset(lane for lane, number in refused.items() if number >= least and posting - {lane})

@@ -1,4 +1,4 @@
-"""Which request is for what, and what its headers have to say (row 2 and row 4 of the contract)."""
+"""Which request is for what, and what its headers have to say."""
 
 from typing import Final
 from urllib.parse import unquote_to_bytes

@@ -6,24 +6,17 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final, Protocol
 
-import structlog
-
 from apidanalytics.clock import Clock
 from apidanalytics.errors import ErrorCode, Refusal
-from apidanalytics.ingest import reclaim
+from apidanalytics.ingest import defects, reclaim
 from apidanalytics.ingest.budget import InflightBudget
 from apidanalytics.ingest.crowd import Crowd
-from apidanalytics.ingest.held import CallLater, Held
+from apidanalytics.ingest.held_back import CallLater, HeldBack
 from apidanalytics.ingest.http import Exchange, Handler, Response, Work, render_tails
 from apidanalytics.ingest.lanes import LaneOf, lane_by_path
 from apidanalytics.ingest.limits import HttpLimits
 from apidanalytics.ingest.pace import Pace
 from apidanalytics.ingest.spellings import Spellings
-
-log = structlog.get_logger()
-
-FAILURE_LOG_SECONDS: Final = 10.0
-"""At most one handler failure is logged in this time: a defect may strike with every request."""
 
 FEW: Final = 16
 """So many requests that are ready at once are handled in the order in which they came."""
@@ -57,9 +50,7 @@ class ServerState:
     __slots__ = (
         "_clock",
         "_crowd",
-        "_failures",
-        "_held",
-        "_next_failure_log_at",
+        "_held_back",
         "_ready",
         "_second",
         "arrival_time",
@@ -115,7 +106,7 @@ class ServerState:
         """How a header ends; see ``render_tails``. The date in them is at most one sweep late."""
         self._ready: list[Exchange] = []
         self._crowd = Crowd(lane_of, self._handle)
-        self._held = Held(
+        self._held_back = HeldBack(
             Pace(limits.flood_share),
             self._handle,
             handle_new=self._handle_ready,
@@ -126,15 +117,13 @@ class ServerState:
             busy_seconds=busy_seconds,
             is_awaited=is_awaited,
         )
-        self._failures = 0
-        self._next_failure_log_at = 0.0
         self._tell_time()
 
     def sweep(self) -> bool:
         """Tell the time, and whether a deadline has passed. To be called a few times a second."""
         self._tell_time()
         self.budget.settle()
-        self._take_back(self._held.sweep(self._clock.now()))
+        self._take_back(self._held_back.sweep(self._clock.now()))
         return any(connection.deadline <= self.now for connection in self.connections)
 
     def expire_overdue(self) -> None:
@@ -157,14 +146,14 @@ class ServerState:
 
     def hold_back(self, lanes: frozenset[str]) -> None:
         """Handle requests of these lanes, from now on, only as fast as leaves time for others; none: as they come."""
-        self._take_back(self._held.hold(lanes))
+        self._take_back(self._held_back.hold(lanes))
 
     def may_go(self) -> bool:
         """Tell whether a step of what a lane has that is held back, and that was handed on, may go ahead now."""
-        return self._held.may_go()
+        return self._held_back.may_go()
 
     def _take_back(self, released: list[Exchange]) -> None:
-        """Handle requests that are no longer held, in turns with all others, before what comes of the same tenants."""
+        """Handle requests that are held back no more, in turns with all others, before new ones of the same tenants."""
         if released:
             is_new = not self._crowd
             self._crowd.add(released)
@@ -174,17 +163,17 @@ class ServerState:
     @property
     def held_back(self) -> int:
         """Requests that are held back now."""
-        return len(self._held)
+        return len(self._held_back)
 
     @property
-    def held_so_far(self) -> int:
+    def held_back_so_far(self) -> int:
         """Requests that were held back so far, however briefly."""
-        return self._held.taken
+        return self._held_back.taken
 
     @property
     def holds_back(self) -> bool:
-        """Whether requests of some tenants are held for the sake of others."""
-        return bool(self._held.lanes)
+        """Whether requests of some tenants are held back for the sake of others."""
+        return bool(self._held_back.lanes)
 
     def deliver(self, exchange: Exchange) -> None:
         """Let the handler see a request, soon: after all that can be read now has been.
@@ -201,9 +190,9 @@ class ServerState:
             return
         ready, self._ready = self._ready, []
         self.requests += len(ready)
-        if self._held.lanes:
-            self._handle_others(self._held.sort_out(ready))
-            self._held.go_on()
+        if self._held_back.lanes:
+            self._handle_others(self._held_back.sort_out(ready))
+            self._held_back.go_on()
         else:
             self._handle_others(ready)
 
@@ -236,22 +225,8 @@ class ServerState:
             self._fail(exchange, error)
 
     def _fail(self, exchange: Exchange, error: Exception) -> None:
-        self._report_failure(error)
+        defects.report(error)
         exchange.respond(_INTERNAL_ERROR)
-
-    def _report_failure(self, error: Exception) -> None:
-        """Log an exception of the handler, unless one was logged just before."""
-        self._failures += 1
-        if self.now < self._next_failure_log_at:
-            return
-        self._next_failure_log_at = self.now + FAILURE_LOG_SECONDS
-        log.error(
-            "ingest.handler_failed",
-            failures=self._failures,
-            hint="a defect: the requests were answered with 500 and nothing of them was kept",
-            exc_info=error,
-        )
-        self._failures = 0
 
     def _tell_time(self) -> None:
         self.now = self._clock.monotonic()

@@ -73,7 +73,7 @@ async def in_turns(steps: Steps[LargePayload], may_go: Callable[[], bool]) -> La
 
 
 async def until_it(may_go: Callable[[], bool]) -> None:
-    """Wait until it may go on, though not for ever: others that are held may have every turn."""
+    """Wait until it may go on, though not for ever: others that are held back may have every turn."""
     for _ in range(MOST_LOOKS):
         if may_go():
             return

@@ -1,4 +1,4 @@
-"""The checks of one record, in the order of the contract (rows 12 to 15), in the profiles basic and strict.
+"""The checks of one record, in the order of ``docs/errors.md``, in the profiles basic and strict.
 
 ``Rules.check`` is exact for any record and says what is wrong. ``Rules.pass_plain`` is quick, for plain records
 only, and may send a good one to the exact check, never a bad one past it.

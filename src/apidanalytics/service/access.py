@@ -12,8 +12,8 @@ from apidanalytics.clock import Clock
 from apidanalytics.config import Settings
 from apidanalytics.control.channel import Message
 from apidanalytics.errors import ConfigurationError
+from apidanalytics.file_versions import Resting, look_at
 from apidanalytics.ingest.guard import Guard
-from apidanalytics.resting import Resting, look_at
 
 LOOK_SECONDS: Final = 1.0
 """How often the file is looked at; what changed must rest for as long before it is read."""

@@ -26,9 +26,9 @@ from apidanalytics.ingest.routes import Routes
 from apidanalytics.service.access import follow_tokens
 from apidanalytics.service.floods import hold_floods_back, no_floods
 from apidanalytics.service.keys import WriterAndDesk, key_desk
+from apidanalytics.service.lease import disk_lease, follow_lease
 from apidanalytics.service.log_setup import configure_logs
 from apidanalytics.service.masking import mark_secret, mask
-from apidanalytics.service.room import disk_room, follow_room
 from apidanalytics.service.scope_feed import ScopeFeed
 from apidanalytics.service.stepping import BusySeconds, step_back
 from apidanalytics.service.tls import admission, server_tls
@@ -110,10 +110,10 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         clock,
         on_sealed=lambda: channel.send({"type": "sealed"}),
     )
-    room = disk_room(settings, channel)
+    lease = disk_lease(settings, channel)
     guard = Guard() if settings.api_tokens_file is not None else None
     options = _accept_options(settings, bytes.fromhex(start["mask_key"]))
-    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, clock=clock, options=options, room=room, guard=guard)
+    acceptor = Acceptor(spool=writer, keys=desk, timers=loop, clock=clock, options=options, lease=lease, guard=guard)
     listener = Listener(
         listening,
         acceptor,
@@ -133,7 +133,7 @@ def _build(start: Message, listening: Sequence[socket.socket], channel: Channel)
         floods = hold_floods_back(listener, writer, acceptor, routes=routes, guard=guard, call_later=loop.call_later)
 
     def follow(message: Message) -> None:
-        follow_room(message, room, writer)
+        follow_lease(message, lease, writer)
         if guard is not None:
             follow_tokens(message, guard)
 
@@ -169,7 +169,7 @@ def _accept_options(settings: Settings, mask_key: bytes) -> AcceptOptions:
         interval_seconds=int(settings.collection_interval),
         max_payload_bytes=settings.max_payload_bytes,
         overload_wait_seconds=settings.overload_wait,
-        max_held_bytes=settings.max_inflight_bytes // 8,
+        max_over_share_bytes=settings.max_inflight_bytes // 8,
         overload_status=settings.overload_status,
         mark_secret=mark_secret(settings, mask_key),
         payload=PayloadOptions(

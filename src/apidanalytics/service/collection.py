@@ -20,7 +20,7 @@ from apidanalytics.collection.server import CollectionServer
 from apidanalytics.collection.settings import CollectionSettings, RefusedSettingsError, load
 from apidanalytics.config import parse_listen
 from apidanalytics.errors import ConfigurationError
-from apidanalytics.resting import Resting, Version, look_at
+from apidanalytics.file_versions import Resting, Version, look_at
 from apidanalytics.service.agent import Agent, Step
 from apidanalytics.service.collection_parts import Built, build, refresh, rotation
 from apidanalytics.service.notify import notify

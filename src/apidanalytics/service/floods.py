@@ -1,8 +1,8 @@
-"""Who floods is held back while others post: what a worker's parts tell each other for that (``ingest.held``)."""
+"""Who floods is held back while others post: what a worker's parts tell each other for that (``ingest.held_back``)."""
 
 from apidanalytics.ingest.accept import Acceptor
 from apidanalytics.ingest.guard import AUTHORIZATION, Guard
-from apidanalytics.ingest.held import NOBODY, CallLater
+from apidanalytics.ingest.held_back import NOBODY, CallLater
 from apidanalytics.ingest.http import Exchange
 from apidanalytics.ingest.lanes import UNNAMED_LANE
 from apidanalytics.ingest.large import LargeBodies
@@ -43,7 +43,7 @@ def hold_floods_back(
 
     way = _Way(listener, writer, acceptor.large)
     acceptor.large.pace = listener.may_go
-    writer.on_company = way.let_large
+    writer.on_company = way.let_heavy
     acceptor.counters.on_refused = Refused(
         acceptor.lane_of,
         way.let_refused,
@@ -56,19 +56,19 @@ def hold_floods_back(
 
 
 class _Way:
-    """Holds some tenants back, if any are large or refused very much, and is there at once for the others."""
+    """Holds some tenants back, if any are heavy or refused very much, and is there at once for the others."""
 
     def __init__(self, listener: Listener, writer: SpoolWriter, large_bodies: LargeBodies) -> None:
         self._listener = listener
         self._large_bodies = large_bodies
         self._writer = writer
-        self._large = self._refused = NOBODY
+        self._heavy = self._refused = NOBODY
         self.floods = no_floods()
 
-    def let_large(self, lanes: frozenset[str]) -> None:
+    def let_heavy(self, lanes: frozenset[str]) -> None:
         """Let those wait that have far more in the spool than others."""
-        self.floods["stored"] += len(lanes - self._large)
-        self._large = lanes
+        self.floods["stored"] += len(lanes - self._heavy)
+        self._heavy = lanes
         self._make()
 
     def let_refused(self, lanes: frozenset[str]) -> None:
@@ -78,9 +78,9 @@ class _Way:
         self._make()
 
     def _make(self) -> None:
-        lanes = self._large | self._refused
+        lanes = self._heavy | self._refused
         self._listener.hold_back(lanes)
-        self._large_bodies.held = lanes
+        self._large_bodies.held_back = lanes
         if lanes:
             step_forward(*self._writer.thread_ids)
         else:

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from apidanalytics.backoff import growing
 from apidanalytics.clock import Clock
-from apidanalytics.pauses import growing
 from apidanalytics.service.stepping import step_aside
 
 log = structlog.get_logger()

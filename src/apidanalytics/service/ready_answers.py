@@ -11,8 +11,8 @@ from typing import Final
 import structlog
 
 from apidanalytics.apigeesync.database import VersionFile
+from apidanalytics.backoff import growing
 from apidanalytics.control.child import Child
-from apidanalytics.pauses import growing
 
 log = structlog.get_logger()
 

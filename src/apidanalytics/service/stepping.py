@@ -2,7 +2,7 @@
 
 Usually it does not push a running process aside when it wakes (``SCHED_BATCH``): a gateway on the same machine goes
 first, and the worker finds more to read when its turn comes. While it holds back some tenants for the sake of others,
-it wakes for those, and is there at once; what the agent does for those that are held steps aside meanwhile.
+it wakes for those, and is there at once; what the agent does for those that are held back steps aside meanwhile.
 """
 
 import os

@@ -62,10 +62,10 @@ class WorkerReport:
         acceptor, listener, writer = self._acceptor, self._listener, self._writer
         version = self._scopes.version
         return {
-            "ready": version is not None and writer.is_writable and not (acceptor.draining or acceptor.room.is_full),
+            "ready": version is not None and writer.is_writable and not (acceptor.draining or acceptor.lease.is_full),
             "writable": writer.is_writable,
             "keys_trouble": self._desk.trouble,
-            "taken": acceptor.room.taken,
+            "taken": acceptor.lease.taken,
             "scopes": version,
             "sequence": self._scopes.sequence,
             "scopes_trouble": self._scopes.trouble,
@@ -96,7 +96,7 @@ class WorkerReport:
             "bytes": counters.bytes,
             "replayed": counters.replayed,
             "request_seconds": counters.seconds.as_counters(),
-            "held_so_far": self._listener.held_so_far,
+            "held_back_so_far": self._listener.held_back_so_far,
             "floods": dict(self._floods),
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             **self._writer.counters(),

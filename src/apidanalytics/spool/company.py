@@ -8,10 +8,10 @@ COMPANY_SECONDS: Final = 1.0
 """Company is even again when it was not uneven for so long."""
 UNEVEN: Final = 4
 """Shares differ much when one is more than so many times another."""
-LARGE: Final = 16
-"""A tenant is large when it has at least so manieth of all: of many that differ a little, none is."""
+HEAVY: Final = 16
+"""A tenant is heavy when it has at least this part (one in so many) of all: of many that differ a little, none is."""
 PERIOD_SECONDS: Final = 0.5
-"""Who is large is told from this period and the one before it."""
+"""Who is heavy is told from this period and the one before it."""
 NOBODY: Final[frozenset[str]] = frozenset()
 
 
@@ -22,7 +22,7 @@ class Company:
     """
 
     def __init__(self) -> None:
-        self.large = NOBODY
+        self.heavy = NOBODY
         """Tenants that have far more than another one; as of the last group."""
         self._last: dict[str, int] = {}
         self._until = -inf
@@ -51,7 +51,7 @@ class Company:
             if max(together) > UNEVEN * min(together):
                 self._until = now + COMPANY_SECONDS
         if self.is_even(now):
-            self.large = NOBODY
+            self.heavy = NOBODY
         elif now >= self._look_at:
             self._look_at = now + PERIOD_SECONDS / 10
             self._look()
@@ -70,7 +70,7 @@ class Company:
         sizes = self._period_before.copy()
         for tenant, size in self._period.items():
             sizes[tenant] = sizes.get(tenant, 0) + size
-        least = max(min(sizes.values()) * UNEVEN, sum(sizes.values()) / LARGE)
-        large = frozenset(tenant for tenant, size in sizes.items() if size > least)
-        if large != self.large:
-            self.large = large
+        least = max(min(sizes.values()) * UNEVEN, sum(sizes.values()) / HEAVY)
+        heavy = frozenset(tenant for tenant, size in sizes.items() if size > least)
+        if heavy != self.heavy:
+            self.heavy = heavy

@@ -36,7 +36,7 @@ MAX_GROUP_BYTES: Final = 512 << 10
 MAX_GROUP_BYTES_EVEN: Final = 8 << 20
 """The same, where tenants have much the same, or one is alone: fewer syncs save a tenth of the CPU of large batches."""
 ACKS_AT_ONCE: Final = 6
-"""Of large tenants: then the loop looks for what is new. Whoever was answered posts again, and is read at once."""
+"""Of heavy tenants: then the loop looks for what is new. Whoever was answered posts again, and is read at once."""
 
 
 class SpoolWriter:
@@ -63,12 +63,12 @@ class SpoolWriter:
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._company = Company()
-        self._large = NOBODY  # as the loop knows it
+        self._heavy = NOBODY  # as the loop knows it
         self._littles = 0  # batches of the express lane that have no ack
         self._beside: deque[tuple[str, int]] = deque()  # what the express lane had, for the main one to take note of
         self.on_room: Callable[[], None] | None = None
         self.on_company: Callable[[frozenset[str]], None] | None = None
-        """Called on the loop with the tenants that are large from now on. Without it nobody is."""
+        """Called on the loop with the tenants that are heavy from now on. Without it nobody is."""
 
     def __repr__(self) -> str:
         return f"<SpoolWriter {self._main}, {self._express}>"
@@ -98,7 +98,7 @@ class SpoolWriter:
         return self._company.lately()
 
     def is_awaited(self) -> bool:
-        """Tell whether a group is on its way to the disk, or a batch waits whose tenant is not large beside others."""
+        """Tell whether a group is on its way to the disk, or a batch waits whose tenant is not heavy beside others."""
         return self._main.is_committing or self._littles > 0
 
     def seal_soon(self) -> None:
@@ -142,7 +142,7 @@ class SpoolWriter:
         ``done`` is called once, on the loop thread, with what became of the batch. The buffer is full later for a
         batch that may use places ``beyond`` it.
         """
-        is_little = self._large and batch.tenant not in self._large and self._express.is_started
+        is_little = self._heavy and batch.tenant not in self._heavy and self._express.is_started
         lane = self._express if is_little else self._main
         queue = lane.queue
         if len(queue) + lane.cut_out - lane.leaving >= self._limits.capacity + beyond:
@@ -197,7 +197,7 @@ class SpoolWriter:
 
     def _ack(self, group: list[Waiting], outcome: Outcome, first: int = 0) -> None:
         assert self._loop is not None
-        end = first + ACKS_AT_ONCE if self._large and not self._stopping else len(group)
+        end = first + ACKS_AT_ONCE if self._heavy and not self._stopping else len(group)
         for _, done in group[first:end]:
             done(outcome)
         if end < len(group):
@@ -220,14 +220,14 @@ class SpoolWriter:
         self._after_acks()
 
     def _after_acks(self) -> None:
-        # When the large ones have gone, the main lane may have nothing to commit, and to tell it by.
+        # When the heavy ones have gone, the main lane may have nothing to commit, and to tell it by.
         company = self._company
-        large = NOBODY if company.is_even(self._clock.monotonic()) else company.large
-        if self.on_company is not None and large is not self._large:
-            self._large = large
-            if large and not self._express.is_started:
+        heavy = NOBODY if company.is_even(self._clock.monotonic()) else company.heavy
+        if self.on_company is not None and heavy is not self._heavy:
+            self._heavy = heavy
+            if heavy and not self._express.is_started:
                 self._open_express()
-            self.on_company(large)
+            self.on_company(heavy)
         if self.on_room is not None:
             self.on_room()
 

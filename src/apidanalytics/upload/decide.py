@@ -14,11 +14,11 @@ TokenRefused   (always opens it)                            Return
 =============  ===========================================  ==================================================
 """
 
-# ruff: noqa: RUF009 - Pauses are frozen
+# ruff: noqa: RUF009 - a Backoff is frozen
 from dataclasses import dataclass
 from typing import Final
 
-from apidanalytics.pauses import Pauses
+from apidanalytics.backoff import Backoff
 from apidanalytics.upload.outcome import (
     Delivered,
     Faulty,
@@ -40,11 +40,11 @@ class Policy:
 
     attempts: int = 3
     """``apidanalytics_upload_attempts``: a file moves to ``failed/`` after so many that count."""
-    file_pauses: Pauses = Pauses(first_seconds=2, factor=4, longest_seconds=300)
+    file_pauses: Backoff = Backoff(first_seconds=2, factor=4, longest_seconds=300)
     """Between the attempts of one file."""
-    tenant_pauses: Pauses = Pauses(first_seconds=2, factor=2, longest_seconds=120)
+    tenant_pauses: Backoff = Backoff(first_seconds=2, factor=2, longest_seconds=120)
     """For a tenant whose own store does not answer."""
-    breaker_pauses: Pauses = Pauses(first_seconds=1, factor=2, longest_seconds=30)
+    breaker_pauses: Backoff = Backoff(first_seconds=1, factor=2, longest_seconds=30)
     """Between the probes of an open breaker."""
     crawl_seconds: float = 3.0
     """An upload that takes longer gives its place to other tenants that wait, and goes on beside them."""

@@ -278,12 +278,12 @@ class Dispatcher:
 def _say_of_all(was: Open | None, opened: Open | None, now: float) -> None:
     if was is None and opened is not None:
         log.warning(
-            "upload.paused",
+            "upload.breaker_opened",
             reason=opened.reason,
             hint="Everything is kept, and sent once a probe comes through. Check endpoint, store and token.",
         )
     elif was is not None and opened is None:
-        log.info("upload.resumed", after_seconds=round(now - was.since, 1), probes=was.probes + 1)
+        log.info("upload.breaker_closed", after_seconds=round(now - was.since, 1), probes=was.probes + 1)
 
 
 def _failed(outcome: Outcome) -> bool | None:

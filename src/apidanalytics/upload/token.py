@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from apidanalytics.errors import ApidAnalyticsError
-from apidanalytics.resting import Version, version_of
+from apidanalytics.file_versions import Version, version_of
 
 
 class TokenUnavailableError(ApidAnalyticsError):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from apidanalytics.collection.settings import load
 from apidanalytics.config.document import read_document
 from apidanalytics.errors import ConfigurationError
-from apidanalytics.resting import look_at
+from apidanalytics.file_versions import look_at
 
 HASH = "sha256:" + "ab" * 32
 GOOD = f"""

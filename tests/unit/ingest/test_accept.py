@@ -348,9 +348,24 @@ class TestAnswers:
         api = Api(AcceptOptions(overload_status=status))
         api.spool.outcome = Outcome.UNAVAILABLE
         response = api.send(request(GOOD_BODY))
-        assert told(response)[:2] == (status, "STORAGE_UNAVAILABLE")
+        reason = "The disk refuses writes; nothing of the batch was kept; try again later"
+        assert told(response) == (status, "STORAGE_UNAVAILABLE", reason)
         assert response is not None
         assert response.headers == ((b"Retry-After", b"5"),)
+
+    @pytest.mark.parametrize(
+        ("share", "because"),
+        [(None, "The disk has no room for more"), (50, "This tenant has used up its share of the disk")],
+    )
+    def test_a_batch_that_found_no_room_within_the_limits_is_told_which_one(self, api: Api, share, because):
+        api.acceptor.lease.told(
+            allowed=0 if share is None else 10_000, is_full=False, share=share, shares={"testorg~testenv": 0}
+        )
+        exchange = request(GOOD_BODY)
+        assert api.send(exchange) is None
+        api.timers.advance(10)
+        reason = f"{because}; nothing of the batch was kept; try again later"
+        assert told(exchange.answer) == (503, "STORAGE_UNAVAILABLE", reason)
 
     @pytest.mark.parametrize("status", [503, 500])
     def test_a_buffer_that_stays_full_is_told_after_a_wait(self, status: int):
@@ -383,7 +398,8 @@ class TestAnswers:
     def test_a_defect_of_ours_is_a_500_and_logged(self, api: Api, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(failpoints, "_armed", failpoints.parse("ingest.before_append=error"))
         with structlog.testing.capture_logs() as logs:
-            assert api.post(GOOD_BODY)[:2] == (500, "INTERNAL_SERVER_ERROR")
+            reason = "The service failed; nothing of the batch was kept"
+            assert api.post(GOOD_BODY) == (500, "INTERNAL_SERVER_ERROR", reason)
         assert [entry["event"] for entry in logs] == ["ingest.defect"]
         assert api.spool.batches == []
 

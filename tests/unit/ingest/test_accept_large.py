@@ -178,7 +178,7 @@ HELD_BODIES = [
 
 def held(body: bytes, **how: Any) -> Exchange:
     exchange = request(body, **how)
-    exchange.is_held = True
+    exchange.is_held_back = True
     return exchange
 
 
@@ -222,7 +222,7 @@ async def test_a_large_body_that_was_held_back_is_unzipped_and_goes_on_only_when
         return may_go
 
     api.send(exchange)
-    api.acceptor.large.held, api.acceptor.large.pace = HELD_LANES, ask  # it was handed on before anybody was held
+    api.acceptor.large.held_back, api.acceptor.large.pace = HELD_LANES, ask  # it was handed on before anybody was held
     unzipped: list[bytes] = []
     monkeypatch.setattr(reading, "inflate", lambda *what: unzipped.append(b"") or inflate(*what))
     async with asyncio.timeout(60):
@@ -240,7 +240,7 @@ async def test_a_large_body_that_was_held_back_is_unzipped_and_goes_on_only_when
 
 
 async def test_a_large_body_that_was_held_back_does_not_keep_that_of_another_waiting(api: Api):
-    api.acceptor.large.held, api.acceptor.large.pace = HELD_LANES, lambda: False
+    api.acceptor.large.held_back, api.acceptor.large.pace = HELD_LANES, lambda: False
     first = request(LARGE)
     api.send(first)
     await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 import pytest
 
 from apidanalytics.ingest.accept import AcceptOptions
+from apidanalytics.ingest.busy import Busy
 from apidanalytics.ingest.once import ASK_AGAIN_SECONDS, REPLAYED
 from apidanalytics.model import Fate, Outcome, Verdict
 from tests.unit.ingest.batches import Api, body_of, good, request, told, zipped
@@ -69,7 +70,12 @@ def test_a_refused_batch_claims_no_key(api: Api):
 
 @pytest.mark.parametrize(
     ("outcome", "fate", "answer"),
-    [(Outcome.UNAVAILABLE, Fate.RELEASED, 503), (Outcome.UNKNOWN, Fate.IN_DOUBT, 444)],
+    [
+        (Outcome.UNAVAILABLE, Fate.RELEASED, 503),
+        (Outcome.NO_ROOM, Fate.RELEASED, 503),
+        (Outcome.OVER_SHARE, Fate.RELEASED, 503),
+        (Outcome.UNKNOWN, Fate.IN_DOUBT, 444),
+    ],
 )
 def test_what_the_disk_refused_frees_the_key_unless_it_is_in_doubt(api: Api, outcome, fate, answer):
     api.spool.outcome = outcome
@@ -108,21 +114,21 @@ def test_a_waiting_repeat_is_stored_when_the_first_was_refused(api: Api):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "code", "after"),
+    ("verdict", "busy", "after"),
     [
-        (Verdict.IN_USE, "IDEMPOTENCY_KEY_IN_USE", 10.0),
-        (Verdict.FULL, "IDEMPOTENCY_KEYS_FULL", 0.0),
-        (Verdict.FAILED, "STORAGE_UNAVAILABLE", 0.0),
+        (Verdict.IN_USE, Busy.KEY_IN_USE, 10.0),
+        (Verdict.FULL, Busy.KEYS_FULL, 0.0),
+        (Verdict.FAILED, Busy.KEYS_FAILED, 0.0),
     ],
 )
-def test_without_a_claim_the_answer_is_try_later_and_nothing_is_stored(api: Api, verdict, code, after):
+def test_without_a_claim_the_answer_is_try_later_and_nothing_is_stored(api: Api, verdict, busy, after):
     api.keys.verdict = verdict
     exchange = request(BODY, key="k")
     api.send(exchange)
     api.timers.advance(max(after - 0.1, 0))
     assert (exchange.answer is None) == (after > 0)
     api.timers.advance(0.2)
-    assert told(exchange.answer)[:2] == (503, code)
+    assert told(exchange.answer) == (503, busy.code, busy.reason)
     assert exchange.answer.headers[0][0] == b"Retry-After"
     assert api.spool.batches == []
 

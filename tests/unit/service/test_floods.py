@@ -98,13 +98,13 @@ def test_what_is_nobodys_is_held_but_never_those_who_ask_how_it_is():
     assert lane_of(b"/health", b"") == lane_of(b"/ready", b"") not in {lane_of(b"/analytics/unknown", b""), VICTIM}
 
 
-def test_who_is_large_and_who_is_refused_are_held_together_and_each_is_let_go_by_itself(turns):
+def test_who_is_heavy_and_who_is_refused_are_held_together_and_each_is_let_go_by_itself(turns):
     world = World()
     world.writer.on_company(frozenset({ANOTHER}))
     world.flood(None, b"no JSON", path="/analytics/testid")
     world.writer.on_company(frozenset())
     assert world.held == [{ANOTHER}, {ANOTHER, VICTIM}, {VICTIM}]
-    assert world.api.acceptor.large.held == {VICTIM}
+    assert world.api.acceptor.large.held_back == {VICTIM}
     assert not world.api.acceptor.large.pace()
     assert set(turns) == {"forward"}
     assert world.floods == {"stored": 1, "refused": 1}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apidanalytics.pauses import Pauses
+from apidanalytics.backoff import Backoff
 from apidanalytics.upload.breaker import Breaker
 from apidanalytics.upload.decide import Policy
 from apidanalytics.upload.outcome import (
@@ -16,7 +16,7 @@ from apidanalytics.upload.outcome import (
     Unreadable,
 )
 
-POLICY = Policy(breaker_pauses=Pauses(first_seconds=1, factor=2, longest_seconds=30))
+POLICY = Policy(breaker_pauses=Backoff(first_seconds=1, factor=2, longest_seconds=30))
 OK = Delivered()
 E500 = Faulty(party=Party.ENDPOINT, reason="endpoint 500")
 S500 = Faulty(party=Party.STORE, reason="store 500")

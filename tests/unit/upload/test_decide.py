@@ -2,7 +2,7 @@
 
 import pytest
 
-from apidanalytics.pauses import Pauses
+from apidanalytics.backoff import Backoff
 from apidanalytics.upload.decide import (
     LONGEST_WAIT_SECONDS,
     Defer,
@@ -26,8 +26,8 @@ from apidanalytics.upload.outcome import (
 
 POLICY = Policy(
     attempts=3,
-    file_pauses=Pauses(first_seconds=2, factor=4, longest_seconds=300),
-    tenant_pauses=Pauses(first_seconds=10, factor=2, longest_seconds=100),
+    file_pauses=Backoff(first_seconds=2, factor=4, longest_seconds=300),
+    tenant_pauses=Backoff(first_seconds=10, factor=2, longest_seconds=100),
 )
 REFUSED = Refused(party=Party.STORE, reason="403")
 FAULTY = Faulty(party=Party.STORE, reason="500")

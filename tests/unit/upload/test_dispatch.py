@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from apidanalytics.pauses import Pauses
+from apidanalytics.backoff import Backoff
 from apidanalytics.upload.decide import Defer, Done, GiveUp, Hold, Policy, Return
 from apidanalytics.upload.dispatch import Dispatcher
 from apidanalytics.upload.outcome import Delivered, Faulty, Party, Refused, Throttled, TokenRefused, Unreachable
@@ -11,9 +11,9 @@ from apidanalytics.upload.states import Waiting
 
 POLICY = Policy(
     attempts=3,
-    file_pauses=Pauses(first_seconds=2, factor=1, longest_seconds=2),
-    tenant_pauses=Pauses(first_seconds=2, factor=1, longest_seconds=2),
-    breaker_pauses=Pauses(first_seconds=2, factor=1, longest_seconds=2),
+    file_pauses=Backoff(first_seconds=2, factor=1, longest_seconds=2),
+    tenant_pauses=Backoff(first_seconds=2, factor=1, longest_seconds=2),
+    breaker_pauses=Backoff(first_seconds=2, factor=1, longest_seconds=2),
 )
 OK = Delivered()
 S500 = Faulty(party=Party.STORE, reason="500")
@@ -229,8 +229,8 @@ def test_changes_are_said_once(dispatcher):
         for _ in range(4):
             attempt(dispatcher, OK, 6.0)
     assert [entry["event"] for entry in logs] == [
-        "upload.paused",
-        "upload.resumed",
+        "upload.breaker_opened",
+        "upload.breaker_closed",
         "upload.tenant_trouble",
         "upload.tenant_trouble",
         "upload.tenant_recovered",

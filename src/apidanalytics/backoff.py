@@ -1,7 +1,8 @@
 """How long to wait after failures in a row: ever longer, up to a bound, and where many wait for one thing, at random.
 
-``growing`` is the growth, for what nobody else waits for. ``Pauses`` lie anywhere in its upper half, so that those who
-failed together do not come back together. What asks Apigee Sync spreads them wider (``apigeesync.backoff``).
+``growing`` is the growth, for what nobody else waits for. The pauses of a ``Backoff`` lie anywhere in its upper half,
+so that those who failed together do not come back together. What asks Apigee Sync spreads them wider
+(``apigeesync.backoff``).
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ def growing(failures: int, *, first: float, longest: float, factor: float = 2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pauses:
+class Backoff:
     """Growing, random pauses: each lies between half and all of what ``growing`` says."""
 
     first_seconds: float

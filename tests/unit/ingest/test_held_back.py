@@ -1,15 +1,15 @@
-"""Requests of large tenants are held while others are at work, and no one else's."""
+"""Requests of heavy tenants are held while others are at work, and no one else's."""
 
 from collections import deque
 
 import pytest
 
-from apidanalytics.ingest.held import LONGEST_SECONDS, MAX_HELD
+from apidanalytics.ingest.held_back import LONGEST_SECONDS, MAX_HELD_BACK
 from apidanalytics.ingest.lanes import MAX_PATH_BYTES, MAX_PATHS, UNNAMED_LANE, LanesByPath
 from tests.unit.ingest.http_wire import OK, Server, post
 
 SLICE_TAKES = 0.0002
-LARGE = frozenset({"/large"})
+HEAVY = frozenset({"/heavy"})
 MANY = 200
 """More than may go ahead at once."""
 
@@ -23,12 +23,12 @@ class BusyServer(Server):
         self.breaks = False
         self.timers: deque = deque()
         super().__init__(**limits)
-        held = self.state._held
+        held = self.state._held_back
         held._busy_seconds = lambda: self.busy
         held._call_later = lambda _, call: self.timers.append(call)
 
     def _handle(self, exchange):
-        if exchange.is_held and self.steps:
+        if exchange.is_held_back and self.steps:
             return self._in_steps(exchange)
         self.work()
         return super()._handle(exchange)
@@ -69,26 +69,26 @@ def handled(server: Server) -> list[str]:
 
 def held_back(server: BusyServer) -> BusyServer:
     """Use up what may go ahead."""
-    server.state.hold_back(LARGE)
-    arrive(server, *["large"] * MANY)
+    server.state.hold_back(HEAVY)
+    arrive(server, *["heavy"] * MANY)
     server.run()
     return server
 
 
 def test_nobody_is_held_unless_it_is_said_who():
     server = BusyServer()
-    arrive(server, *["large", "little"] * 5)
+    arrive(server, *["heavy", "little"] * 5)
     server.run()
-    assert handled(server) == ["large", "little"] * 5
+    assert handled(server) == ["heavy", "little"] * 5
     assert not server.timers
 
 
-def test_a_worker_with_time_to_spare_handles_a_large_tenant_at_once():
+def test_a_worker_with_time_to_spare_handles_a_heavy_tenant_at_once():
     server = BusyServer()
-    server.state.hold_back(LARGE)
-    arrive(server, "large")
+    server.state.hold_back(HEAVY)
+    arrive(server, "heavy")
     server.run()
-    assert handled(server) == ["large"]
+    assert handled(server) == ["heavy"]
     assert not server.timers
 
 
@@ -103,16 +103,16 @@ def test_another_tenant_goes_past_those_that_are_held_and_all_get_their_answers(
     began = server.clock.time
     while server.timers:
         server.look(0.001)
-    assert handled(server).count("large") == MANY
+    assert handled(server).count("heavy") == MANY
     assert all(exchange.answer is OK for exchange in server.exchanges)
     worked = (MANY - before) * SLICE_TAKES
     assert worked / (server.clock.time - began) == pytest.approx(0.5, abs=0.1)
 
 
-def test_of_several_large_tenants_that_are_held_each_has_its_turn():
+def test_of_several_heavy_tenants_that_are_held_each_has_its_turn():
     server = BusyServer()
-    server.state.hold_back(LARGE | {"/other"})
-    arrive(server, *["large"] * MANY)
+    server.state.hold_back(HEAVY | {"/other"})
+    arrive(server, *["heavy"] * MANY)
     server.run()
     before = len(server.exchanges)
     arrive(server, "other")
@@ -120,23 +120,23 @@ def test_of_several_large_tenants_that_are_held_each_has_its_turn():
     while "other" not in handled(server):
         server.look(0.001)
     assert "other" in handled(server)[before : before + 2]
-    assert handled(server).count("large") < MANY
+    assert handled(server).count("heavy") < MANY
 
 
 def test_those_that_are_held_go_on_when_nobody_is_held_any_more():
     server = held_back(BusyServer())
     server.state.hold_back(frozenset())
-    arrive(server, "large")
+    arrive(server, "heavy")
     server.run()
     while server.timers:
         server.look(0.001)
-    assert handled(server).count("large") == MANY + 1
+    assert handled(server).count("heavy") == MANY + 1
 
 
 def test_a_client_that_is_gone_is_not_handled():
     server = BusyServer()
-    server.state.hold_back(LARGE)
-    clients = arrive(server, *["large"] * MANY)
+    server.state.hold_back(HEAVY)
+    clients = arrive(server, *["heavy"] * MANY)
     server.run()
     before = len(server.exchanges)
     for client in clients:
@@ -149,8 +149,8 @@ def test_a_client_that_is_gone_is_not_handled():
 
 def test_what_is_held_counts_as_in_flight_and_no_client_is_blamed_for_it():
     server = BusyServer(request_timeout=5.0, keepalive_timeout=5.0)
-    server.state.hold_back(LARGE)
-    clients = arrive(server, *["large"] * MANY, body=b"x" * 100)
+    server.state.hold_back(HEAVY)
+    clients = arrive(server, *["heavy"] * MANY, body=b"x" * 100)
     server.run()
     assert server.state.budget.used == 100 * (MANY - len(server.exchanges)) > 0
     server.advance(60)
@@ -162,8 +162,8 @@ def test_what_is_held_counts_as_in_flight_and_no_client_is_blamed_for_it():
 
 def test_while_draining_what_is_held_is_answered_before_its_connection_closes():
     server = BusyServer()
-    server.state.hold_back(LARGE)
-    clients = arrive(server, *["large"] * MANY)
+    server.state.hold_back(HEAVY)
+    clients = arrive(server, *["heavy"] * MANY)
     server.run()
     server.state.is_draining = True
     for client in clients:
@@ -173,15 +173,15 @@ def test_while_draining_what_is_held_is_answered_before_its_connection_closes():
     assert all([answer.status for answer in client.answers] == [200] for client in clients)
 
 
-def test_requests_that_do_not_say_whose_they_are_wait_with_the_large_ones():
+def test_requests_that_do_not_say_whose_they_are_wait_with_the_heavy_ones():
     server = BusyServer()
-    held = server.state._held
+    held = server.state._held_back
     held._lane_of = lambda path, body: body.decode() or UNNAMED_LANE
     held._known = LanesByPath(held._lane_of)
-    server.state.hold_back(frozenset({"large"}))
+    server.state.hold_back(frozenset({"heavy"}))
     exchanges = []
     server.answers = False
-    for body in (b"large", b"little", UNNAMED_LANE.encode()):
+    for body in (b"heavy", b"little", UNNAMED_LANE.encode()):
         arrive(server, "x", body=body)
         exchanges += server.state._ready
         server.state._ready.clear()
@@ -203,12 +203,12 @@ def test_the_lane_of_a_path_is_asked_for_once_and_again_when_there_were_too_many
 
 def test_no_more_are_held_than_a_worker_has_room_for():
     server = BusyServer()
-    server.state.hold_back(LARGE)
-    arrive(server, "large")
+    server.state.hold_back(HEAVY)
+    arrive(server, "heavy")
     (exchange,) = server.state._ready
-    held = server.state._held
-    assert len(held.sort_out([exchange] * (MAX_HELD + 5))) == 5
-    assert len(held) == MAX_HELD
+    held = server.state._held_back
+    assert len(held.sort_out([exchange] * (MAX_HELD_BACK + 5))) == 5
+    assert len(held) == MAX_HELD_BACK
     assert len(held.sort_out([exchange])) == 1
 
 
@@ -219,15 +219,15 @@ def test_how_many_are_held_back_is_told():
     while server.timers:
         server.look(0.02)
     assert (server.state.held_back, len(server.exchanges)) == (0, MANY)
-    arrive(server, "other", "large")
+    arrive(server, "other", "heavy")
     server.run()
-    assert server.state.held_so_far == MANY + 1, "also those that went on at once, and no one else's"
+    assert server.state.held_back_so_far == MANY + 1, "also those that went on at once, and no one else's"
 
 
 def test_what_is_held_of_clients_that_are_gone_is_let_go_of_at_the_next_sweep():
     server = BusyServer()
-    server.state.hold_back(LARGE)
-    clients = arrive(server, *["large"] * MANY)
+    server.state.hold_back(HEAVY)
+    clients = arrive(server, *["heavy"] * MANY)
     server.run()
     assert server.state.held_back > 0
     for client in clients[:-1]:
@@ -242,7 +242,7 @@ def test_those_that_are_no_longer_held_are_handled_with_all_others_at_once():
     server.run()
     server.state.hold_back(frozenset({"/other"}))
     server.run()
-    assert handled(server).count("large") == MANY
+    assert handled(server).count("heavy") == MANY
     assert server.state.held_back == 0
 
 
@@ -255,15 +255,15 @@ def test_nobody_is_held_for_much_longer_than_two_seconds():
     server.clock.time += LONGEST_SECONDS
     server.state.sweep()
     server.run()
-    assert (server.state.held_back, handled(server).count("large")) == (0, MANY)
+    assert (server.state.held_back, handled(server).count("heavy")) == (0, MANY)
 
 
 def test_between_two_steps_of_a_request_that_is_held_others_are_handled_and_the_pace_is_kept():
     server = BusyServer()
     server.steps = 100
-    server.state.hold_back(LARGE)
+    server.state.hold_back(HEAVY)
     began = server.clock.time
-    arrive(server, "large", "large")
+    arrive(server, "heavy", "heavy")
     server.run()
     assert handled(server) == []
     arrive(server, "little")
@@ -271,15 +271,15 @@ def test_between_two_steps_of_a_request_that_is_held_others_are_handled_and_the_
     assert handled(server) == ["little"]
     while server.timers:
         server.look(0.001)
-    assert handled(server) == ["little", "large", "large"]
+    assert handled(server) == ["little", "heavy", "heavy"]
     assert 200 * SLICE_TAKES / (server.clock.time - began) == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_request_in_hand_is_finished_when_nobody_is_held_any_more():
     server = BusyServer()
     server.steps = 50
-    server.state.hold_back(LARGE)
-    (client,) = arrive(server, "large")
+    server.state.hold_back(HEAVY)
+    (client,) = arrive(server, "heavy")
     server.run()
     server.state.hold_back(frozenset())
     while server.timers:
@@ -290,26 +290,26 @@ def test_a_request_in_hand_is_finished_when_nobody_is_held_any_more():
 def test_a_defect_in_a_step_costs_one_500_and_the_next_request_is_handled():
     server = BusyServer()
     server.steps, server.breaks = 2, True
-    server.state.hold_back(LARGE)
-    first, second = arrive(server, "large", "large")
+    server.state.hold_back(HEAVY)
+    first, second = arrive(server, "heavy", "heavy")
     server.run()
     while server.timers:
         server.look(0.001)
     assert (first.statuses, second.statuses) == ([500], [500])
 
 
-def test_what_is_out_of_here_may_go_on_at_once_when_nobody_is_held():
+def test_what_is_out_of_here_may_go_on_at_once_when_nobody_is_held_back():
     server = held_back(BusyServer())
-    held = server.state._held
+    held = server.state._held_back
     assert not held.may_go()
     server.state.hold_back(frozenset())
     assert held.may_go()
 
 
-def test_who_has_come_in_goes_before_the_next_slice_of_what_is_held():
+def test_who_has_come_in_goes_before_the_next_slice_of_what_is_held_back():
     server = BusyServer()
-    server.state.hold_back(LARGE)
-    arrive(server, *["large"] * 10)
+    server.state.hold_back(HEAVY)
+    arrive(server, *["heavy"] * 10)
     server.run_one()
     before = handled(server)
     assert 0 < len(before) < 10
@@ -317,4 +317,4 @@ def test_who_has_come_in_goes_before_the_next_slice_of_what_is_held():
     server.run_one()
     assert handled(server)[len(before)] == "little"
     server.run()
-    assert sorted(handled(server)) == ["large"] * 10 + ["little"]
+    assert sorted(handled(server)) == ["heavy"] * 10 + ["little"]

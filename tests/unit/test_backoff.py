@@ -2,8 +2,8 @@
 
 import pytest
 
+from apidanalytics.backoff import Backoff, growing
 from apidanalytics.control.supervisor import LONGEST_PAUSE_SECONDS, restart_pause
-from apidanalytics.pauses import Pauses, growing
 
 
 def test_pauses_grow_from_the_first_to_the_longest():
@@ -17,7 +17,7 @@ def test_whatever_has_failed_for_weeks_still_has_its_longest_pause(failures):
 
 
 def test_random_pauses_lie_in_the_upper_half_of_the_growth():
-    pauses = Pauses(first_seconds=2, factor=4, longest_seconds=300)
+    pauses = Backoff(first_seconds=2, factor=4, longest_seconds=300)
     assert [(pauses.after(n, 0.0), pauses.after(n, 1.0)) for n in range(5)] == [
         (1, 2),
         (1, 2),

@@ -1,4 +1,4 @@
-"""How many bytes this worker may still hand to the spool: a lease that the agent renews every second.
+"""The lease of the disk: how many bytes this worker may still hand to the spool. The agent renews it every second.
 
 The agent alone knows how full the disk is. It says up to which count the worker may go, which with all workers together
 is no more than there is room; so the disk cannot fill between two of its messages. A batch costs one comparison of
@@ -13,8 +13,8 @@ from apidanalytics.model import Batch
 UNLIMITED: Final = 1 << 62
 
 
-class Room:
-    """The lease. All of it belongs to the event loop."""
+class Lease:
+    """How much the worker may take. All of it belongs to the event loop."""
 
     __slots__ = ("_asked", "_shares", "allowed", "ask", "is_full", "on_told", "share", "taken")
 
@@ -35,7 +35,7 @@ class Room:
         self._asked = False
 
     def __repr__(self) -> str:
-        return f"<Room {'full' if self.is_full else 'open'}: {self.taken} of {self.allowed} bytes>"
+        return f"<Lease {'full' if self.is_full else 'open'}: {self.taken} of {self.allowed} bytes>"
 
     def take(self, batch: Batch) -> bool:
         """Take the room that this batch needs; False when there is none, and then nothing was taken."""

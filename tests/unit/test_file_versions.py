@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from apidanalytics.resting import GONE, Resting, look_at
+from apidanalytics.file_versions import GONE, Resting, look_at
 
 ONE, TWO, THREE = ((1, 1, 1),), ((2, 2, 2),), ((3, 3, 3),)
 

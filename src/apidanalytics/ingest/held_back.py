@@ -1,13 +1,16 @@
-"""Requests of large tenants wait here while others are at work, so that those find a worker that has time for them.
+"""Requests of heavy tenants are held back here while others post, so that those find a worker with time for them.
+
+Heavy is who has far more than others (``spool/company.py``), or is refused very much (``refused.py``).
 
 ::
 
-    ready --of a large tenant--> held --its pace allows a slice--> a step of it --that was the last--> handled
-      |                           ^               |                    |
-      +--of another--> handled    +-----not now---+<--more are to come-+
+    ready --of a heavy tenant--> held back --the pace allows a slice--> a step of it --that was the last--> handled
+      |                            ^                  |                    |
+      +--of another--> handled     +------not now-----+<--more are to come-+
 
 They have been read, so no client is blamed for the wait, and their bodies count as in flight: the bound of those is
-the bound of what is held. A client waits for its answer before it goes on, so it is read as slowly as it is answered.
+the bound of what is held back. A client waits for its answer before it goes on, so it is read as slowly as it is
+answered.
 """
 
 import time
@@ -22,19 +25,19 @@ from apidanalytics.ingest.pace import Pace
 LOOK_SECONDS: Final = 0.001
 """How long it takes until a slice that may not go ahead is tried again."""
 SLICE_SECONDS: Final = 0.0003
-"""How long some of what is held are handled before it is looked for new requests, of others above all."""
+"""How long some of them are handled before it is looked for new requests, of others above all."""
 LONGEST_SECONDS: Final = 2.0
-"""Nobody is held for longer, whatever others do: then it takes turns with them."""
-MAX_HELD: Final = 4096
-"""Requests held at once, each with its header; the others take turns as if nobody were held."""
+"""Nobody is held back for longer, whatever others do: then it takes turns with them."""
+MAX_HELD_BACK: Final = 4096
+"""Requests held back at once, each with its header; the others take turns as if nobody were held back."""
 NOBODY: Final[frozenset[str]] = frozenset()
 DONE: Final = object()
 
 CallLater = Callable[[float, Callable[[], None]], object]
 
 
-class Held:
-    """Takes the requests of large tenants out of those that are ready, and hands them on at their pace, in turns."""
+class HeldBack:
+    """Takes the requests of heavy tenants out of those that are ready, and hands them on at their pace, in turns."""
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class Held:
         busy_seconds: Callable[[], float] = time.thread_time,
         is_awaited: Callable[[], bool] = bool,
     ) -> None:
-        """``handle_new`` handles what has come in, before anything that is held goes on.
+        """``handle_new`` handles what has come in, before anything that is held back goes on.
 
         ``busy_seconds`` tells for how long the worker was busy so far, whatever with.
 
@@ -70,20 +73,20 @@ class Held:
         self._crowd = Crowd(lane_of, handle)
         self._work: Work | None = None  # what is left to do of the one that was taken out last
         self.taken = 0
-        """Requests held so far, however briefly."""
+        """Requests held back so far, however briefly."""
         self._is_soon = self._is_timed = False  # the next look
 
     def __repr__(self) -> str:
-        return f"<Held for {len(self.lanes)} tenants: {self._crowd!r}{', and one in hand' if self._work else ''}>"
+        return f"<HeldBack for {len(self.lanes)} tenants: {self._crowd!r}{', and one in hand' if self._work else ''}>"
 
     def __len__(self) -> int:
         return len(self._crowd)
 
     def sort_out(self, ready: Iterable[Exchange]) -> list[Exchange]:
-        """Keep the requests of large tenants, and those that do not say whose they are; return the others."""
+        """Keep the requests of heavy tenants, and those that do not say whose they are; return the others."""
         others: list[Exchange] = []
         lanes, known = self.lanes, self._known
-        room = at_first = MAX_HELD - len(self._crowd)
+        room = at_first = MAX_HELD_BACK - len(self._crowd)
         for exchange in ready:
             lane = known[exchange.path]
             if lane == UNNAMED_LANE:
@@ -97,7 +100,7 @@ class Held:
         return others
 
     def go_on(self) -> None:
-        """Hand on a slice of what is held, if that may be; look again soon if some is left."""
+        """Hand on a slice of what is held back, if that may be; look again soon if some is left."""
         if self._is_soon or not self._is_any:
             return
         if self._may_go():
@@ -110,11 +113,11 @@ class Held:
             self._call_later(LOOK_SECONDS, self._look_in_time)
 
     def may_go(self) -> bool:
-        """Tell whether a step of a large tenant's that is out of here may go ahead."""
+        """Tell whether a step of a heavy tenant's that is out of here may go ahead."""
         return not self.lanes or self._may_go()
 
     def hold(self, lanes: frozenset[str]) -> list[Exchange]:
-        """Hold requests of these lanes from now on; return those that are held of others, for they are no longer."""
+        """Hold requests of these lanes back from now on; return those of others that were, for they are no longer."""
         self.lanes = lanes
         return self._crowd.release(lambda lane, _: not lanes or (lane not in lanes and lane != UNNAMED_LANE))
 
@@ -159,5 +162,5 @@ class Held:
         if exchange.is_gone:
             exchange.abort()  # nobody waits for the answer, and whoever asked may ask again
             return None
-        exchange.is_held = True
+        exchange.is_held_back = True
         return self._handle(exchange)

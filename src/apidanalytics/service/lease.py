@@ -4,30 +4,32 @@ import os
 
 from apidanalytics.config import Settings
 from apidanalytics.control.channel import Channel, Message
-from apidanalytics.ingest.room import Room
+from apidanalytics.ingest.lease import Lease
 from apidanalytics.quota.decide import Limits
 from apidanalytics.spool.writer import SpoolWriter
 
 
-def disk_room(settings: Settings, channel: Channel) -> Room:
+def disk_lease(settings: Settings, channel: Channel) -> Lease:
     """Return the lease of a new worker: nothing until the agent has answered, unless nothing is limited."""
     if not Limits.of(settings).are_any:
-        return Room()
-    room = Room(allowed=0)
-    room.ask = lambda needed: channel.send({"type": "room", "pid": os.getpid(), "taken": room.taken, "needed": needed})
-    room.ask(0)
-    return room
+        return Lease()
+    lease = Lease(allowed=0)
+    lease.ask = lambda needed: channel.send(
+        {"type": "room", "pid": os.getpid(), "taken": lease.taken, "needed": needed}
+    )
+    lease.ask(0)
+    return lease
 
 
-def follow_room(message: Message, room: Room, writer: SpoolWriter) -> None:
+def follow_lease(message: Message, lease: Lease, writer: SpoolWriter) -> None:
     """Follow the agent's message; when the disk is full, let go of the open spool, which packing can make smaller."""
     if message["type"] == "seal":
         writer.seal_soon()
     if message["type"] != "room":
         return
-    if message["is_full"] and not room.is_full:
+    if message["is_full"] and not lease.is_full:
         writer.seal_soon()
-    room.told(
+    lease.told(
         allowed=message["allowed"],
         is_full=message["is_full"],
         share=message["share"],
