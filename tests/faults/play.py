@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from apidanalytics.cli.exit_code import ExitCode
 from tests.crash.load import first_true
 from tests.faults.gateways import Gateways
 from tests.faults.injectors import End, Injectors, NotNowError
 from tests.faults.oracle import Finding, Judgement, Oracle
 from tests.faults.schedule import Fault, Kind, plan
 from tests.faults.watching import Watcher
-from tests.faults.world import World
+from tests.faults.world import Settings, World
 
 PEACE_SECONDS = 150.0
 """So long it may take, after the last fault, until everything is delivered. A tenant whose store has not answered again
@@ -128,8 +129,11 @@ class Player:
         code = self._service.process.poll()
         if code is None:
             return
-        if not (_DISK & self._lasting.keys() or time.monotonic() < self._disk_trouble_until):
-            self.problems.append(f"the agent ended by itself, with {code}: {self._service.log()[-1500:]}")
+        last = self._service.log()[-1500:]
+        # A start or an upgrade reads the settings a moment after they were found good, and may find them spoilt then.
+        is_spoilt = code == ExitCode.CONFIGURATION and Settings.SPOILT in last
+        if not (is_spoilt or _DISK & self._lasting.keys() or time.monotonic() < self._disk_trouble_until):
+            self.problems.append(f"the agent ended by itself, with {code}: {last}")
         time.sleep(0.3)
         self._service.start(ready=False)
 

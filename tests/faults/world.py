@@ -104,6 +104,8 @@ class Scopes:
 class Settings:
     """The file of settings that reloads read."""
 
+    SPOILT = "apidanalytics_no_such_thing"
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.change(random.Random(0))
@@ -123,7 +125,7 @@ class Settings:
     def spoil(self) -> str:
         """Make them wrong, and return what they were."""
         good = self.path.read_text()
-        self.path.write_text(good + "apidanalytics_no_such_thing: 1\n")
+        self.path.write_text(f"{good}{self.SPOILT}: 1\n")
         return good
 
     def _write(self, **settings: object) -> None:
