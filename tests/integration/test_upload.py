@@ -282,15 +282,15 @@ async def test_the_state_shows_what_is_on_its_way(world):
         await go.wait()
 
     world.store.behave = linger
-    world.stage(*["acme~prod"] * 3)
+    world.stage(*["acme~prod"] * 4)
     async with world.uploading(settings=world.settings(concurrency=1)) as uploader:
         await begun.wait()
-        await until(lambda: len(uploader.state().uploading) == 2, "another one is got ready")
+        await until(lambda: len(uploader.state().uploading) == 3, "others are got ready")
         state = uploader.state()
         uploading = state.uploading[0]
         assert (uploading.tenant, uploading.size_bytes) == ("acme~prod", len(next(iter(world.expected.values()))))
         assert (state.waiting, state.stopped_since) == (1, None)
-        assert "2 running" in repr(uploader)
+        assert "3 running" in repr(uploader)
         go.set()
         await world.delivered()
 

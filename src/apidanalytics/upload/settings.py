@@ -22,4 +22,4 @@ class UploadSettings:
     @property
     def ahead(self) -> int:
         """Return how many files are got ready while others are sent: so many that several are at a time."""
-        return 2 * self.concurrency
+        return 3 * self.concurrency

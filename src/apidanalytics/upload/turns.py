@@ -1,6 +1,6 @@
 """Whose turn it is to send: files are opened and their URLs asked for while the bodies of others are on their way.
 
-So that the line is never idle, files are got ready ahead: twice as many as may be sent at a time.
+So that the line is never idle, files are got ready ahead: three times as many as may be sent at a time.
 """
 
 import asyncio
