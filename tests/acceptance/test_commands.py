@@ -362,7 +362,25 @@ def test_what_only_a_running_service_can_do_is_said_of_a_stopped_one(at_rest, co
     assert "No agent answers" in done.err
 
 
-@pytest.mark.parametrize("command", [("tenants",), ("files",), ("pause",)], ids=" ".join)
+def test_a_service_is_asked_and_examined_though_somebody_spoiled_its_settings(running, monkeypatch):
+    monkeypatch.setenv("APID_APIDANALYTICS_UPLOAD_TIMEOUT", "soon")
+    monkeypatch.setenv("APID_APIDANALYTICS_UPLOAD_TIMEOT", "60s")
+    shown = running("status", "--json")
+    assert (shown.code, shown.json["state"]) == (0, "running")
+    assert "Warning: a start or a reload would refuse the configuration: apidanalytics_upload_timeot" in shown.err
+    assert "1 more: apidanalytics check-config" in shown.err
+    examined = running("doctor", "--json")
+    problems = [(one["check"], one["text"].partition(":")[0]) for one in examined.json["results"][:2]]
+    assert problems == [("configuration", "apidanalytics_upload_timeot"), ("configuration", "apidanalytics_upload_timeout")]
+    assert "service" in {one["check"] for one in examined.json["results"]}
+
+
+def test_a_command_does_not_guess_where_the_directory_is(running, monkeypatch):
+    monkeypatch.setenv("APID_APIDANALYTICS_DATA_PATH", "../elsewhere")
+    assert running("status").code == 2
+
+
+@pytest.mark.parametrize("command", [("status",), ("tenants",), ("files",), ("pause",)], ids=" ".join)
 def test_where_nothing_was_ever_collected_that_is_said(shell, tmp_path, command):
     shell.uses({"APID_LOCAL_STORAGE_PATH": str(tmp_path / "nothing")})
     done = shell(*command)

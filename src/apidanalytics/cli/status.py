@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics.cli import flow_view
-from apidanalytics.cli.asking import load
+from apidanalytics.cli.asking import load, no_directory
 from apidanalytics.cli.drawing import console, plain, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.errors import NotRunningError
@@ -31,6 +31,8 @@ def run(config_file: Path | None, *, as_json: bool) -> int:
     try:
         status = ask_status(settings)
     except NotRunningError as error:
+        if not settings.data.root.is_dir():
+            raise NotRunningError(no_directory(settings)) from error
         print(f"{error}; this is what its data directory holds.", file=sys.stderr)
         status, code = stopped_status(settings), ExitCode.NOT_RUNNING
     if as_json:

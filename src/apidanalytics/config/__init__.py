@@ -5,9 +5,9 @@ of the table are ``SETTINGS``, and each is a field of ``Settings``; ``docs/setti
 """
 
 from apidanalytics.config.addresses import parse_listen
-from apidanalytics.config.loading import load
+from apidanalytics.config.loading import load, load_leniently
 from apidanalytics.config.overview import Effective, effective, warnings
 from apidanalytics.config.setting import Setting
 from apidanalytics.config.settings import SETTINGS, Settings
 
-__all__ = ["SETTINGS", "Effective", "Setting", "Settings", "effective", "load", "parse_listen", "warnings"]
+__all__ = ["SETTINGS", "Effective", "Setting", "Settings", "effective", "load", "load_leniently", "parse_listen", "warnings"]
