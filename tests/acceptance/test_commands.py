@@ -371,7 +371,10 @@ def test_a_service_is_asked_and_examined_though_somebody_spoiled_its_settings(ru
     assert "1 more: apidanalytics check-config" in shown.err
     examined = running("doctor", "--json")
     problems = [(one["check"], one["text"].partition(":")[0]) for one in examined.json["results"][:2]]
-    assert problems == [("configuration", "apidanalytics_upload_timeot"), ("configuration", "apidanalytics_upload_timeout")]
+    assert problems == [
+        ("configuration", "apidanalytics_upload_timeot"),
+        ("configuration", "apidanalytics_upload_timeout"),
+    ]
     assert "service" in {one["check"] for one in examined.json["results"]}
 
 

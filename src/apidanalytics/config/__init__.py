@@ -10,4 +10,14 @@ from apidanalytics.config.overview import Effective, effective, warnings
 from apidanalytics.config.setting import Setting
 from apidanalytics.config.settings import SETTINGS, Settings
 
-__all__ = ["SETTINGS", "Effective", "Setting", "Settings", "effective", "load", "load_leniently", "parse_listen", "warnings"]
+__all__ = [
+    "SETTINGS",
+    "Effective",
+    "Setting",
+    "Settings",
+    "effective",
+    "load",
+    "load_leniently",
+    "parse_listen",
+    "warnings",
+]

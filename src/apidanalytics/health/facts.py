@@ -74,6 +74,16 @@ class AccessFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFacts:
+    """A certificate that is shown to who connects."""
+
+    address: str
+    """The setting of the address that shows it."""
+    good_until: float
+    is_for_batches: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFacts:
     """The file system of the data directory."""
 
@@ -144,6 +154,9 @@ class Facts:
     workers: Sequence[WorkerFacts] = ()
     scopes: ScopeFacts = ScopeFacts()
     access: AccessFacts = AccessFacts()
+    certificates: Sequence[CertificateFacts] = ()
+    admin_taken: str | None = None
+    """The administration address, while another program has it."""
     disk: DiskFacts | None = None
     uploads: UploadFacts = UploadFacts()
     packing: PackFacts = PackFacts()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from apidanalytics.config.kinds import OFF
 from apidanalytics.health.facts import (
     AccessFacts,
     Backlog,
@@ -44,6 +45,8 @@ def gather(
         workers=_workers(watched.crew.status(), restarts),
         scopes=_scopes(watched),
         access=_access(watched),
+        certificates=watched.certificates,
+        admin_taken=_admin_taken(watched),
         disk=DiskFacts(
             total_bytes=disk[0],
             free_bytes=disk[1],
@@ -101,6 +104,11 @@ def _access(watched: Watched) -> AccessFacts:
         trouble=access.trouble,
         trouble_since=access.trouble_since,
     )
+
+
+def _admin_taken(watched: Watched) -> str | None:
+    listen = watched.settings.admin_listen
+    return listen if listen != OFF and watched.admin_url() is None else None
 
 
 def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | None) -> UploadFacts:

@@ -233,15 +233,16 @@ def test_a_long_value_is_cut(problems):
 def test_that_no_file_was_read_is_said_where_a_required_value_is_missing(problems):
     *missing, no_file = problems(enough=False)
     assert len(missing) == 2
-    assert no_file == (
-        f"config file: there is none, neither {Path.cwd()}/apid_config.yaml nor one named by APID_CONFIG_FILE or --config"
-    )
+    named = f"neither {Path.cwd()}/apid_config.yaml nor one named by APID_CONFIG_FILE or --config"
+    assert no_file == f"config file: there is none, {named}"
     assert len(problems("log_level: info", enough=False)) == 2
 
 
 def test_a_service_is_found_by_spoiled_settings_that_still_say_where_its_directory_is(tmp_path):
     file = tmp_path / "settings.yaml"
-    file.write_text(f"local_storage_path: {tmp_path}\nlog_level: loud\napidanalytics_wokers: 1\napi_listen: '[::1]:1'\n")
+    file.write_text(
+        f"local_storage_path: {tmp_path}\nlog_level: loud\napidanalytics_wokers: 1\napi_listen: '[::1]:1'\n"
+    )
     settings, problems = config.load_leniently(config_file=file, environ={})
     assert (settings.local_storage_path, settings.log_level, settings.api_listen) == (tmp_path, "info", "[::1]:1")
     assert [problem.partition(":")[0] for problem in problems] == ["apidanalytics_wokers", "log_level"]

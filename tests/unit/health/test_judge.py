@@ -7,6 +7,7 @@ import pytest
 from apidanalytics.health.facts import (
     AccessFacts,
     Backlog,
+    CertificateFacts,
     DiskFacts,
     Facts,
     KeyFacts,
@@ -239,3 +240,33 @@ def test_a_worker_that_is_behind_with_scope_data_is_trouble():
     finding = only(replace(WELL, workers=workers))
     assert (finding.code, finding.severity) == ("worker_behind", Severity.TROUBLE)
     assert finding.text == "Worker 1 cannot open the scope data that count: too many open files."
+
+
+@pytest.mark.parametrize(
+    ("days", "code", "severity", "text"),
+    [
+        (-2, "certificate_expired", "trouble", "api_listen expired 2 days ago: clients that check it do not connect."),
+        (
+            3,
+            "certificate_expires",
+            "warning",
+            "api_listen expires in 3 days; then clients that check it do not connect.",
+        ),
+    ],
+)
+def test_a_certificate_that_ends_is_told_before_and_after(days, code, severity, text):
+    ends = CertificateFacts(address="api_listen", good_until=NOW + days * 86400)
+    finding = only(replace(WELL, certificates=[ends]))
+    assert (finding.code, finding.severity) == (code, severity)
+    assert finding.text == f"The certificate of {text}"
+    assert "apidanalytics reload" in finding.hint
+    of_admin = replace(ends, address="apidanalytics_admin_listen", is_for_batches=False)
+    assert only(replace(WELL, certificates=[of_admin])).severity == "warning"
+    assert judge(replace(WELL, certificates=[replace(ends, good_until=NOW + 15 * 86400)])) == []
+
+
+def test_an_administration_address_that_another_program_has_is_told_once_the_service_runs():
+    taken = replace(WELL, admin_taken="127.0.0.1:9001")
+    assert only(taken).code == "admin_port_taken"
+    assert "Another program listens on 127.0.0.1:9001" in only(taken).text
+    assert [finding.code for finding in judge(replace(taken, state="starting"))] == ["starting"]
