@@ -122,7 +122,7 @@ def test_a_flush_that_a_pause_holds_up_says_so_and_does_not_wait(running, servic
     assert held.code == 1
     # The file of the other tenant counts where it is being tried once more just now, after a success of this one.
     assert re.search(r"(1 file not uploaded \(1 record\)|2 files .* \(3 records\)): paused by hand", held.err), held.err
-    assert f"Uploads are paused by hand for {GOOD}" in held.err
+    assert f"Uploads of {GOOD} have been paused by hand for" in held.err
     assert running("tenants", "--search", "TESTORG", "--json").json["tenants"][0]["paused_since"] is not None
     assert running("resume", "--tenant", GOOD).code == 0
     wait_until(lambda: not running("files", "--state", "staged", "--json").json["files"], what="it goes on")
@@ -350,6 +350,7 @@ def test_a_stopped_service_is_paused_and_resumed_in_its_directory(at_rest):
     assert done.code == 0
     assert "counts from its next start" in done.err
     assert at_rest("tenants", "--json").json["tenants"][0]["paused_since"] is not None
+    assert f"Uploads of {GOOD} are paused by hand; a start does not end that." in at_rest("status").out
     assert at_rest("resume", "--tenant", GOOD).code == 0
     assert at_rest("tenants", "--json").json["tenants"][0]["paused_since"] is None
     assert at_rest("pause", "--tenant", "no~one").code == 1

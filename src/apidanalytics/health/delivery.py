@@ -1,14 +1,16 @@
 """How delivery goes: outages, tenants in trouble, pauses, backlogs and what was left behind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from apidanalytics.health.facts import LATELY_SECONDS, Backlog, Facts, TenantTrouble
+from apidanalytics.health.facts import LATELY_SECONDS, Backlog, Facts, TenantPause, TenantTrouble
 from apidanalytics.health.findings import Finding, Severity
 from apidanalytics.health.words import how_long, how_many, listed
 
 MOST_TENANTS: Final = 5
 """Tenants in trouble that get a sentence of their own."""
+FORGOTTEN_SECONDS: Final = 3600.0
+"""A tenant's files that wait since a pause of this length are worth a warning."""
 LATE_SECONDS: Final = 600.0
 """A backlog older than this, beside the interval it had to wait for, is late."""
 
@@ -88,13 +90,28 @@ def pauses(facts: Facts) -> Iterator[Finding]:
             since=uploads.paused_since,
         )
     if uploads.paused_tenants:
-        names = sorted(uploads.paused_tenants)
-        yield Finding(
-            code="tenants_paused",
-            severity=Severity.NOTE,
-            text=f"Uploads are paused by hand for {listed(names)}.",
-            hint="Their files are kept until somebody resumes them.",
-        )
+        yield _paused(sorted(uploads.paused_tenants, key=lambda pause: pause.since), facts.now)
+
+
+def _paused(pauses: Sequence[TenantPause], now: float) -> Finding:
+    """Report tenants that are paused, since longest first; what somebody may have forgotten is a warning."""
+    waiting = [pause.waiting for pause in pauses]
+    all_of_it = Backlog(
+        records=sum(one.records for one in waiting),
+        files=sum(one.files for one in waiting),
+        oldest_at=min((one.oldest_at for one in waiting if one.oldest_at is not None), default=None),
+    )
+    lasted = now - pauses[0].since
+    first = ", the first" if len(pauses) > 1 else ""
+    is_forgotten = lasted > FORGOTTEN_SECONDS and all_of_it.files
+    return Finding(
+        code="tenants_paused",
+        severity=Severity.WARNING if is_forgotten else Severity.NOTE,
+        text=f"Uploads of {listed([pause.tenant for pause in pauses])} have been paused by hand{first} for "
+        f"{how_long(lasted)}; {_waiting(all_of_it, now)}.",
+        hint="Their files are kept until somebody resumes them.",
+        since=pauses[0].since,
+    )
 
 
 def packing(facts: Facts) -> Iterator[Finding]:
@@ -154,7 +171,7 @@ def leftovers(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             code="failed_files",
             severity=Severity.WARNING,
-            text=f"{how_many(facts.failed.files, 'file')} gave up for now and "
+            text=f"{_files(facts.failed)} gave up for now and "
             f"{'is' if facts.failed.files == 1 else 'are'} in failed/"
             f"{_oldest(facts.failed, facts.now)}.",
             hint="They are tried again after the next success, by the clock, or when asked to.",
@@ -208,7 +225,11 @@ def _waiting(waiting: Backlog, now: float) -> str:
     if not waiting.files:
         return "no file waits"
     verb = "waits" if waiting.files == 1 else "wait"
-    return f"{how_many(waiting.files, 'file')} {verb}{_oldest(waiting, now)}"
+    return f"{_files(waiting)} {verb}{_oldest(waiting, now)}"
+
+
+def _files(waiting: Backlog) -> str:
+    return f"{how_many(waiting.files, 'file')} with {how_many(waiting.records, 'record')}"
 
 
 def _oldest(waiting: Backlog, now: float) -> str:

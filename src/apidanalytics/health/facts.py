@@ -49,6 +49,16 @@ class TenantTrouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TenantPause:
+    """A tenant whose uploads somebody paused."""
+
+    tenant: str
+    since: float
+    waiting: Backlog = Backlog()
+    """Its files in ``staging/`` and ``failed/``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeFacts:
     """The scope data in use."""
 
@@ -106,7 +116,7 @@ class UploadFacts:
     troubles: Sequence[TenantTrouble] = ()
     paused_since: float | None = None
     """When somebody paused all uploads."""
-    paused_tenants: Sequence[str] = ()
+    paused_tenants: Sequence[TenantPause] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

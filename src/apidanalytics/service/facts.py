@@ -14,6 +14,7 @@ from apidanalytics.health.facts import (
     PackFacts,
     Refusals,
     ScopeFacts,
+    TenantPause,
     TenantTrouble,
     UploadFacts,
     WorkerFacts,
@@ -35,7 +36,7 @@ def gather(
     refusals: Refusals,
     restarts: Mapping[int, int],
 ) -> Facts:
-    """Return the facts of this moment; ``tenants`` is needed only while some are in trouble."""
+    """Return the facts of this moment; ``tenants`` is needed only while some are in trouble or paused."""
     keeper = watched.disk()
     backlogs = {state: _backlog(totals, state) for state in ("spooled", "staged", "failed", "set_aside", "dropped")}
     return Facts(
@@ -121,7 +122,11 @@ def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | No
         throttled_reason=upload.throttled_reason if upload else None,
         troubles=[_trouble(trouble, tenants) for trouble in watched.attempts.troubles.values()],
         paused_since=pauses.get(EVERYBODY),
-        paused_tenants=sorted(pauses.keys() - {EVERYBODY}),
+        paused_tenants=[
+            TenantPause(tenant=tenant, since=since, waiting=_waiting(tenant, tenants))
+            for tenant, since in pauses.items()
+            if tenant != EVERYBODY
+        ],
     )
 
 
@@ -145,11 +150,15 @@ def _keys(watched: Watched) -> KeyFacts:
 
 
 def _trouble(trouble: Trouble, tenants: Tenants | None) -> TenantTrouble:
-    parts = [] if tenants is None else [tenants.staged.get(trouble.tenant), tenants.failed.get(trouble.tenant)]
+    waiting = _waiting(trouble.tenant, tenants)
+    return TenantTrouble(tenant=trouble.tenant, since=trouble.since, reason=trouble.reason, waiting=waiting)
+
+
+def _waiting(tenant: str, tenants: Tenants | None) -> Backlog:
+    parts = [] if tenants is None else [tenants.staged.get(tenant), tenants.failed.get(tenant)]
     known = [part for part in parts if part is not None]
-    waiting = Backlog(
+    return Backlog(
         records=sum(part.records for part in known),
         files=sum(part.files for part in known),
         oldest_at=min((part.oldest_start_at for part in known), default=None),
     )
-    return TenantTrouble(tenant=trouble.tenant, since=trouble.since, reason=trouble.reason, waiting=waiting)

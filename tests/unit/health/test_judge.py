@@ -14,6 +14,7 @@ from apidanalytics.health.facts import (
     PackFacts,
     Refusals,
     ScopeFacts,
+    TenantPause,
     TenantTrouble,
     UploadFacts,
     WorkerFacts,
@@ -59,7 +60,7 @@ def test_a_tenant_in_trouble_is_told_with_since_when_why_and_what_waits():
     finding = only(replace(WELL, uploads=UploadFacts(troubles=[trouble])))
     assert finding.text == (
         "Uploads for acme~prod have failed for 12 minutes: the object store answered 403; "
-        "41 files wait; the oldest is 14 minutes old."
+        "41 files with 4,100 records wait; the oldest is 14 minutes old."
     )
     assert (finding.severity, finding.tenant, finding.since) == (Severity.WARNING, "acme~prod", ago(12))
 
@@ -81,7 +82,7 @@ def test_while_everybodys_uploads_fail_that_is_all_that_is_told_of_them():
     assert finding.severity is Severity.TROUBLE
     assert finding.text == (
         "Uploads of all tenants have failed for 12 minutes: collection endpoint: no connection to 10.0.0.1:443; "
-        "41 files wait; the oldest is 14 minutes old."
+        "41 files with 9 records wait; the oldest is 14 minutes old."
     )
 
 
@@ -91,7 +92,7 @@ def test_that_everybody_waits_because_somebody_asked_for_less_is_told_and_explai
     assert (finding.code, finding.severity) == ("uploads_throttled", Severity.WARNING)
     assert finding.text == (
         "Nothing is sent for another 30 seconds, as asked: the object store answered 503 SlowDown; "
-        "41 files wait; the oldest is 10 hours old."
+        "41 files with 9 records wait; the oldest is 10 hours old."
     )
 
 
@@ -99,11 +100,26 @@ def test_pauses_are_reported_and_explain_a_backlog():
     old = replace(WELL, staged=Backlog(records=9, files=3, oldest_at=ago(600)))
     everybody = only(replace(old, uploads=UploadFacts(paused_since=ago(30))))
     assert everybody.text == (
-        "All uploads have been paused by hand for 30 minutes; 3 files wait; the oldest is 10 hours old."
+        "All uploads have been paused by hand for 30 minutes; 3 files with 9 records wait; the oldest is 10 hours old."
     )
-    one = only(replace(old, uploads=UploadFacts(paused_tenants=["b~c", "a~b"])))
-    assert one.text == "Uploads are paused by hand for a~b and b~c."
-    assert verdict([one]) == "well"
+    pauses = [
+        TenantPause(tenant="b~c", since=ago(10), waiting=Backlog(files=2, records=20, oldest_at=ago(20))),
+        TenantPause(tenant="a~b", since=ago(30), waiting=Backlog(files=3, records=30, oldest_at=ago(120))),
+    ]
+    one = only(replace(old, uploads=UploadFacts(paused_tenants=pauses)))
+    assert one.text == (
+        "Uploads of a~b and b~c have been paused by hand, the first for 30 minutes; "
+        "5 files with 50 records wait; the oldest is 2 hours old."
+    )
+    assert (one.since, verdict([one])) == (ago(30), "well")
+
+
+@pytest.mark.parametrize(("minutes", "files", "severity"), [(58, 1, "note"), (61, 0, "note"), (61, 1, "warning")])
+def test_a_pause_of_a_tenant_that_may_have_been_forgotten_is_a_warning(minutes, files, severity):
+    pause = TenantPause(tenant="a~b", since=ago(minutes), waiting=Backlog(files=files, records=files))
+    finding = only(replace(WELL, uploads=UploadFacts(paused_tenants=[pause])))
+    assert finding.severity == severity
+    assert "Uploads of a~b have been paused by hand for" in finding.text
 
 
 def test_a_backlog_that_gets_old_though_nothing_fails_is_told():
@@ -157,7 +173,7 @@ def test_batches_that_were_not_taken_are_told():
 def test_what_is_left_behind_is_told():
     found = judge(replace(WELL, failed=Backlog(records=5, files=1, oldest_at=ago(90)), damaged=2))
     assert [finding.code for finding in found] == ["failed_files", "set_aside"]
-    assert found[0].text == "1 file gave up for now and is in failed/; the oldest is 2 hours old."
+    assert found[0].text == "1 file with 5 records gave up for now and is in failed/; the oldest is 2 hours old."
 
 
 @pytest.mark.parametrize("code", ["dropped", "set_aside"])
@@ -181,7 +197,7 @@ def test_the_worst_comes_first_and_decides():
     facts = replace(
         WELL,
         failed=Backlog(files=1),
-        uploads=UploadFacts(paused_tenants=["a~b"]),
+        uploads=UploadFacts(paused_tenants=[TenantPause(tenant="a~b", since=ago(1))]),
         scopes=ScopeFacts(),
     )
     found = judge(facts)
