@@ -26,7 +26,7 @@ def everybody(facts: Facts) -> Iterator[Finding]:
         severity=Severity.TROUBLE,
         text=f"Uploads of all tenants have failed for {lasted}: {_plain(uploads.stopped_reason)}; "
         f"{_waiting(facts.staged, facts.now)}.",
-        hint="Everything is kept, and sent once a probe comes through. Check endpoint, store and token.",
+        hint=f"{_kept(facts)}, and sent once a probe comes through. Check endpoint, store and token.",
         since=uploads.stopped_since,
     )
 
@@ -51,7 +51,7 @@ def tenants(facts: Facts) -> Iterator[Finding]:
         return
     troubles = sorted(facts.uploads.troubles, key=lambda trouble: trouble.since)
     for trouble in troubles[:MOST_TENANTS]:
-        yield _of_tenant(trouble, facts.now)
+        yield _of_tenant(trouble, facts)
     rest = troubles[MOST_TENANTS:]
     if rest:
         names = [trouble.tenant for trouble in rest]
@@ -64,14 +64,14 @@ def tenants(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _of_tenant(trouble: TenantTrouble, now: float) -> Finding:
-    lasted = now - trouble.since
+def _of_tenant(trouble: TenantTrouble, facts: Facts) -> Finding:
+    lasted = facts.now - trouble.since
     return Finding(
         code="tenant_uploads_fail",
         severity=Severity.WARNING,
         text=f"Uploads for {trouble.tenant} have failed for {how_long(lasted)}: {_plain(trouble.reason)}; "
-        f"{_waiting(trouble.waiting, now)}.",
-        hint="Everything is kept and tried again. Other tenants are not affected.",
+        f"{_waiting(trouble.waiting, facts.now)}.",
+        hint=f"{_kept(facts)} and tried again. Other tenants are not affected.",
         since=trouble.since,
         tenant=trouble.tenant,
     )
@@ -86,7 +86,7 @@ def pauses(facts: Facts) -> Iterator[Finding]:
             severity=Severity.WARNING,
             text=f"All uploads have been paused by hand for {how_long(facts.now - uploads.paused_since)}; "
             f"{_waiting(facts.staged, facts.now)}.",
-            hint="Everything is kept until somebody resumes them.",
+            hint=f"{_kept(facts)} until somebody resumes them.",
             since=uploads.paused_since,
         )
     if uploads.paused_tenants:
@@ -219,6 +219,11 @@ def _is_recent(amount: Backlog, now: float) -> bool:
 
 def _ago(amount: Backlog, now: float) -> str:
     return f"{how_long(now - (amount.last_at or now))} ago"
+
+
+def _kept(facts: Facts) -> str:
+    drops = facts.disk is not None and facts.disk.drops_oldest
+    return "What apidanalytics_full_policy does not drop is kept" if drops else "Everything is kept"
 
 
 def _waiting(waiting: Backlog, now: float) -> str:

@@ -101,6 +101,8 @@ class DiskFacts:
     free_bytes: int
     limits_reached: Sequence[str] = ()
     """Which of the limits that were set are reached, and what follows, as sentences."""
+    drops_oldest: bool = False
+    """Whether the oldest files are given up there, undelivered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

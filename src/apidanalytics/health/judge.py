@@ -15,6 +15,7 @@ SCARCE_SHARE: Final = 0.03
 MANY_RESTARTS: Final = 3
 """Of one worker, lately: a warning."""
 
+_NOTHING_LOST: Final = "Nothing acknowledged is lost"
 _ORDER: Final = list(Severity)
 
 
@@ -121,12 +122,13 @@ def _disk(facts: Facts) -> Iterator[Finding]:
     disk = facts.disk
     if disk is None or not disk.total_bytes:
         return
+    lost = "The oldest files are dropped, as apidanalytics_full_policy says" if disk.drops_oldest else _NOTHING_LOST
     for text in disk.limits_reached:
         yield Finding(
             code="disk_limit",
             severity=Severity.TROUBLE,
             text=text,
-            hint="Nothing acknowledged is lost. Mend what keeps the backlog from being delivered, or raise the limit.",
+            hint=f"{lost}. Mend what keeps the backlog from being delivered, or raise the limit.",
         )
     share = disk.free_bytes / disk.total_bytes
     if share < LOW_SHARE:

@@ -52,6 +52,7 @@ def gather(
             total_bytes=disk[0],
             free_bytes=disk[1],
             limits_reached=keeper.status()["problems"] if keeper is not None else (),
+            drops_oldest=watched.settings.full_policy == "drop_oldest",
         ),
         uploads=_uploads(watched, tenants, upload),
         packing=_packing(watched),

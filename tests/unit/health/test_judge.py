@@ -1,5 +1,6 @@
 """Whether it is well, and why not, in sentences."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -286,3 +287,17 @@ def test_an_administration_address_that_another_program_has_is_told_once_the_ser
     assert only(taken).code == "admin_port_taken"
     assert "Another program listens on 127.0.0.1:9001" in only(taken).text
     assert [finding.code for finding in judge(replace(taken, state="starting"))] == ["starting"]
+
+
+def test_where_the_oldest_is_dropped_nobody_is_told_that_everything_is_kept():
+    uploads = UploadFacts(
+        paused_since=ago(5), troubles=[TenantTrouble(tenant="a~b", since=ago(12), reason="it answered 403")]
+    )
+    limits = DiskFacts(total_bytes=100, free_bytes=50, limits_reached=["The disk is over its limit."])
+    for drops, says in ((True, "full_policy"), (False, "kept|lost")):
+        facts = replace(WELL, disk=replace(limits, drops_oldest=drops), uploads=uploads)
+        stopped = replace(facts, uploads=UploadFacts(stopped_since=ago(1)))
+        hints = [finding.hint for finding in (*judge(facts), *judge(stopped))]
+        assert len(hints) == 5
+        assert all(re.search(says, hint) for hint in hints)
+        assert drops != any("Everything is kept" in hint or "Nothing acknowledged" in hint for hint in hints)
