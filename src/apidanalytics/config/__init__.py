@@ -6,7 +6,7 @@ of the table are ``SETTINGS``, and each is a field of ``Settings``; ``docs/setti
 
 from apidanalytics.config.addresses import parse_listen
 from apidanalytics.config.loading import load, load_leniently
-from apidanalytics.config.overview import Effective, effective, warnings
+from apidanalytics.config.overview import Effective, effective, not_there, warnings
 from apidanalytics.config.setting import Setting
 from apidanalytics.config.settings import SETTINGS, Settings
 
@@ -18,6 +18,7 @@ __all__ = [
     "effective",
     "load",
     "load_leniently",
+    "not_there",
     "parse_listen",
     "warnings",
 ]
