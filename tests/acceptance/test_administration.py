@@ -378,7 +378,9 @@ def test_only_a_client_with_a_certificate_is_let_in_where_that_is_asked_for(
         urllib.request.urlopen(f"https://{address}/health", context=context, timeout=60)
     context.load_cert_chain(certificate, key)
     with urllib.request.urlopen(f"https://{address}/api/status", context=context, timeout=60) as response:
-        assert json.load(response)["state"] == "running"
+        status = json.load(response)
+    assert status["state"] == "running"
+    assert [found["code"] for found in status["findings"]] == ["certificate_expires"]
 
 
 def test_a_port_that_another_program_has_does_not_keep_batches_from_being_taken(start_service, free_port):
@@ -390,6 +392,7 @@ def test_a_port_that_another_program_has_does_not_keep_batches_from_being_taken(
         service = start_service(apidanalytics_admin_listen=address, apidanalytics_workers=1)
         assert service.post("testid", [RECORD])[0] == 200
         assert "admin.port_taken" in service.log()
+        assert [found["code"] for found in service.status()["findings"]] == ["admin_port_taken"]
     admin = Administration(address)
 
     def answers():

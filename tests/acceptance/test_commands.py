@@ -125,7 +125,7 @@ def test_a_flush_that_a_pause_holds_up_says_so_and_does_not_wait(running, servic
     assert held.code == 1
     # The file of the other tenant counts where it is being tried once more just now, after a success of this one.
     assert re.search(r"(1 file not uploaded \(1 record\)|2 files .* \(3 records\)): paused by hand", held.err), held.err
-    assert f"Uploads are paused by hand for {GOOD}" in held.err
+    assert f"Uploads of {GOOD} have been paused by hand for" in held.err
     assert running("tenants", "--search", "TESTORG", "--json").json["tenants"][0]["paused_since"] is not None
     assert running("resume", "--tenant", GOOD).code == 0
     wait_until(lambda: not running("files", "--state", "staged", "--json").json["files"], what="it goes on")
@@ -353,6 +353,7 @@ def test_a_stopped_service_is_paused_and_resumed_in_its_directory(at_rest):
     assert done.code == 0
     assert "counts from its next start" in done.err
     assert at_rest("tenants", "--json").json["tenants"][0]["paused_since"] is not None
+    assert f"Uploads of {GOOD} are paused by hand; a start does not end that." in at_rest("status").out
     assert at_rest("resume", "--tenant", GOOD).code == 0
     assert at_rest("tenants", "--json").json["tenants"][0]["paused_since"] is None
     assert at_rest("pause", "--tenant", "no~one").code == 1
@@ -365,7 +366,28 @@ def test_what_only_a_running_service_can_do_is_said_of_a_stopped_one(at_rest, co
     assert "No agent answers" in done.err
 
 
-@pytest.mark.parametrize("command", [("tenants",), ("files",), ("pause",)], ids=" ".join)
+def test_a_service_is_asked_and_examined_though_somebody_spoiled_its_settings(running, monkeypatch):
+    monkeypatch.setenv("APID_APIDANALYTICS_UPLOAD_TIMEOUT", "soon")
+    monkeypatch.setenv("APID_APIDANALYTICS_UPLOAD_TIMEOT", "60s")
+    shown = running("status", "--json")
+    assert (shown.code, shown.json["state"]) == (0, "running")
+    assert "Warning: a start or a reload would refuse the configuration: apidanalytics_upload_timeot" in shown.err
+    assert "1 more: apidanalytics check-config" in shown.err
+    examined = running("doctor", "--json")
+    problems = [(one["check"], one["text"].partition(":")[0]) for one in examined.json["results"][:2]]
+    assert problems == [
+        ("configuration", "apidanalytics_upload_timeot"),
+        ("configuration", "apidanalytics_upload_timeout"),
+    ]
+    assert "service" in {one["check"] for one in examined.json["results"]}
+
+
+def test_a_command_does_not_guess_where_the_directory_is(running, monkeypatch):
+    monkeypatch.setenv("APID_APIDANALYTICS_DATA_PATH", "../elsewhere")
+    assert running("status").code == 2
+
+
+@pytest.mark.parametrize("command", [("status",), ("tenants",), ("files",), ("pause",)], ids=" ".join)
 def test_where_nothing_was_ever_collected_that_is_said(shell, tmp_path, command):
     shell.uses({"APID_LOCAL_STORAGE_PATH": str(tmp_path / "nothing")})
     done = shell(*command)

@@ -72,6 +72,7 @@ def test_check_config_names_origins_and_masks_secrets(tmp_path):
 
 
 def test_status_of_a_service_that_is_not_there_says_so_with_exit_code_4(tmp_path):
+    (tmp_path / "data/ax").mkdir(parents=True)
     result = command("status", "--json", directory=tmp_path)
     assert result.returncode == 4
     assert "no agent answers" in result.stderr
@@ -83,7 +84,10 @@ def test_a_taken_address_stops_the_start_with_one_clear_line(tmp_path):
         port = taken.getsockname()[1]
         result = command("run", "--embedded", directory=tmp_path, APID_API_LISTEN=f"127.0.0.1:{port}")
     assert result.returncode == 1
-    assert f"Cannot start: [Errno 98] cannot listen on 127.0.0.1:{port}" in result.stderr
+    assert (
+        f"Cannot start: cannot listen on 127.0.0.1:{port}: Address already in use. `apidanalytics doctor`"
+        in result.stderr
+    )
     assert "Traceback" not in result.stderr
 
 

@@ -68,6 +68,21 @@ def test_a_directory_that_is_missing_or_a_file_is_a_problem(patient):
     assert f"{someone.settings.data.sealed} is no directory" in result.text
 
 
+def test_what_a_trial_run_as_another_user_left_is_a_problem(patient):
+    someone = patient()
+    data = someone.settings.data
+    data.create()
+    (data.tmp / "0123456789ab.spool").touch()
+    try:
+        os.chown(data.tmp / "0123456789ab.spool", 12345, -1)
+    except PermissionError:
+        pytest.skip("needs the right to give a file away")
+    (result,) = place.directories(someone)
+    assert result.state is State.PROBLEM
+    assert f"{data.tmp}/0123456789ab.spool belongs to user 12345, and {data.root} to " in result.text
+    assert "chown -R" in result.advice
+
+
 def test_a_disk_with_less_room_than_is_kept_free_is_a_problem(patient):
     result = by_check(place.disk(patient(apidanalytics_min_free_disk_bytes="1000000GiB")))["disk"]
     assert result.state is State.PROBLEM

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import stat
 
 import pytest
 
@@ -74,6 +75,8 @@ def test_failed_files_are_listed_explained_copied_out_and_sent_again(service, tm
     copy = tmp_path / "out" / listed["path"]
     assert copy.relative_to(tmp_path / "out").parts[0] == "acme~prod"
     assert json.loads(gzip.decompress(copy.read_bytes()))["n"] == 0
+    made = (tmp_path / "out", tmp_path / "out/failed.jsonl", copy)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700, 0o600, 0o600]
     assert failed(service) == 1
 
     refusals = service.store.seen["403"]

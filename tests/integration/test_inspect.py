@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -96,6 +97,22 @@ def test_what_moves_on_while_a_directory_is_looked_at_is_passed_over(tmp_path, m
 
     monkeypatch.setattr(Path, "is_file", is_file_still)
     assert [found.records for found in inspect(tmp_path)] == [1, 1]
+
+
+def test_a_directory_that_may_not_be_read_is_not_called_empty(tmp_path, monkeypatch, capsys):
+    (tmp_path / "ax/sealed").mkdir(parents=True)
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "sealed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert main(["inspect", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert said.err == f"Cannot read {tmp_path}/ax/sealed: Permission denied\n"
+    assert said.out == ""
 
 
 def test_a_directory_whose_buckets_come_and_go_can_be_looked_at(tmp_path):

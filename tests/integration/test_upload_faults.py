@@ -141,7 +141,7 @@ async def test_a_token_that_is_replaced_in_time_is_not_even_noticed(world, tmp_p
     [
         ("endpoint", answer(403), "collection endpoint answered 403"),
         ("endpoint", answer(404), "collection endpoint answered 404"),
-        ("endpoint", garbage, "is not JSON"),
+        ("endpoint", garbage, "is not JSON but a page, as of a login or a proxy"),
         ("endpoint", number_for_url, 'has no string "url"'),
         ("store", answer(403), "object store answered 403"),
         ("store", answer(404), "object store answered 404"),

@@ -57,12 +57,18 @@ def inspect(path: Path, samples: int = 0) -> Iterator[Contents]:
     if not path.is_dir():
         yield _inspect_file(path, samples)
         return
-    for file in sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names):
+    for file in sorted(Path(folder, name) for folder, _, names in os.walk(path, onerror=_cannot) for name in names):
         if file.is_file() and not file.is_symlink() and (_is_spool(file) or file.name.endswith(".txt.gz")):
             try:
                 yield _inspect_file(file, samples)
             except FileNotFoundError:
                 continue
+
+
+def _cannot(error: OSError) -> None:
+    """Raise what ``os.walk`` would pass over: a directory that may not be read is not known to be empty."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _inspect_file(path: Path, samples: int) -> Contents:

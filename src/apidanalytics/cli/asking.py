@@ -45,14 +45,20 @@ class Asked:
         return ExitCode.OK if self.is_running else ExitCode.NOT_RUNNING
 
 
-def load(config_file: Path | None) -> Settings:
-    """Return the settings by which a command finds the service.
+def load(config_file: Path | None, *, warn: bool = True) -> Settings:
+    """Return the settings by which a command finds the service; what is wrong in others is a warning on stderr.
+
+    A service goes on with the settings that it was started with, and has to be asked just when somebody spoiled them.
 
     Raises:
-        ConfigurationError: they cannot be used.
+        ConfigurationError: they do not say where the data directory is.
 
     """
-    return config.load(config_file=config_file, environ=os.environ, embedded=True)
+    settings, problems = config.load_leniently(config_file=config_file, environ=os.environ)
+    if problems and warn:
+        more = f" (and {len(problems) - 1} more: apidanalytics check-config)" if len(problems) > 1 else ""
+        print(f"Warning: a start or a reload would refuse the configuration: {problems[0]}{more}", file=sys.stderr)
+    return settings
 
 
 @contextmanager

@@ -17,7 +17,7 @@ LOOK_SECONDS: Final = 0.1
 
 def run(config_file: Path | None, kind: str) -> int:
     """Ask for it, wait until it is through, and say what it changed."""
-    data = load(config_file).data
+    data = load(config_file, warn=False).data  # the service reads them, and says what is wrong
     try:
         answer = ask(data.control, {"command": kind})
     except NotRunningError as error:

@@ -19,7 +19,7 @@ def run(config_file: Path | None, *, embedded: bool, as_json: bool) -> int:
     settings = config.load(config_file=config_file, environ=os.environ, embedded=embedded)
     check_files(settings)
     rows = config.effective(settings)
-    for warning in config.warnings(settings):
+    for warning in (*config.warnings(settings), *config.not_there(settings)):
         print(f"Warning: {warning}", file=sys.stderr)
     if as_json:
         print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in rows}, indent=2))

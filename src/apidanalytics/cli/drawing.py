@@ -43,6 +43,8 @@ def table(*columns: str, title: str | None = None) -> Table:
     for column in columns:
         if column in NUMBERS:
             made.add_column(column, justify="right", no_wrap=True)
+        elif column == "state":
+            made.add_column(column, no_wrap=True, min_width=len("uploading"))
         else:
             made.add_column(column, overflow="fold")
     return made

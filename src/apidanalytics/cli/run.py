@@ -32,7 +32,8 @@ def run(config_file: Path | None, *, embedded: bool) -> int:
     try:
         return run_agent(launch, handover, _greet if sys.stdout.isatty() else None)
     except OSError as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        print(f"Cannot start: {what}. `apidanalytics doctor` says more, and what to do.", file=sys.stderr)
         return 1
 
 

@@ -1,7 +1,7 @@
 """``apidanalytics status``: whether it is well, and where each tenant's records are."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics.cli import flow_view
-from apidanalytics.cli.asking import load
-from apidanalytics.cli.drawing import console, plain, print_json
+from apidanalytics.cli.asking import load, no_directory
+from apidanalytics.cli.drawing import age, console, plain, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.errors import NotRunningError
+from apidanalytics.health.words import listed
 from apidanalytics.service.overview import ask_status, stopped_status
 
 RARE = frozenset({"set_aside", "dropped"})
@@ -31,6 +32,8 @@ def run(config_file: Path | None, *, as_json: bool) -> int:
     try:
         status = ask_status(settings)
     except NotRunningError as error:
+        if not settings.data.root.is_dir():
+            raise NotRunningError(no_directory(settings)) from error
         print(f"{error}; this is what its data directory holds.", file=sys.stderr)
         status, code = stopped_status(settings), ExitCode.NOT_RUNNING
     if as_json:
@@ -42,7 +45,10 @@ def run(config_file: Path | None, *, as_json: bool) -> int:
 
 def _show(status: dict[str, Any], out: Console) -> None:
     out.print(_headline(status))
-    if status["state"] != "stopped":
+    if status["state"] == "stopped":
+        for sentence in _pauses(status["uploads"]):
+            out.print(plain(sentence), style="yellow", soft_wrap=not sys.stdout.isatty())
+    else:
         for finding in flow_view.findings(status, len(status["findings"])):
             out.print(finding, soft_wrap=not sys.stdout.isatty())
     if status["workers"]:
@@ -57,6 +63,14 @@ def _headline(status: dict[str, Any]) -> Text:
     if status["state"] == "stopped":
         return Text.assemble(("stopped", "bold yellow"), f"   {status['data_directory']}")
     return flow_view.headline(status)
+
+
+def _pauses(uploads: dict[str, Any]) -> Iterator[str]:
+    """Yield what a start will not upload."""
+    if uploads["paused_since"] is not None:
+        yield f"! All uploads have been paused by hand for {age(uploads['paused_since'])}; a start does not end that."
+    if uploads["paused_tenants"]:
+        yield f"! Uploads of {listed(uploads['paused_tenants'])} are paused by hand; a start does not end that."
 
 
 def _workers(workers: list[dict[str, Any]]) -> Table:

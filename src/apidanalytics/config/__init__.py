@@ -5,9 +5,20 @@ of the table are ``SETTINGS``, and each is a field of ``Settings``; ``docs/setti
 """
 
 from apidanalytics.config.addresses import parse_listen
-from apidanalytics.config.loading import load
-from apidanalytics.config.overview import Effective, effective, warnings
+from apidanalytics.config.loading import load, load_leniently
+from apidanalytics.config.overview import Effective, effective, not_there, warnings
 from apidanalytics.config.setting import Setting
 from apidanalytics.config.settings import SETTINGS, Settings
 
-__all__ = ["SETTINGS", "Effective", "Setting", "Settings", "effective", "load", "parse_listen", "warnings"]
+__all__ = [
+    "SETTINGS",
+    "Effective",
+    "Setting",
+    "Settings",
+    "effective",
+    "load",
+    "load_leniently",
+    "not_there",
+    "parse_listen",
+    "warnings",
+]

@@ -47,6 +47,7 @@ _READ_AT_START: Final = (
     "apidanalytics_admin_tls_key",
     "apidanalytics_admin_client_ca",
 )
+_READ_LATER: Final = ("apidanalytics_scopes_file", "apidanalytics_scopes_database", "apigeesync_bearer_token_file")
 OPEN_API: Final = (
     "The data API can be reached from other machines and asks neither for tokens nor for client certificates:"
     " whoever reaches it may send batches for any tenant. Set apidanalytics_api_tokens_file, or"
@@ -150,3 +151,11 @@ def warnings(values: Mapping[str, Any], *, is_exposed: bool | None = None) -> It
         yield OPEN_API
     elif values["apidanalytics_api_tokens_file"] is not None and values["api_tls_cert"] is None:
         yield TOKENS_IN_CLEAR
+
+
+def not_there(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which files cannot be read that a start does without for a while, as sentences."""
+    for key in _READ_LATER:
+        path = values[key]
+        if path is not None and (reason := _why_unreadable(path)):
+            yield f"{key}: {path} cannot be read: {reason}. The service starts, and takes it up once it can be read."

@@ -21,6 +21,9 @@ EMBEDDED: Final = "embedded default"
 _BY_KEY: Final = {row.key: row for row in SETTINGS}
 _BY_ATTRIBUTE: Final = {row.attribute: row for row in SETTINGS}
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+_MISSING: Final = "Missing required config value"
+_PLACE: Final = ("local_storage_path", "apidanalytics_data_path")
+"""What tells where the data directory is."""
 
 
 @dataclass(slots=True)
@@ -53,17 +56,54 @@ def load(
         ConfigurationError: with every problem that was found. No secret stands in it.
 
     """
-    read = [
-        _read_file(config_file, environ),
-        sources.from_environment(environ),
-        sources.from_command_line(overrides),
-    ]
+    read = [_read_file(config_file, environ), sources.from_environment(environ), sources.from_command_line(overrides)]
+    resolved, problems = _resolve_all(read, embedded=embedded)
+    if any(problem.startswith(_MISSING) for problem in resolved.problems):
+        problems += _no_file(config_file, environ)
+    if problems:
+        raise errors.ConfigurationError(problems)
+    return _settings(resolved)
+
+
+def load_leniently(*, config_file: Path | None, environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """Read the settings as far as they can be used, to find the service that was started before they were spoiled.
+
+    Returns:
+        The settings as for ``embedded``, with the default in the place of each value that cannot be used; and every
+        problem.
+
+    Raises:
+        ConfigurationError: the problems leave open where the data directory is.
+
+    """
+    read = [_read_file(config_file, environ), sources.from_environment(environ)]
+    resolved, problems = _resolve_all(read, embedded=True)
+    is_read = all(source.given or not source.problems for source in read)
+    if not is_read or any(problem.startswith(f"{key}:") for problem in problems for key in _PLACE):
+        raise errors.ConfigurationError(problems)
+    for row in SETTINGS:
+        if row.key not in resolved.values:
+            resolved.values[row.key], resolved.origins[row.key] = row.default, DEFAULT
+    return _settings(resolved), problems
+
+
+def _no_file(named: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield that no file was read at all, which is mostly why a setting is missing."""
+    default = Path(sources.DEFAULT_FILE)
+    if named is None and not environ.get(sources.FILE_VARIABLE, "").strip() and not default.exists():
+        where = f"neither {printable(str(default.absolute()))} nor one named by {sources.FILE_VARIABLE} or --config"
+        yield f"config file: there is none, {where}"
+
+
+def _resolve_all(read: Iterable[Source], *, embedded: bool) -> tuple[_Resolved, list[str]]:
+    """Return what became of the sources, with every problem."""
     given = [value for source in read for value in source.given]
     resolved = _resolve({value.key: value for value in given}, embedded=embedded)
     problems = [problem for source in read for problem in source.problems]
-    problems += [*_unknown(given), *resolved.problems, *_between(resolved)]
-    if problems:
-        raise errors.ConfigurationError(problems)
+    return resolved, [*problems, *_unknown(given), *resolved.problems, *_between(resolved)]
+
+
+def _settings(resolved: _Resolved) -> Settings:
     values = {_BY_KEY[key].attribute: value for key, value in resolved.values.items()}
     return Settings(**values, origins=resolved.origins)
 
@@ -84,7 +124,7 @@ def _resolve(given: Mapping[str, Given], *, embedded: bool) -> _Resolved:
         if value is not None and (row.kind.takes_empty or value.text is None or value.text.strip()):
             _read(row, value, resolved)
         elif row.required and not embedded:
-            resolved.problems.append(f"Missing required config value: {row.key}")
+            resolved.problems.append(f"{_MISSING}: {row.key}")
         else:
             instead = embedded and row.embedded is not None
             resolved.values[row.key] = row.embedded if instead else row.default

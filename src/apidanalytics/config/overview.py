@@ -1,6 +1,6 @@
 """The settings in effect, as ``check-config`` shows them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from apidanalytics.config import checks
 from apidanalytics.config.loading import DEFAULT
@@ -33,5 +33,13 @@ def effective(settings: Settings) -> list[Effective]:
 
 def warnings(settings: Settings, *, is_exposed: bool | None = None) -> list[str]:
     """Return what is allowed, and hardly meant, as sentences; see ``checks.warnings``."""
-    values = {row.key: getattr(settings, row.attribute) for row in SETTINGS}
-    return list(checks.warnings(values, is_exposed=is_exposed))
+    return list(checks.warnings(_values(settings), is_exposed=is_exposed))
+
+
+def not_there(settings: Settings) -> list[str]:
+    """Return which files cannot be read that a start does without for a while; see ``checks.not_there``."""
+    return list(checks.not_there(_values(settings)))
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    return {row.key: getattr(settings, row.attribute) for row in SETTINGS}

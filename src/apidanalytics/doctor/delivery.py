@@ -82,6 +82,10 @@ async def _steps(patient: Patient, sending: Exchanger, base: str, token: TokenSo
         advice = (
             f"Check apidanalytics_uap_server_base ({base}){_through(proxy(patient.settings))}, DNS and the firewall."
         )
+        if "not trusted" in answer.reason:
+            advice = (
+                "Name the authority that signed it in apidanalytics_ca_bundle, or have a certificate for that name."
+            )
         yield problem("endpoint", f"Cannot be reached: {answer.reason}.", advice)
         return
     yield ok("endpoint", f"{base} answers.")
@@ -215,7 +219,10 @@ def _skew(answer: Answer) -> Result | None:
 def _advice(trouble: object) -> str:
     if isinstance(trouble, TokenRefused):
         return "Write a good token into apigeesync_bearer_token_file (it is read again), or mend the account."
-    return "403, 404 or 400: the endpoint does not know this tenant or its token may not; 5xx: look at the endpoint."
+    return (
+        "403, 404 or 400: the endpoint does not know this tenant or its token may not; 5xx: look at the endpoint; "
+        "a page or a redirect: something else answers at apidanalytics_uap_server_base."
+    )
 
 
 def _through(way: Proxy | None) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 from apidanalytics import config
@@ -24,7 +24,7 @@ def patient(
         ConfigurationError: the configuration cannot be used.
 
     """
-    settings, is_embedded = _settings(config_file, embedded=embedded)
+    settings, is_embedded, spoiled = _settings(config_file, embedded=embedded)
     try:
         status = ask(settings.data.control, {"command": "status", "tenants": False})
         shown = ask(settings.data.control, {"command": "settings"})
@@ -33,6 +33,7 @@ def patient(
     return Patient(
         settings=settings,
         embedded=is_embedded,
+        spoiled=spoiled,
         status=None if status is None or "error" in status else status,
         running_settings={row["key"]: row["value"] for row in shown.get("settings", [])},
         timeout_seconds=timeout_seconds,
@@ -76,23 +77,33 @@ def _tried(check: Callable[[Patient], Iterator[Result]], of: Patient) -> list[Re
     return results
 
 
-def _settings(config_file: Path | None, *, embedded: bool) -> tuple[Settings, bool]:
+def _settings(config_file: Path | None, *, embedded: bool) -> tuple[Settings, bool, Sequence[str]]:
+    """Return the settings, whether they are those of ``run --embedded``, and what is wrong with them.
+
+    Raises:
+        ConfigurationError: they cannot be used, and no service runs that was started before they were spoiled.
+
+    """
     try:
-        return config.load(config_file=config_file, environ=os.environ, embedded=embedded), embedded
+        return config.load(config_file=config_file, environ=os.environ, embedded=embedded), embedded, ()
     except ConfigurationError:
-        if embedded:
-            raise
-        settings = config.load(config_file=config_file, environ=os.environ, embedded=True)
+        settings, problems = config.load_leniently(config_file=config_file, environ=os.environ)
         try:
             ask(settings.data.control, {"command": "ready"})
         except NotRunningError:
             pass
         else:
-            return settings, True  # it runs, so it was started with --embedded
+            # Where nothing is wrong but what --embedded makes good, it was started with that.
+            return settings, embedded or not problems, problems
         raise
 
 
 def _configuration(of: Patient) -> Iterator[Result]:
+    if of.spoiled:
+        advice = "Mend it. The service goes on with the settings it has; a start or a reload would refuse these."
+        for text in of.spoiled:
+            yield problem("configuration", text, advice)
+        return
     rows = effective(of.settings)
     given = sum(row.origin != "default" for row in rows)
     yield ok("configuration", f"It can be used: {how_many(given, 'setting')} given, the rest by default.")

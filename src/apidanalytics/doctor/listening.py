@@ -10,14 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from apidanalytics.config import parse_listen
 from apidanalytics.config.kinds import OFF
 from apidanalytics.doctor.patient import Patient
 from apidanalytics.doctor.result import Result, ok, problem, skipped
+from apidanalytics.health.addresses import SOON_SECONDS
+from apidanalytics.health.words import how_long
+from apidanalytics.service.certificates import ends_at
 
-SOON_SECONDS: Final = 14 * 86400
 _OWN_FILES: Final = 200
 """Open files of a process beside its connections."""
 
@@ -42,6 +44,10 @@ def addresses(patient: Patient) -> Iterator[Result]:
     yield _address(patient, "api_listen", settings.api_listen, "/ready", tls=settings.api_tls_cert is not None)
     if settings.admin_listen == OFF:
         yield skipped("admin_listen", "apidanalytics_admin_listen is off: no status page, no metrics.")
+        return
+    if patient.status is not None and patient.status["admin"] is None:
+        advice = "`ss -ltnp` says which. End it, or set apidanalytics_admin_listen; it is tried again all the time."
+        yield problem("admin_listen", f"Another program listens on {settings.admin_listen}, in our place.", advice)
         return
     if patient.is_running and settings.admin_client_ca is not None:
         yield _listens(patient, settings.admin_listen)
@@ -133,7 +139,7 @@ def _free(check: str, listen: str, address: tuple[str, int] | Path) -> Result:
 def _certificate(key: str, certificate: Path, private: Path) -> Result:
     renew = "Have it renewed, then `apidanalytics reload` reads it."
     try:
-        ends_at = _ends_at(certificate, private)
+        until = ends_at(certificate, private)
     except ssl.SSLCertVerificationError as error:
         return problem(key, f"{certificate}: {error.verify_message}.", renew)
     except OSError as error:  # an ssl.SSLError, too
@@ -141,36 +147,15 @@ def _certificate(key: str, certificate: Path, private: Path) -> Result:
         return problem(
             key, f"{certificate} cannot be used: {reason}.", "It must be PEM, and the key must belong to it."
         )
-    days = (ends_at - time.time()) / 86400
-    if days * 86400 < SOON_SECONDS:
+    left = until - time.time()
+    days = left / 86400
+    if left <= 0:
+        return problem(
+            key, f"{certificate} expired {how_long(-left)} ago: clients that check it do not connect.", renew
+        )
+    if left < SOON_SECONDS:
         return problem(key, f"{certificate} is good for {days:.0f} more days only.", renew)
     return ok(key, f"{certificate} fits its key and is good for {days:.0f} more days.")
-
-
-def _ends_at(certificate: Path, private: Path) -> float:
-    """Return until when a certificate is good: by a handshake with itself, in memory, in which it is the authority."""
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, private)
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    client.load_verify_locations(certificate)
-    ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = (client.wrap_bio(ours, theirs), server.wrap_bio(theirs, ours, server_side=True))
-    for _ in range(10):
-        steps = [_step(side) for side in sides]
-        if all(steps):
-            break
-    shown: dict[str, Any] = sides[0].getpeercert() or {}
-    return float(ssl.cert_time_to_seconds(shown["notAfter"]))
-
-
-def _step(side: ssl.SSLObject) -> bool:
-    try:
-        side.do_handshake()
-    except ssl.SSLWantReadError:
-        return False
-    return True
 
 
 def _bundle(path: Path) -> Result:

@@ -1,5 +1,6 @@
 """What is examined: the settings, and the service that runs with them, if one does."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ class Patient:
     """For each call to somebody else."""
     tenant: str | None = None
     """Whom to ask a signed URL for; None: any that is known."""
+    spoiled: Sequence[str] = ()
+    """What is wrong with the configuration of a service that was started before."""
     uploads: bool = False
     """Whether to upload an empty object."""
 

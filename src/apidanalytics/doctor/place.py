@@ -1,9 +1,11 @@
 """The data directory and the disk below it: whose, how much room, how fast, and of which kind."""
 
 import os
+import pwd
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,7 @@ from apidanalytics.layout import DataDirectory
 
 SLOW_SYNC_SECONDS: Final = 0.1
 _SYNCS: Final = 5
+_SHOWN: Final = 5
 _OTHERS: Final = 0o077
 _LEAST_INODES: Final = 10_000
 _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "lustre"})
@@ -27,9 +30,12 @@ def directories(patient: Patient) -> Iterator[Result]:
         yield from _not_yet(data.root)
         return
     wrong = [text for path in _tree(data) if (text := _what_is_wrong(path))]
+    wrong += _of_somebody_else(patient)
     if wrong:
-        advice = f"chown -R the service's user {data.root}, and chmod 700 each of its directories."
-        yield problem("directories", f"{'; '.join(wrong)}.", advice)
+        storage = patient.settings.local_storage_path
+        advice = f"chown -R the service's user {storage}, and chmod 700 each directory of {data.root}."
+        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        yield problem("directories", f"{'; '.join(wrong[:_SHOWN])}{more}.", advice)
     else:
         yield ok("directories", f"{data.root} and all below it are there, private, and can be written.")
 
@@ -86,6 +92,32 @@ def _what_is_wrong(path: Path) -> str:
     if stat.S_IMODE(found.st_mode) & _OTHERS:
         return f"{path} has mode {stat.S_IMODE(found.st_mode):o}: others can read it"
     return "" if os.access(path, os.R_OK | os.W_OK | os.X_OK) else f"{path} cannot be written by this user"
+
+
+def _of_somebody_else(patient: Patient) -> Iterator[str]:
+    """Yield what has another owner than the data directory: after a trial run as root its service cannot use it."""
+    storage, data = patient.settings.local_storage_path, patient.settings.data
+    owner = data.root.stat().st_uid
+    for path in (*_tree(data), data.ledger, data.lock, *_below(storage / "scopes"), *_below(data.tmp)):
+        try:
+            found = path.lstat().st_uid
+        except FileNotFoundError:
+            continue
+        if found != owner:
+            yield f"{path} belongs to {_name(found)}, and {data.root} to {_name(owner)}"
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    yield directory
+    with suppress(FileNotFoundError):
+        yield from directory.iterdir()
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def _existing(path: Path) -> Path:

@@ -1,14 +1,16 @@
 """How delivery goes: outages, tenants in trouble, pauses, backlogs and what was left behind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from apidanalytics.health.facts import LATELY_SECONDS, Backlog, Facts, TenantTrouble
+from apidanalytics.health.facts import LATELY_SECONDS, Backlog, Facts, TenantPause, TenantTrouble
 from apidanalytics.health.findings import Finding, Severity
 from apidanalytics.health.words import how_long, how_many, listed
 
 MOST_TENANTS: Final = 5
 """Tenants in trouble that get a sentence of their own."""
+FORGOTTEN_SECONDS: Final = 3600.0
+"""A tenant's files that wait since a pause of this length are worth a warning."""
 LATE_SECONDS: Final = 600.0
 """A backlog older than this, beside the interval it had to wait for, is late."""
 
@@ -24,7 +26,7 @@ def everybody(facts: Facts) -> Iterator[Finding]:
         severity=Severity.TROUBLE,
         text=f"Uploads of all tenants have failed for {lasted}: {_plain(uploads.stopped_reason)}; "
         f"{_waiting(facts.staged, facts.now)}.",
-        hint="Everything is kept, and sent once a probe comes through. Check endpoint, store and token.",
+        hint=f"{_kept(facts)}, and sent once a probe comes through. Check endpoint, store and token.",
         since=uploads.stopped_since,
     )
 
@@ -49,7 +51,7 @@ def tenants(facts: Facts) -> Iterator[Finding]:
         return
     troubles = sorted(facts.uploads.troubles, key=lambda trouble: trouble.since)
     for trouble in troubles[:MOST_TENANTS]:
-        yield _of_tenant(trouble, facts.now)
+        yield _of_tenant(trouble, facts)
     rest = troubles[MOST_TENANTS:]
     if rest:
         names = [trouble.tenant for trouble in rest]
@@ -62,14 +64,14 @@ def tenants(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _of_tenant(trouble: TenantTrouble, now: float) -> Finding:
-    lasted = now - trouble.since
+def _of_tenant(trouble: TenantTrouble, facts: Facts) -> Finding:
+    lasted = facts.now - trouble.since
     return Finding(
         code="tenant_uploads_fail",
         severity=Severity.WARNING,
         text=f"Uploads for {trouble.tenant} have failed for {how_long(lasted)}: {_plain(trouble.reason)}; "
-        f"{_waiting(trouble.waiting, now)}.",
-        hint="Everything is kept and tried again. Other tenants are not affected.",
+        f"{_waiting(trouble.waiting, facts.now)}.",
+        hint=f"{_kept(facts)} and tried again. Other tenants are not affected.",
         since=trouble.since,
         tenant=trouble.tenant,
     )
@@ -84,17 +86,32 @@ def pauses(facts: Facts) -> Iterator[Finding]:
             severity=Severity.WARNING,
             text=f"All uploads have been paused by hand for {how_long(facts.now - uploads.paused_since)}; "
             f"{_waiting(facts.staged, facts.now)}.",
-            hint="Everything is kept until somebody resumes them.",
+            hint=f"{_kept(facts)} until somebody resumes them.",
             since=uploads.paused_since,
         )
     if uploads.paused_tenants:
-        names = sorted(uploads.paused_tenants)
-        yield Finding(
-            code="tenants_paused",
-            severity=Severity.NOTE,
-            text=f"Uploads are paused by hand for {listed(names)}.",
-            hint="Their files are kept until somebody resumes them.",
-        )
+        yield _paused(sorted(uploads.paused_tenants, key=lambda pause: pause.since), facts.now)
+
+
+def _paused(pauses: Sequence[TenantPause], now: float) -> Finding:
+    """Report tenants that are paused, since longest first; what somebody may have forgotten is a warning."""
+    waiting = [pause.waiting for pause in pauses]
+    all_of_it = Backlog(
+        records=sum(one.records for one in waiting),
+        files=sum(one.files for one in waiting),
+        oldest_at=min((one.oldest_at for one in waiting if one.oldest_at is not None), default=None),
+    )
+    lasted = now - pauses[0].since
+    first = ", the first" if len(pauses) > 1 else ""
+    is_forgotten = lasted > FORGOTTEN_SECONDS and all_of_it.files
+    return Finding(
+        code="tenants_paused",
+        severity=Severity.WARNING if is_forgotten else Severity.NOTE,
+        text=f"Uploads of {listed([pause.tenant for pause in pauses])} have been paused by hand{first} for "
+        f"{how_long(lasted)}; {_waiting(all_of_it, now)}.",
+        hint="Their files are kept until somebody resumes them.",
+        since=pauses[0].since,
+    )
 
 
 def packing(facts: Facts) -> Iterator[Finding]:
@@ -154,7 +171,7 @@ def leftovers(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             code="failed_files",
             severity=Severity.WARNING,
-            text=f"{how_many(facts.failed.files, 'file')} gave up for now and "
+            text=f"{_files(facts.failed)} gave up for now and "
             f"{'is' if facts.failed.files == 1 else 'are'} in failed/"
             f"{_oldest(facts.failed, facts.now)}.",
             hint="They are tried again after the next success, by the clock, or when asked to.",
@@ -204,11 +221,20 @@ def _ago(amount: Backlog, now: float) -> str:
     return f"{how_long(now - (amount.last_at or now))} ago"
 
 
+def _kept(facts: Facts) -> str:
+    drops = facts.disk is not None and facts.disk.drops_oldest
+    return "What apidanalytics_full_policy does not drop is kept" if drops else "Everything is kept"
+
+
 def _waiting(waiting: Backlog, now: float) -> str:
     if not waiting.files:
         return "no file waits"
     verb = "waits" if waiting.files == 1 else "wait"
-    return f"{how_many(waiting.files, 'file')} {verb}{_oldest(waiting, now)}"
+    return f"{_files(waiting)} {verb}{_oldest(waiting, now)}"
+
+
+def _files(waiting: Backlog) -> str:
+    return f"{how_many(waiting.files, 'file')} with {how_many(waiting.records, 'record')}"
 
 
 def _oldest(waiting: Backlog, now: float) -> str:

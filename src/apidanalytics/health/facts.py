@@ -49,6 +49,16 @@ class TenantTrouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TenantPause:
+    """A tenant whose uploads somebody paused."""
+
+    tenant: str
+    since: float
+    waiting: Backlog = Backlog()
+    """Its files in ``staging/`` and ``failed/``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeFacts:
     """The scope data in use."""
 
@@ -74,6 +84,16 @@ class AccessFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFacts:
+    """A certificate that is shown to who connects."""
+
+    address: str
+    """The setting of the address that shows it."""
+    good_until: float
+    is_for_batches: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFacts:
     """The file system of the data directory."""
 
@@ -81,6 +101,8 @@ class DiskFacts:
     free_bytes: int
     limits_reached: Sequence[str] = ()
     """Which of the limits that were set are reached, and what follows, as sentences."""
+    drops_oldest: bool = False
+    """Whether the oldest files are given up there, undelivered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +118,7 @@ class UploadFacts:
     troubles: Sequence[TenantTrouble] = ()
     paused_since: float | None = None
     """When somebody paused all uploads."""
-    paused_tenants: Sequence[str] = ()
+    paused_tenants: Sequence[TenantPause] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +166,9 @@ class Facts:
     workers: Sequence[WorkerFacts] = ()
     scopes: ScopeFacts = ScopeFacts()
     access: AccessFacts = AccessFacts()
+    certificates: Sequence[CertificateFacts] = ()
+    admin_taken: str | None = None
+    """The administration address, while another program has it."""
     disk: DiskFacts | None = None
     uploads: UploadFacts = UploadFacts()
     packing: PackFacts = PackFacts()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from apidanalytics.health import delivery
+from apidanalytics.health import addresses, delivery
 from apidanalytics.health.facts import Facts
 from apidanalytics.health.findings import Finding, Severity
 from apidanalytics.health.words import how_long, how_many, how_much, listed
@@ -15,6 +15,7 @@ SCARCE_SHARE: Final = 0.03
 MANY_RESTARTS: Final = 3
 """Of one worker, lately: a warning."""
 
+_NOTHING_LOST: Final = "Nothing acknowledged is lost"
 _ORDER: Final = list(Severity)
 
 
@@ -109,33 +110,6 @@ def _behind(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _access(facts: Facts) -> Iterator[Finding]:
-    access = facts.access
-    if access.is_open:
-        yield Finding(
-            code="open_api",
-            severity=Severity.WARNING,
-            text="Other machines can reach the data API, and it asks neither for tokens nor for client certificates.",
-            hint="Set apidanalytics_api_tokens_file, or apidanalytics_api_client_ca with a certificate.",
-        )
-    if access.tokens_in_clear:
-        yield Finding(
-            code="tokens_in_clear",
-            severity=Severity.WARNING,
-            text="The bearer tokens of the data API travel in the clear.",
-            hint="Set api_tls_cert and api_tls_key, unless something in front of it speaks TLS.",
-        )
-    if access.trouble:
-        since = facts.now - (access.trouble_since or facts.now)
-        yield Finding(
-            code="tokens_stale",
-            severity=Severity.WARNING,
-            text=f"The file of the API tokens could not be used for {how_long(since)}: {access.trouble}.",
-            hint="The tokens of before stay in force, also those that were taken out since. Mend the file.",
-            since=access.trouble_since,
-        )
-
-
 def _disk(facts: Facts) -> Iterator[Finding]:
     if any(not worker.is_writable for worker in facts.workers):
         yield Finding(
@@ -148,12 +122,13 @@ def _disk(facts: Facts) -> Iterator[Finding]:
     disk = facts.disk
     if disk is None or not disk.total_bytes:
         return
+    lost = "The oldest files are dropped, as apidanalytics_full_policy says" if disk.drops_oldest else _NOTHING_LOST
     for text in disk.limits_reached:
         yield Finding(
             code="disk_limit",
             severity=Severity.TROUBLE,
             text=text,
-            hint="Nothing acknowledged is lost. Mend what keeps the backlog from being delivered, or raise the limit.",
+            hint=f"{lost}. Mend what keeps the backlog from being delivered, or raise the limit.",
         )
     share = disk.free_bytes / disk.total_bytes
     if share < LOW_SHARE:
@@ -219,7 +194,9 @@ JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
     _workers,
     _scopes,
     _behind,
-    _access,
+    addresses.access,
+    addresses.certificates,
+    addresses.administration,
     _disk,
     _refusals,
     _keys,

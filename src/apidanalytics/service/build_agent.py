@@ -20,6 +20,7 @@ from apidanalytics.scopes.source import Published
 from apidanalytics.service.access import Access
 from apidanalytics.service.administration import Administration
 from apidanalytics.service.agent import Agent, Step, wait_until
+from apidanalytics.service.certificates import certificates
 from apidanalytics.service.changing import Changing
 from apidanalytics.service.crew import Crew
 from apidanalytics.service.deliverable import Deliverable
@@ -42,7 +43,6 @@ from apidanalytics.service.parts import (
     uploader,
 )
 from apidanalytics.service.scope_steps import ScopeSteps
-from apidanalytics.service.tls import server_tls
 from apidanalytics.service.watched import Watched
 from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.telemetry.recent import Recent
@@ -131,7 +131,6 @@ class Service:
     # In the order of the steps.
 
     async def _start_directory(self) -> None:
-        server_tls(self._settings)  # what is wrong with the certificate is said now, and once
         await asyncio.to_thread(check_files, self._settings)
         self._access = await asyncio.to_thread(Access, self._settings, self._crew.broadcast, self._clock)
         self._data.create()
@@ -289,6 +288,7 @@ class Service:
             disk=lambda: self._disk,
             published=lambda: self._published,
             admin_url=lambda: self._administration.url if self._administration else None,
+            certificates=await asyncio.to_thread(certificates, self._settings),
         )
         self._administration = await asyncio.to_thread(Administration, self._watched, self._changing)
         await self._administration.start()

@@ -18,6 +18,11 @@ from apidanalytics.upload.dropping import Dropped
 
 log = structlog.get_logger()
 
+_REFUSES: Final = "new batches wait, then get 503, until uploads or you make room; nothing acknowledged is lost"
+_DROPS: Final = (
+    "the oldest files are dropped to make room, as apidanalytics_full_policy says; new batches wait meanwhile"
+)
+
 TICK_SECONDS: Final = 1.0
 LEAST_PAUSE_SECONDS: Final = 0.05
 """Between two measurements, however often workers ask."""
@@ -155,12 +160,13 @@ class DiskKeeper:
                 limit=decision.full,
                 used_mib=usage.used_bytes // MIB,
                 free_mib=usage.free_bytes // MIB,
-                hint="new batches wait, then get 503, until uploads or you make room; nothing acknowledged is lost",
+                hint=_DROPS if self._limits.drops_oldest else _REFUSES,
             )
         elif self._decision.full and not decision.full:
             log.info("disk.room_again", used_mib=usage.used_bytes // MIB, free_mib=usage.free_bytes // MIB)
         for tenant in sorted(decision.full_tenants - self._decision.full_tenants):
-            hint = "its batches wait, then get 503, until its files are delivered; other tenants are not affected"
+            then = "its oldest files are dropped" if self._limits.drops_oldest else "until its files are delivered"
+            hint = f"its batches wait, then get 503; {then}; other tenants are not affected"
             log.warning("disk.tenant_full", tenant=tenant, used_mib=usage.of(tenant) // MIB, hint=hint)
         for tenant in sorted(self._decision.full_tenants - decision.full_tenants):
             log.info("disk.tenant_room_again", tenant=tenant, used_mib=usage.of(tenant) // MIB)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from apidanalytics.config.kinds import OFF
 from apidanalytics.health.facts import (
     AccessFacts,
     Backlog,
@@ -13,6 +14,7 @@ from apidanalytics.health.facts import (
     PackFacts,
     Refusals,
     ScopeFacts,
+    TenantPause,
     TenantTrouble,
     UploadFacts,
     WorkerFacts,
@@ -34,7 +36,7 @@ def gather(
     refusals: Refusals,
     restarts: Mapping[int, int],
 ) -> Facts:
-    """Return the facts of this moment; ``tenants`` is needed only while some are in trouble."""
+    """Return the facts of this moment; ``tenants`` is needed only while some are in trouble or paused."""
     keeper = watched.disk()
     backlogs = {state: _backlog(totals, state) for state in ("spooled", "staged", "failed", "set_aside", "dropped")}
     return Facts(
@@ -44,10 +46,13 @@ def gather(
         workers=_workers(watched.crew.status(), restarts),
         scopes=_scopes(watched),
         access=_access(watched),
+        certificates=watched.certificates,
+        admin_taken=_admin_taken(watched),
         disk=DiskFacts(
             total_bytes=disk[0],
             free_bytes=disk[1],
             limits_reached=keeper.status()["problems"] if keeper is not None else (),
+            drops_oldest=watched.settings.full_policy == "drop_oldest",
         ),
         uploads=_uploads(watched, tenants, upload),
         packing=_packing(watched),
@@ -103,6 +108,11 @@ def _access(watched: Watched) -> AccessFacts:
     )
 
 
+def _admin_taken(watched: Watched) -> str | None:
+    listen = watched.settings.admin_listen
+    return listen if listen != OFF and watched.admin_url() is None else None
+
+
 def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | None) -> UploadFacts:
     uploader = watched.uploader()
     pauses = uploader.pausing.in_force if uploader is not None else {}
@@ -113,7 +123,11 @@ def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | No
         throttled_reason=upload.throttled_reason if upload else None,
         troubles=[_trouble(trouble, tenants) for trouble in watched.attempts.troubles.values()],
         paused_since=pauses.get(EVERYBODY),
-        paused_tenants=sorted(pauses.keys() - {EVERYBODY}),
+        paused_tenants=[
+            TenantPause(tenant=tenant, since=since, waiting=_waiting(tenant, tenants))
+            for tenant, since in pauses.items()
+            if tenant != EVERYBODY
+        ],
     )
 
 
@@ -137,11 +151,15 @@ def _keys(watched: Watched) -> KeyFacts:
 
 
 def _trouble(trouble: Trouble, tenants: Tenants | None) -> TenantTrouble:
-    parts = [] if tenants is None else [tenants.staged.get(trouble.tenant), tenants.failed.get(trouble.tenant)]
+    waiting = _waiting(trouble.tenant, tenants)
+    return TenantTrouble(tenant=trouble.tenant, since=trouble.since, reason=trouble.reason, waiting=waiting)
+
+
+def _waiting(tenant: str, tenants: Tenants | None) -> Backlog:
+    parts = [] if tenants is None else [tenants.staged.get(tenant), tenants.failed.get(tenant)]
     known = [part for part in parts if part is not None]
-    waiting = Backlog(
+    return Backlog(
         records=sum(part.records for part in known),
         files=sum(part.files for part in known),
         oldest_at=min((part.oldest_start_at for part in known), default=None),
     )
-    return TenantTrouble(tenant=trouble.tenant, since=trouble.since, reason=trouble.reason, waiting=waiting)

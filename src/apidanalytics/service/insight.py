@@ -93,7 +93,7 @@ class Insight:
     async def facts(self, totals: Totals) -> Facts:
         """Return what a judgement of this moment is based on."""
         tenants = None
-        if self.watched.attempts.troubles:
+        if self.watched.attempts.troubles or self.pauses().keys() - {EVERYBODY}:
             tenants = await asyncio.to_thread(self.census.tenants)
         disk = await asyncio.to_thread(free_bytes, self._directory)
         return gather(

@@ -13,6 +13,7 @@ from apidanalytics.service.counts import Ledger, count_by_tenant, total
 from apidanalytics.spool.counting import count_records
 from apidanalytics.upload import schema
 from apidanalytics.upload.ledger import Ledger as UploadLedger
+from apidanalytics.upload.pausing import EVERYBODY
 
 
 def ask_status(settings: Settings) -> Answer:
@@ -32,6 +33,7 @@ def stopped_status(settings: Settings) -> Answer:
     """Return what the data directory of a service that does not run holds. Nothing in it is changed."""
     with read_only_ledger(settings.data.ledger) as ledger:
         counted = count_all(settings.data, ledger)
+        pauses = ledger.pauses()
     return {
         "state": "stopped",
         "pid": None,
@@ -43,6 +45,7 @@ def stopped_status(settings: Settings) -> Answer:
         "workers": [],
         "scopes": None,
         "disk": None,
+        "uploads": {"paused_since": pauses.get(EVERYBODY), "paused_tenants": sorted(pauses.keys() - {EVERYBODY})},
         "problems": [],
         **counted,
     }

@@ -1,7 +1,6 @@
 """What a reload or an upgrade would change, and whether it can be done: decided before anything is touched."""
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -12,7 +11,6 @@ from apidanalytics.config import SETTINGS, Settings
 from apidanalytics.config.setting import Setting
 from apidanalytics.errors import ConfigurationError
 from apidanalytics.service.files import check_files
-from apidanalytics.service.tls import server_tls
 
 FIXED: Final = ("local_storage_path", "apidanalytics_data_path")
 """Settings that say which directory this process owns: they need a stop and a start."""
@@ -47,10 +45,6 @@ def load_anew(load: Callable[[], Settings], now: Settings) -> Settings:
         check_files(then)
     except ConfigurationError as error:
         problems += error.problems
-    try:
-        server_tls(then)
-    except (OSError, ssl.SSLError) as error:
-        problems.append(f"api_tls_cert: cannot be used: {error}")
     if problems:
         raise ConfigurationError(problems)
     return then

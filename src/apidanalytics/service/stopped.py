@@ -41,7 +41,7 @@ class StoppedService:
 
     def status(self, _query: answers.StatusQuery) -> Answer:
         """Return what the directory holds."""
-        return {**overview.stopped_status(self._settings), "uploads": {"paused_since": self._view.pauses().get("")}}
+        return overview.stopped_status(self._settings)
 
     def tenants(self, query: answers.TenantsQuery) -> Answer:
         """Return a page of the tenants."""

@@ -1,11 +1,40 @@
 """The TLS side of our servers."""
 
+import errno
 import ssl
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from apidanalytics.config import Settings
+from apidanalytics.errors import ConfigurationError
 from apidanalytics.ingest.peers import Admit, has_name
+
+_PEM: Final = "should hold certificates in PEM"
+
+
+def check_tls(settings: Settings) -> None:
+    """Try the certificates, keys and authorities that are set.
+
+    Raises:
+        ConfigurationError: with what is wrong with each, by the key of the setting.
+
+    """
+    api = settings.api_tls_cert, settings.api_tls_key
+    admin = settings.admin_tls_cert, settings.admin_tls_key
+    authorities = {
+        "apidanalytics_api_client_ca": settings.api_client_ca,
+        "apidanalytics_admin_client_ca": settings.admin_client_ca,
+        "apidanalytics_ca_bundle": settings.ca_bundle,
+    }
+    problems = [
+        *_wrong_pair("api_tls_cert", "api_tls_key", *api),
+        *_wrong_pair("apidanalytics_admin_tls_cert", "apidanalytics_admin_tls_key", *admin),
+        *(f"{key}: {path} {_PEM}" for key, path in authorities.items() if path is not None and not _is_pem(path)),
+    ]
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def server_tls(settings: Settings) -> ssl.SSLContext | None:
@@ -44,8 +73,40 @@ def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
+    context.load_cert_chain(cert, key, password=_no_pass_phrase)
     return context
+
+
+def _no_pass_phrase() -> str:
+    """Take the place of OpenSSL's question at the terminal."""
+    raise OSError(errno.EINVAL, "is encrypted: store it without a pass phrase")
+
+
+def _wrong_pair(cert_key: str, key_key: str, cert: Path | None, key: Path | None) -> Iterator[str]:
+    if cert is None or key is None:
+        return
+    if not _is_pem(cert):
+        yield f"{cert_key}: {cert} {_PEM}"
+        return
+    try:
+        tls_context(cert, key)
+    except ssl.SSLError as error:
+        is_other = error.reason == "KEY_VALUES_MISMATCH"
+        what = f"does not belong to {cert_key}: {cert}" if is_other else "should hold a private key in PEM"
+        yield f"{key_key}: {key} {what}"
+    except OSError as error:
+        yield f"{key_key}: {key} {error.strerror}"
+
+
+def _is_pem(path: Path) -> bool:
+    """Whether a file holds certificates; one that cannot be read has been reported as such."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _context(cert: Path | None, key: Path | None, client_ca: Path | None) -> ssl.SSLContext | None:

@@ -1,11 +1,12 @@
 """The parts of the agent that are looked at, as they are at this moment; some come into being while it starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from apidanalytics.clock import Clock
 from apidanalytics.config import Settings
 from apidanalytics.control.handover import Handover
+from apidanalytics.health.facts import CertificateFacts
 from apidanalytics.idempotency.settler import Settler
 from apidanalytics.scopes.source import Published
 from apidanalytics.service.access import Access
@@ -40,5 +41,6 @@ class Watched:
     published: Callable[[], Published | None]
     admin_url: Callable[[], str | None]
     attempts: Attempts = field(default_factory=Attempts)
+    certificates: Sequence[CertificateFacts] = ()
     packing: Packing | None = None
     keys: Settler | None = None

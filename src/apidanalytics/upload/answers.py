@@ -179,7 +179,8 @@ def _read_url(body: bytes) -> SignedUrl | Refused:
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _senseless("is not JSON")
+        is_page = body.lstrip()[:1] == b"<"
+        return _senseless("is not JSON but a page, as of a login or a proxy" if is_page else "is not JSON")
     if not isinstance(document, dict):
         return _senseless("is not a JSON object")
     url, headers = document.get("url"), document.get("headers")

@@ -195,7 +195,9 @@ def _check_tunnel(answer: Answer) -> None:
 
 def reason_of(error: OSError) -> str:
     """Return what the system, or TLS, says of an error, and nothing else of it."""
-    return f"TLS: {error.reason}" if isinstance(error, ssl.SSLError) else os_reason(error)
+    if not isinstance(error, ssl.SSLError):
+        return os_reason(error)
+    return "it does not speak TLS" if error.reason == "WRONG_VERSION_NUMBER" else f"TLS: {error.reason}"
 
 
 def _make_socket(address: aiohappyeyeballs.AddrInfoType) -> socket.socket:

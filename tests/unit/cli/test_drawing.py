@@ -1,8 +1,11 @@
 """What commands draw is short, and nothing that came from outside can do anything to a terminal."""
 
-import pytest
+import io
 
-from apidanalytics.cli.drawing import age, amount, duration, instant, plain, size
+import pytest
+from rich.console import Console
+
+from apidanalytics.cli.drawing import age, amount, duration, instant, plain, size, table
 
 
 @pytest.mark.parametrize(
@@ -28,3 +31,11 @@ def test_a_name_from_hell_is_shown_as_it_is_and_moves_no_cursor():
     shown = plain("[red]a\x1b[2J\x07\r\n~\u202eb")
     assert shown.plain == "[red]a\\x1b[2J\\x07\\r\\n~\\u202eb"
     assert shown.spans == []
+
+
+def test_a_state_stays_one_word_on_a_narrow_terminal():
+    drawn = table("state", "records", "size", "files", "oldest")
+    drawn.add_row("uploaded", "1,234,567", "12.3 GB", "12,345", "12 min")
+    out = io.StringIO()
+    Console(file=out, width=40).print(drawn)
+    assert " uploaded " in out.getvalue()

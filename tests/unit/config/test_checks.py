@@ -2,6 +2,8 @@
 
 import pytest
 
+from apidanalytics import config
+
 PROXY = {"configfwdproxy_url": "proxy.example", "configfwdproxy_port": "3128"}
 
 
@@ -103,3 +105,15 @@ def test_a_list_or_a_mapping_of_yaml_is_taken_where_it_makes_sense(load, problem
         "log_level: {a: b}",
     ):
         assert len(problems(text)) == 1, text
+
+
+def test_a_file_that_may_come_later_is_a_warning_until_it_is_there(load, tmp_path):
+    scopes, token = tmp_path / "scopes.yaml", tmp_path / "token"
+    token.write_text("t")
+    keys = {"apidanalytics_scopes_file": scopes, "apigeesync_bearer_token_file": token}
+    (warning,) = config.not_there(load(overrides=keys))
+    assert warning.startswith(
+        f"apidanalytics_scopes_file: {scopes} cannot be read: No such file or directory. The service"
+    )
+    scopes.write_text("scopes: []")
+    assert config.not_there(load(overrides=keys)) == []

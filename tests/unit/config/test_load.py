@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from apidanalytics import layout
+from apidanalytics import config, layout
 from apidanalytics.config import SETTINGS
+from apidanalytics.errors import ConfigurationError
 
 KEY = "apidanalytics_upload_interval"
 VARIABLE = "APID_APIDANALYTICS_UPLOAD_INTERVAL"
@@ -150,7 +151,7 @@ def test_an_option_without_a_setting_is_a_problem(problems):
 
 @pytest.mark.parametrize("yaml", [None, "", "local_storage_path:\napidanalytics_uap_server_base: ''"])
 def test_required_settings_are_asked_for_in_the_words_of_the_original(problems, yaml):
-    assert problems(yaml, enough=False) == [
+    assert problems(yaml, enough=False)[:2] == [
         "Missing required config value: local_storage_path",
         "Missing required config value: apidanalytics_uap_server_base",
     ]
@@ -227,3 +228,31 @@ def test_a_problem_names_key_value_what_would_be_right_and_the_place(problems):
 def test_a_long_value_is_cut(problems):
     (problem,) = problems(overrides={"api_listen": 1000 * "x"})
     assert len(problem) < 400
+
+
+def test_that_no_file_was_read_is_said_where_a_required_value_is_missing(problems):
+    *missing, no_file = problems(enough=False)
+    assert len(missing) == 2
+    named = f"neither {Path.cwd()}/apid_config.yaml nor one named by APID_CONFIG_FILE or --config"
+    assert no_file == f"config file: there is none, {named}"
+    assert len(problems("log_level: info", enough=False)) == 2
+
+
+def test_a_service_is_found_by_spoiled_settings_that_still_say_where_its_directory_is(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text(
+        f"local_storage_path: {tmp_path}\nlog_level: loud\napidanalytics_wokers: 1\napi_listen: '[::1]:1'\n"
+    )
+    settings, problems = config.load_leniently(config_file=file, environ={})
+    assert (settings.local_storage_path, settings.log_level, settings.api_listen) == (tmp_path, "info", "[::1]:1")
+    assert [problem.partition(":")[0] for problem in problems] == ["apidanalytics_wokers", "log_level"]
+
+
+@pytest.mark.parametrize(
+    "text", ["local_storage_path: [", "- a list", "local_storage_path: [a, b]", "apidanalytics_data_path: ../x"]
+)
+def test_settings_that_leave_open_where_the_directory_is_are_refused(tmp_path, text):
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError):
+        config.load_leniently(config_file=file, environ={"APID_LOG_LEVEL": "info"})

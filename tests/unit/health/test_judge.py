@@ -1,5 +1,6 @@
 """Whether it is well, and why not, in sentences."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,12 +8,14 @@ import pytest
 from apidanalytics.health.facts import (
     AccessFacts,
     Backlog,
+    CertificateFacts,
     DiskFacts,
     Facts,
     KeyFacts,
     PackFacts,
     Refusals,
     ScopeFacts,
+    TenantPause,
     TenantTrouble,
     UploadFacts,
     WorkerFacts,
@@ -58,7 +61,7 @@ def test_a_tenant_in_trouble_is_told_with_since_when_why_and_what_waits():
     finding = only(replace(WELL, uploads=UploadFacts(troubles=[trouble])))
     assert finding.text == (
         "Uploads for acme~prod have failed for 12 minutes: the object store answered 403; "
-        "41 files wait; the oldest is 14 minutes old."
+        "41 files with 4,100 records wait; the oldest is 14 minutes old."
     )
     assert (finding.severity, finding.tenant, finding.since) == (Severity.WARNING, "acme~prod", ago(12))
 
@@ -80,7 +83,7 @@ def test_while_everybodys_uploads_fail_that_is_all_that_is_told_of_them():
     assert finding.severity is Severity.TROUBLE
     assert finding.text == (
         "Uploads of all tenants have failed for 12 minutes: collection endpoint: no connection to 10.0.0.1:443; "
-        "41 files wait; the oldest is 14 minutes old."
+        "41 files with 9 records wait; the oldest is 14 minutes old."
     )
 
 
@@ -90,7 +93,7 @@ def test_that_everybody_waits_because_somebody_asked_for_less_is_told_and_explai
     assert (finding.code, finding.severity) == ("uploads_throttled", Severity.WARNING)
     assert finding.text == (
         "Nothing is sent for another 30 seconds, as asked: the object store answered 503 SlowDown; "
-        "41 files wait; the oldest is 10 hours old."
+        "41 files with 9 records wait; the oldest is 10 hours old."
     )
 
 
@@ -98,11 +101,26 @@ def test_pauses_are_reported_and_explain_a_backlog():
     old = replace(WELL, staged=Backlog(records=9, files=3, oldest_at=ago(600)))
     everybody = only(replace(old, uploads=UploadFacts(paused_since=ago(30))))
     assert everybody.text == (
-        "All uploads have been paused by hand for 30 minutes; 3 files wait; the oldest is 10 hours old."
+        "All uploads have been paused by hand for 30 minutes; 3 files with 9 records wait; the oldest is 10 hours old."
     )
-    one = only(replace(old, uploads=UploadFacts(paused_tenants=["b~c", "a~b"])))
-    assert one.text == "Uploads are paused by hand for a~b and b~c."
-    assert verdict([one]) == "well"
+    pauses = [
+        TenantPause(tenant="b~c", since=ago(10), waiting=Backlog(files=2, records=20, oldest_at=ago(20))),
+        TenantPause(tenant="a~b", since=ago(30), waiting=Backlog(files=3, records=30, oldest_at=ago(120))),
+    ]
+    one = only(replace(old, uploads=UploadFacts(paused_tenants=pauses)))
+    assert one.text == (
+        "Uploads of a~b and b~c have been paused by hand, the first for 30 minutes; "
+        "5 files with 50 records wait; the oldest is 2 hours old."
+    )
+    assert (one.since, verdict([one])) == (ago(30), "well")
+
+
+@pytest.mark.parametrize(("minutes", "files", "severity"), [(58, 1, "note"), (61, 0, "note"), (61, 1, "warning")])
+def test_a_pause_of_a_tenant_that_may_have_been_forgotten_is_a_warning(minutes, files, severity):
+    pause = TenantPause(tenant="a~b", since=ago(minutes), waiting=Backlog(files=files, records=files))
+    finding = only(replace(WELL, uploads=UploadFacts(paused_tenants=[pause])))
+    assert finding.severity == severity
+    assert "Uploads of a~b have been paused by hand for" in finding.text
 
 
 def test_a_backlog_that_gets_old_though_nothing_fails_is_told():
@@ -156,7 +174,7 @@ def test_batches_that_were_not_taken_are_told():
 def test_what_is_left_behind_is_told():
     found = judge(replace(WELL, failed=Backlog(records=5, files=1, oldest_at=ago(90)), damaged=2))
     assert [finding.code for finding in found] == ["failed_files", "set_aside"]
-    assert found[0].text == "1 file gave up for now and is in failed/; the oldest is 2 hours old."
+    assert found[0].text == "1 file with 5 records gave up for now and is in failed/; the oldest is 2 hours old."
 
 
 @pytest.mark.parametrize("code", ["dropped", "set_aside"])
@@ -180,7 +198,7 @@ def test_the_worst_comes_first_and_decides():
     facts = replace(
         WELL,
         failed=Backlog(files=1),
-        uploads=UploadFacts(paused_tenants=["a~b"]),
+        uploads=UploadFacts(paused_tenants=[TenantPause(tenant="a~b", since=ago(1))]),
         scopes=ScopeFacts(),
     )
     found = judge(facts)
@@ -239,3 +257,47 @@ def test_a_worker_that_is_behind_with_scope_data_is_trouble():
     finding = only(replace(WELL, workers=workers))
     assert (finding.code, finding.severity) == ("worker_behind", Severity.TROUBLE)
     assert finding.text == "Worker 1 cannot open the scope data that count: too many open files."
+
+
+@pytest.mark.parametrize(
+    ("days", "code", "severity", "text"),
+    [
+        (-2, "certificate_expired", "trouble", "api_listen expired 2 days ago: clients that check it do not connect."),
+        (
+            3,
+            "certificate_expires",
+            "warning",
+            "api_listen expires in 3 days; then clients that check it do not connect.",
+        ),
+    ],
+)
+def test_a_certificate_that_ends_is_told_before_and_after(days, code, severity, text):
+    ends = CertificateFacts(address="api_listen", good_until=NOW + days * 86400)
+    finding = only(replace(WELL, certificates=[ends]))
+    assert (finding.code, finding.severity) == (code, severity)
+    assert finding.text == f"The certificate of {text}"
+    assert "apidanalytics reload" in finding.hint
+    of_admin = replace(ends, address="apidanalytics_admin_listen", is_for_batches=False)
+    assert only(replace(WELL, certificates=[of_admin])).severity == "warning"
+    assert judge(replace(WELL, certificates=[replace(ends, good_until=NOW + 15 * 86400)])) == []
+
+
+def test_an_administration_address_that_another_program_has_is_told_once_the_service_runs():
+    taken = replace(WELL, admin_taken="127.0.0.1:9001")
+    assert only(taken).code == "admin_port_taken"
+    assert "Another program listens on 127.0.0.1:9001" in only(taken).text
+    assert [finding.code for finding in judge(replace(taken, state="starting"))] == ["starting"]
+
+
+def test_where_the_oldest_is_dropped_nobody_is_told_that_everything_is_kept():
+    uploads = UploadFacts(
+        paused_since=ago(5), troubles=[TenantTrouble(tenant="a~b", since=ago(12), reason="it answered 403")]
+    )
+    limits = DiskFacts(total_bytes=100, free_bytes=50, limits_reached=["The disk is over its limit."])
+    for drops, says in ((True, "full_policy"), (False, "kept|lost")):
+        facts = replace(WELL, disk=replace(limits, drops_oldest=drops), uploads=uploads)
+        stopped = replace(facts, uploads=UploadFacts(stopped_since=ago(1)))
+        hints = [finding.hint for finding in (*judge(facts), *judge(stopped))]
+        assert len(hints) == 5
+        assert all(re.search(says, hint) for hint in hints)
+        assert drops != any("Everything is kept" in hint or "Nothing acknowledged" in hint for hint in hints)

@@ -1,0 +1,93 @@
+"""Certificates and keys that settings name: what is wrong with one is said by its key, and when it ends is known."""
+
+import subprocess
+import time
+from dataclasses import replace
+
+import pytest
+
+from apidanalytics import config
+from apidanalytics.errors import ConfigurationError
+from apidanalytics.service.certificates import certificates
+from apidanalytics.service.files import check_files
+
+NEW = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=localhost")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, require_tool):
+    """Return a directory of certificates: one, another one, one that has expired, and one whose key is encrypted."""
+    directory = tmp_path_factory.mktemp("certificates")
+    for name, options in {
+        "one": ("-days", "5", "-nodes"),
+        "other": ("-days", "300", "-nodes"),
+        "locked": ("-days", "5", "-passout", "pass:secret"),
+    }.items():
+        made = ("-out", directory / f"{name}.pem", "-keyout", directory / f"{name}.key")
+        subprocess.run([require_tool("openssl"), *NEW, *options, *made], check=True, capture_output=True)
+    old = ("-in", directory / "one.pem", "-signkey", directory / "one.key", "-days", "0")
+    renew = [require_tool("openssl"), "x509", *old, "-out", directory / "old.pem"]
+    subprocess.run(renew, check=True, capture_output=True)
+    (directory / "text").write_text("no PEM")
+    return directory
+
+
+@pytest.fixture
+def settings(files):
+    def make(**names):
+        environ = {f"APID_{key.upper()}": str(files / name) for key, name in names.items()}
+        return config.load(config_file=None, environ=environ, embedded=True)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "said"),
+    [
+        ("one.pem", "other.key", "api_tls_key: {0}/other.key does not belong to api_tls_cert: {0}/one.pem"),
+        ("one.pem", "text", "api_tls_key: {0}/text should hold a private key in PEM"),
+        ("text", "one.key", "api_tls_cert: {0}/text should hold certificates in PEM"),
+        ("locked.pem", "locked.key", "api_tls_key: {0}/locked.key is encrypted: store it without a pass phrase"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_or_its_key_is_said_by_the_key_of_the_setting(
+    files, settings, cert, key, said
+):
+    with pytest.raises(ConfigurationError) as raised:
+        check_files(settings(api_tls_cert=cert, api_tls_key=key))
+    assert raised.value.problems == [said.format(files)]
+
+
+def test_every_wrong_file_is_said_at_once(settings):
+    wrong = settings(
+        api_tls_cert="one.pem",
+        api_tls_key="one.key",
+        apidanalytics_api_client_ca="text",
+        apidanalytics_admin_tls_cert="text",
+        apidanalytics_admin_tls_key="one.key",
+        apidanalytics_ca_bundle="one.key",
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        check_files(wrong)
+    assert [problem.partition(":")[0] for problem in raised.value.problems] == [
+        "apidanalytics_admin_tls_cert",
+        "apidanalytics_api_client_ca",
+        "apidanalytics_ca_bundle",
+    ]
+
+
+def test_certificates_that_fit_are_taken_and_their_ends_known_also_of_an_expired_one(files, settings):
+    good = settings(
+        api_tls_cert="old.pem",
+        api_tls_key="one.key",
+        apidanalytics_admin_tls_cert="other.pem",
+        apidanalytics_admin_tls_key="other.key",
+        apidanalytics_ca_bundle="one.pem",
+    )
+    check_files(good)
+    old, other = certificates(good)
+    assert (old.address, old.is_for_batches) == ("api_listen", True)
+    assert (other.address, other.is_for_batches) == ("apidanalytics_admin_listen", False)
+    days = [(one.good_until - time.time()) / 86400 for one in (old, other)]
+    assert days == pytest.approx([0, 300], abs=0.5)
+    assert certificates(replace(good, api_tls_key=files / "other.key", admin_tls_cert=None)) == []
