@@ -50,6 +50,17 @@ def test_version_is_printed(tmp_path):
     assert command("--version", directory=tmp_path).stdout.strip() == f"apidanalytics {__version__}"
 
 
+def test_an_agent_whose_lock_somebody_removed_still_owns_its_directory(tmp_path):
+    (tmp_path / "ax").mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        agent.bind(str(tmp_path / "ax" / "control.sock"))
+        agent.listen()
+        result = command("run", "--embedded", directory=tmp_path, APID_LOCAL_STORAGE_PATH=str(tmp_path))
+    assert result.returncode == 3
+    assert "in use: is its lock's file another one than it was?" in result.stderr
+    assert (tmp_path / "ax" / "control.sock").is_socket()
+
+
 def test_every_problem_of_the_configuration_is_reported_at_once_with_exit_code_2(tmp_path):
     (tmp_path / "apid_config.yaml").write_text("apidanalytics_colection_interval: 5\napidanalytics_workers: many\n")
     result = command("run", directory=tmp_path)

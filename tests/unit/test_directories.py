@@ -18,9 +18,9 @@ def synced(monkeypatch):
 
     def noting(descriptor):
         fsync(descriptor)
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if path.is_dir():
-            found[path] = set(os.listdir(path))
+            found[path] = {entry.name for entry in path.iterdir()}
 
     monkeypatch.setattr(os, "fsync", noting)
     return found

@@ -80,6 +80,19 @@ class ControlServer:
             return {"error": "the agent could not answer; its log says why"}
 
 
+def is_listened_to(path: Path) -> bool:
+    """Tell whether an agent listens on this control socket, also one that does not get to answer."""
+    try:
+        with _short(path) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.setblocking(False)
+            connection.connect(name)
+    except BlockingIOError:
+        return True  # so many wait for it already
+    except OSError:
+        return False
+    return True
+
+
 def ask(path: Path, request: Request, timeout_seconds: float = 30.0) -> Answer:
     """Ask the agent behind this control socket.
 

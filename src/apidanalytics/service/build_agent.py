@@ -38,6 +38,7 @@ from apidanalytics.service.parts import (
     exchanger,
     fallback_header,
     host_and_port,
+    own,
     scopes_message,
     tenant_names,
     uploader,
@@ -134,7 +135,7 @@ class Service:
         await asyncio.to_thread(check_files, self._settings)
         self._access = await asyncio.to_thread(Access, self._settings, self._crew.broadcast, self._clock)
         self._data.create()
-        self._lock = self._handover.lock or DataDirectoryLock.acquire(self._data.lock)
+        self._lock = self._handover.lock or own(self._data)
         self._instance_id = instance_id(self._settings)
 
     async def _stop_directory(self, _seconds: float) -> None:

@@ -12,6 +12,9 @@ from apidanalytics.collection.lake import Lake
 from apidanalytics.collection.signature import UrlSigner
 from apidanalytics.config import Settings, parse_listen
 from apidanalytics.control.channel import Message
+from apidanalytics.control.lock import DataDirectoryLock
+from apidanalytics.control.server import is_listened_to
+from apidanalytics.errors import DataDirectoryLocked
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import SpoolHeader
 from apidanalytics.outgoing.proxy import Proxy
@@ -33,6 +36,21 @@ from apidanalytics.upload.uploader import Uploader
 
 OnReady = Callable[[str, str | None], None]
 """Told once the service is ready: its URL, and a scope to try, if the example scopes are served."""
+
+
+def own(data: DataDirectory) -> DataDirectoryLock:
+    """Take the lock of a data directory.
+
+    Raises:
+        DataDirectoryLocked: an agent owns it, also one whose lock's file somebody removed.
+
+    """
+    lock = DataDirectoryLock.acquire(data.lock)
+    if is_listened_to(data.control):
+        lock.release()
+        hint = "is its lock's file another one than it was? An agent listens on control.sock: stop that one"
+        raise DataDirectoryLocked(f"{data.root} is in use: {hint}")
+    return lock
 
 
 def scopes_message(published: Published) -> Message:

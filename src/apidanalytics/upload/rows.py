@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from apidanalytics.errors import DamagedError
+from apidanalytics.layout import FILES_PER_SPOOL
 from apidanalytics.model import SpoolHeader, StagedFile
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 
@@ -16,6 +17,8 @@ _COLUMNS = (
 )
 
 _NOT_UPLOADED = "state IN ('staged', 'failed', 'dropped')"
+
+_N_DIGITS = len(str(FILES_PER_SPOOL)) - 1
 
 _MOST_VALUES = 500
 """In one statement; SQLite takes 999 in its oldest versions."""
@@ -98,10 +101,16 @@ def note_packed(database: sqlite3.Connection, spool_number: int, at: float) -> N
 
 
 def forget_some(database: sqlite3.Connection, state: State, before: float) -> int:
-    """Forget a few files that came to this state before this time; return how many."""
+    """Forget a few files that came to this state before this time; return how many.
+
+    Those of a spool that is not all packed stay: packing, whenever it goes on, must know what it made of it.
+    """
+    half_packed = database.execute("SELECT number FROM spools WHERE packed_at IS NULL LIMIT ?", (_MOST_VALUES,))
+    kept = [f"*_writer_{number}{'[0-9]' * _N_DIGITS}[._]*" for (number,) in half_packed]
     # The state is written out, so that its index is used.
-    old = f"SELECT id FROM files WHERE state = '{state}' AND settled_at < ? LIMIT 1000"  # noqa: S608 - the names are ours # nosec B608
-    return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before,)).rowcount  # noqa: S608 - the names are ours # nosec B608
+    where = f"state = '{state}' AND settled_at < ?{' AND name NOT GLOB ?' * len(kept)}"
+    old = f"SELECT id FROM files WHERE {where} LIMIT 1000"  # noqa: S608 - the names are ours # nosec B608
+    return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before, *kept)).rowcount  # noqa: S608 - the names are ours # nosec B608
 
 
 def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Count) -> None:

@@ -57,7 +57,10 @@ def settle(ledger: Ledger, shelves: Shelves, results: Sequence[Result], now: flo
             at = now + decision.pause_seconds
             ledger.deferred(result.known.id, decision.attempts, at, decision.reason)
     given_up = [(r, r.decision) for r in results if isinstance(r.decision, GiveUp)]
-    return [*(r for r in results if not isinstance(r.decision, GiveUp)), *_settle_given_up(ledger, shelves, given_up, now)]
+    return [
+        *(r for r in results if not isinstance(r.decision, GiveUp)),
+        *_settle_given_up(ledger, shelves, given_up, now),
+    ]
 
 
 def _settle_done(ledger: Ledger, shelves: Shelves, done: Sequence[tuple[Result, str | None]], now: float) -> None:

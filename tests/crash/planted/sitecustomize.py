@@ -41,19 +41,10 @@ def number_used_twice():
 
 
 def sealed_under_another_number():
-    from apidanalytics import durable
-    from apidanalytics.spool import file
+    from apidanalytics.spool.file import OpenSpool
 
-    class Wrong:
-        remove = staticmethod(durable.remove)
-
-        @staticmethod
-        def rename(source, target):
-            if target.parent.name == "sealed":
-                target = target.with_name("000000000001.spool")
-            durable.rename(source, target)
-
-    file.durable = Wrong
+    move = OpenSpool._move
+    OpenSpool._move = lambda self, target: move(self, target.with_name("000000000001.spool"))
 
 
 def failed_commit_not_cut_back():

@@ -20,9 +20,7 @@ def signed(status=200, body=b"{}", **headers):
 
 def put(status=200, body=b"", *, sent_all=True, may_be_there=True, **headers):
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return read_put(
-        Answer(status=status, headers=named, body=body), NOW, sent_all=sent_all, may_be_there=may_be_there
-    )
+    return read_put(Answer(status=status, headers=named, body=body), NOW, sent_all=sent_all, may_be_there=may_be_there)
 
 
 def answer(**document):
@@ -261,7 +259,8 @@ def test_other_refusals_say_nothing_of_the_url(status, body):
 @pytest.mark.parametrize("answer", [(503, {"x-ms-error-code": "ServerBusy"}), (429, {}), (503, {"retry-after": "1"})])
 def test_throttling_is_known_by_status_header_or_code(answer):
     status, headers = answer
-    assert isinstance(read_put(Answer(status=status, headers=headers), NOW, sent_all=True, may_be_there=False), Throttled)
+    found = read_put(Answer(status=status, headers=headers), NOW, sent_all=True, may_be_there=False)
+    assert isinstance(found, Throttled)
 
 
 def test_the_reason_names_the_stores_code_and_nothing_else_of_its_answer():

@@ -3,6 +3,7 @@
 import pytest
 
 from apidanalytics.errors import DamagedError
+from apidanalytics.layout import FILES_PER_SPOOL, FileName
 from apidanalytics.upload.states import Chosen, Count, State
 from tests.unit.upload.ledger_files import counts, number_of, opened, staged
 
@@ -210,6 +211,22 @@ def test_what_is_long_uploaded_is_forgotten_and_its_totals_stay(ledger):
     assert ledger.forget(15.0) == 1
     assert set(ledger.files_in("acme~prod~20260101000000")) == {"f2", "f3"}
     assert counts(ledger) == {"accepted": 6, "staged": 3, "uploaded": 6}
+
+
+def test_what_was_made_of_a_spool_is_remembered_until_all_of_it_is_packed(ledger):
+    files = {
+        number: str(FileName(hash="00ff", start_at=0, end_at=120, instance_id="i", n=number * FILES_PER_SPOOL))
+        for number in (7, 77)
+    }
+    for number, name in files.items():
+        ledger.accepted(number, {"acme~prod": (3, 30)})
+        ledger.stage([staged(name)], 1.0)
+        ledger.uploaded({number_of(ledger, name): None}, 2.0)
+    ledger.packed(77, 3.0)
+    assert ledger.forget(1_000.0) == 1
+    assert ledger.known("acme~prod~20260101000000", list(files.values())) == {files[7]: 3}
+    ledger.packed(7, 3.0)
+    assert ledger.forget(1_000.0) == 1
 
 
 def test_forgetting_many_leaves_none_behind(ledger):
