@@ -170,7 +170,7 @@ async def test_a_disk_that_refuses_to_note_a_delivery_keeps_the_file_until_it_do
     def refuse(*args):
         if full[0]:
             raise sqlite3.OperationalError("database or disk is full")
-        real(*args)
+        return real(*args)
 
     monkeypatch.setattr(settler, "settle", refuse)
     monkeypatch.setattr(settler, "_PAUSE_SECONDS", 0.02)

@@ -150,7 +150,7 @@ def one_tenant_is_large():
     from apidanalytics.spool.company import Company
 
     def saw(self, batches, _now):
-        self.large = self.large or frozenset(tenant for tenant, _ in [*batches][:1])
+        self.heavy = self.heavy or frozenset(tenant for tenant, _ in [*batches][:1])
 
     Company.saw = saw
     Company.is_even = lambda *_: False
