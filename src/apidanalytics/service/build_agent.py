@@ -238,9 +238,10 @@ class Service:
         self._warn()
 
     async def _stop_workers(self, seconds: float) -> None:
-        await self._crew.stop(seconds)
-        # Until they are gone they need room on the disk, and to know who may post.
-        await asyncio.gather(self.agent.cancel("disk"), self.agent.cancel("access"))
+        try:
+            await self._crew.stop(seconds)
+        finally:  # until they are gone they need room on the disk, and to know who may post
+            await asyncio.gather(self.agent.cancel("disk"), self.agent.cancel("access"))
 
     def _greeting(self) -> list[Message]:
         # The tokens first: with the scope data a worker begins to take batches.
