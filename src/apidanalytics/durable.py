@@ -34,8 +34,10 @@ def make_private_directory(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, f"{path} is a symbolic link, and is not followed: remove it")
 
 
-def make_directories(path: Path) -> None:
+def make_directories(path: Path, mode: int = 0o700) -> None:
     """Make a directory for this user only, and what is missing above it, for good; one that is there already is fine.
+
+    Who may look into what is above it, the umask says.
 
     Raises:
         OSError: something else is there, or the disk refuses.
@@ -43,8 +45,8 @@ def make_directories(path: Path) -> None:
     """
     is_there = path.is_dir()
     if not is_there and path != path.parent:
-        make_directories(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
+        make_directories(path.parent, 0o777)
+    path.mkdir(mode=mode, exist_ok=True)
     # Whoever made it before may have died before it was durable; but what it is in need not be ours to sync.
     with contextlib.suppress(OSError if is_there else PermissionError):
         sync_directory(path.parent)

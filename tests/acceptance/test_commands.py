@@ -359,6 +359,14 @@ def test_a_stopped_service_is_paused_and_resumed_in_its_directory(at_rest):
     assert at_rest("pause", "--tenant", "no~one").code == 1
 
 
+@pytest.mark.parametrize("command", ["pause", "resume", "failed retry"])
+def test_nothing_is_changed_in_the_directory_of_a_stopped_service_by_settings_with_a_problem(at_rest, command):
+    at_rest.uses({"APID_LOG_LEVEL": "loud"})
+    done = at_rest(*command.split())
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[-1].startswith("log_level: 'loud' should be")
+
+
 @pytest.mark.parametrize("command", ["events", "flush"])
 def test_what_only_a_running_service_can_do_is_said_of_a_stopped_one(at_rest, command):
     done = at_rest(command)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from apidanalytics import config
-from apidanalytics.doctor import delivery, listening, place, scope_data
+from apidanalytics.config.loading import EMBEDDED
+from apidanalytics.doctor import delivery, examine, listening, place, scope_data
 from apidanalytics.doctor.patient import Patient
 from apidanalytics.doctor.result import State
 from tests.integration.faulty_store import TOKEN, FaultyStore
@@ -222,3 +223,19 @@ def test_a_file_in_the_place_of_the_embedded_lake_is_a_problem(patient):
     found = delivered(someone)["upload"]
     assert found.state is State.PROBLEM
     assert f"{lake} is no directory" in found.text
+
+
+@pytest.mark.parametrize("is_embedded", [False, True])
+def test_what_is_missing_counts_among_the_problems_of_a_service_that_is_not_the_embedded_one(
+    tmp_path, monkeypatch, is_embedded
+):
+    origin = EMBEDDED if is_embedded else "default"
+    answers = {"settings": {"settings": [{"key": "log_level", "value": "info", "origin": origin}]}}
+    monkeypatch.setattr(examine, "ask", lambda _socket, request: answers.get(request["command"], {}))
+    monkeypatch.setenv("APID_LOCAL_STORAGE_PATH", str(tmp_path))
+    monkeypatch.setenv("APID_LOG_LEVEL", "loud")
+    someone = examine.patient(None, embedded=False, tenant=None, uploads=False, timeout_seconds=60)
+    assert someone.embedded is is_embedded
+    missing = [text for text in someone.spoiled if text.startswith("Missing required")]
+    assert len(missing) == (not is_embedded)
+    assert any(text.startswith("log_level:") for text in someone.spoiled)

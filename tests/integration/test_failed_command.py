@@ -2,10 +2,14 @@
 
 import gzip
 import json
+import socket
 import stat
 
 import pytest
 
+from apidanalytics import config
+from apidanalytics.errors import DataDirectoryLocked
+from apidanalytics.service.failed import stopped
 from tests.harness import wait_until
 from tests.integration.faulty_store import TOKEN, FaultyStore
 
@@ -104,3 +108,14 @@ def test_with_the_service_down_its_data_directory_answers_and_says_so(service):
     service.store.heal()
     service.restart()
     wait_until(lambda: failed(service) == 0, what="the one sent at the start, the other after its success")
+
+
+def test_a_directory_whose_agent_still_listens_is_not_stopped_though_somebody_removed_its_lock(tmp_path):
+    settings = config.load(config_file=None, environ={"APID_LOCAL_STORAGE_PATH": str(tmp_path)}, embedded=True)
+    settings.data.create()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        agent.bind(str(settings.data.control))
+        agent.listen()
+        with pytest.raises(DataDirectoryLocked, match=r"An agent listens on control\.sock"), stopped(settings):
+            pass
+    assert not settings.data.ledger.exists()

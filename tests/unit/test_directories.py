@@ -1,6 +1,7 @@
 """The directories in which everything stands are as durable as what is put into them."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def test_what_a_process_made_that_died_before_it_was_durable_is_by_the_next_star
     (tmp_path / "var").mkdir()
     durable.make_directories(tmp_path / "var" / "ax")
     assert is_durable(tmp_path / "var", synced)
+
+
+def test_only_the_directory_itself_is_private_what_is_above_it_follows_the_umask(tmp_path):
+    previous = os.umask(0o027)
+    try:
+        durable.make_directories(tmp_path / "var" / "lib" / "ax")
+    finally:
+        os.umask(previous)
+    made = tmp_path / "var", tmp_path / "var" / "lib", tmp_path / "var" / "lib" / "ax"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o750, 0o750, 0o700]
 
 
 def test_a_directory_that_cannot_be_synced_and_is_none_of_ours_does_not_stop_the_start(tmp_path, monkeypatch):

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from apidanalytics import config
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.config import Settings
 from apidanalytics.control.server import Answer, Request, ask
-from apidanalytics.errors import NotRunningError, RefusedError
+from apidanalytics.errors import ConfigurationError, NotRunningError, RefusedError
+
+if TYPE_CHECKING:
+    from apidanalytics.service.failed import HeldDirectory
 
 PATIENCE_SECONDS: Final = 60.0
 
@@ -80,6 +83,24 @@ def asking(config_file: Path | None) -> Iterator[Asked]:
 
     with stopped.reading(settings) as directory:
         yield Asked(settings=settings, is_running=False, answer=directory.ask)
+
+
+@contextmanager
+def in_directory(config_file: Path | None) -> Iterator["HeldDirectory"]:
+    """Give what may be changed in the data directory of a stopped service.
+
+    Raises:
+        ConfigurationError: something is wrong with the settings, and so this need not be the service's directory.
+        DataDirectoryLocked: the service neither answers nor is it gone.
+
+    """
+    settings, problems = config.load_leniently(config_file=config_file, environ=os.environ)
+    if problems:
+        raise ConfigurationError(problems)
+    from apidanalytics.service.failed import stopped  # noqa: PLC0415 - much to load, needed only here
+
+    with stopped(settings) as directory:
+        yield directory
 
 
 def _service(settings: Settings) -> Asked | None:

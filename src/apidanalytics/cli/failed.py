@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from apidanalytics.cli.asking import load, no_directory
+from apidanalytics.cli.asking import in_directory, load, no_directory
 from apidanalytics.cli.drawing import console, instant, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.failed_export import export
@@ -92,6 +92,7 @@ def _asking(config_file: Path | None) -> Iterator[tuple[Ask, Settings]]:
 
     Raises:
         NotRunningError: no service runs, and there is no data directory either.
+        ConfigurationError: no service runs, and something is wrong with the settings.
         DataDirectoryLocked: the service neither answers nor is it gone.
 
     """
@@ -101,10 +102,8 @@ def _asking(config_file: Path | None) -> Iterator[tuple[Ask, Settings]]:
     try:
         ask(settings.data.control, {"command": "failed.list", "limit": 0})
     except NotRunningError as error:
-        print(f"{error}; this is done in its data directory.", file=sys.stderr)
-        from apidanalytics.service.failed import stopped  # noqa: PLC0415 - much to load, needed only here
-
-        with stopped(settings) as service:
+        with in_directory(config_file) as service:
+            print(f"{error}; this is done in its data directory.", file=sys.stderr)
             yield service.ask, settings
     else:
         yield lambda request: _checked(ask(settings.data.control, request, 300.0)), settings

@@ -4,10 +4,9 @@ import sys
 import time
 from pathlib import Path
 
-from apidanalytics.cli.asking import asking_service, load, no_directory
+from apidanalytics.cli.asking import asking_service, in_directory, load, no_directory
 from apidanalytics.cli.drawing import print_json
 from apidanalytics.cli.exit_code import ExitCode
-from apidanalytics.config import Settings
 from apidanalytics.errors import NotRunningError, RefusedError
 
 
@@ -19,8 +18,7 @@ def run(config_file: Path | None, *, tenant: str | None, pauses: bool, as_json: 
     except NotRunningError as nobody:
         if not settings.data.root.is_dir():
             raise NotRunningError(no_directory(settings)) from nobody
-        print(f"{nobody}; this is done in its data directory, and counts from its next start.", file=sys.stderr)
-        _in_directory(settings, tenant, pauses=pauses)
+        _in_directory(config_file, tenant, nobody, pauses=pauses)
     if as_json:
         print_json({"tenant": tenant, "paused": pauses})
     else:
@@ -28,10 +26,9 @@ def run(config_file: Path | None, *, tenant: str | None, pauses: bool, as_json: 
     return ExitCode.OK
 
 
-def _in_directory(settings: Settings, tenant: str | None, *, pauses: bool) -> None:
-    from apidanalytics.service.failed import stopped  # noqa: PLC0415 - much to load, needed only here
-
-    with stopped(settings) as service:
+def _in_directory(config_file: Path | None, tenant: str | None, nobody: NotRunningError, *, pauses: bool) -> None:
+    with in_directory(config_file) as service:
+        print(f"{nobody}; this is done in its data directory, and counts from its next start.", file=sys.stderr)
         if tenant is not None and not service.knows(tenant):
             raise RefusedError(f"no such tenant: {tenant}")
         service.pause(tenant, time.time() if pauses else None)

@@ -24,6 +24,8 @@ _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _MISSING: Final = "Missing required config value"
 _PLACE: Final = ("local_storage_path", "apidanalytics_data_path")
 """What tells where the data directory is."""
+_ALIKE: Final = 0.8
+"""So much of a key that is none of ours is like one of these, and then it is taken for that, misspelt."""
 
 
 @dataclass(slots=True)
@@ -79,7 +81,9 @@ def load_leniently(*, config_file: Path | None, environ: Mapping[str, str]) -> t
     read = [_read_file(config_file, environ), sources.from_environment(environ)]
     resolved, problems = _resolve_all(read, embedded=True)
     is_read = all(source.given or not source.problems for source in read)
-    if not is_read or any(problem.startswith(f"{key}:") for problem in problems for key in _PLACE):
+    misspelt = list(_misspelt_place((value.key for source in read for value in source.given), resolved))
+    problems += misspelt
+    if not is_read or misspelt or any(problem.startswith(f"{key}:") for problem in problems for key in _PLACE):
         raise errors.ConfigurationError(problems)
     for row in SETTINGS:
         if row.key not in resolved.values:
@@ -158,6 +162,19 @@ def _nearest(key: str) -> str:
     # Without the prefix, which all of ours share, the rest of the name decides.
     (attribute,) = difflib.get_close_matches(key.removeprefix(PREFIX), _BY_ATTRIBUTE, n=1, cutoff=0.0)
     return _BY_ATTRIBUTE[attribute].key
+
+
+def _misspelt_place(given: Iterable[str], resolved: _Resolved) -> Iterator[str]:
+    """Yield that the data directory may be another one, for each key that may stand for one of its own, not given."""
+    not_given = [key for key in _PLACE if resolved.origins.get(key) in {DEFAULT, EMBEDDED}]
+    for key in given:
+        if key in _BY_KEY:
+            continue
+        alike = difflib.get_close_matches(key, not_given, n=1, cutoff=_ALIKE)
+        if not alike and key.startswith(PREFIX):
+            alike = [place for place in not_given if place == _nearest(key)]
+        for place in alike:
+            yield f"{printable(key)}: where the data directory is cannot be told; does it mean {place}?"
 
 
 def _between(resolved: _Resolved) -> Iterator[str]:

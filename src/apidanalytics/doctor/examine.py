@@ -7,6 +7,7 @@ from pathlib import Path
 
 from apidanalytics import config
 from apidanalytics.config import Settings, effective
+from apidanalytics.config.loading import EMBEDDED
 from apidanalytics.control.server import ask
 from apidanalytics.doctor import delivery, listening, place, scope_data
 from apidanalytics.doctor.patient import Patient
@@ -86,21 +87,24 @@ def _settings(config_file: Path | None, *, embedded: bool) -> tuple[Settings, bo
     """
     try:
         return config.load(config_file=config_file, environ=os.environ, embedded=embedded), embedded, ()
-    except ConfigurationError:
+    except ConfigurationError as error:
         settings, problems = config.load_leniently(config_file=config_file, environ=os.environ)
         try:
-            ask(settings.data.control, {"command": "ready"})
+            rows = ask(settings.data.control, {"command": "settings"}).get("settings", [])
         except NotRunningError:
             pass
         else:
-            # Where nothing is wrong but what --embedded makes good, it was started with that.
-            return settings, embedded or not problems, problems
+            is_embedded = embedded or any(row["origin"] == EMBEDDED for row in rows)
+            return settings, is_embedded, problems if is_embedded else error.problems
         raise
 
 
 def _configuration(of: Patient) -> Iterator[Result]:
     if of.spoiled:
-        advice = "Mend it. The service goes on with the settings it has; a start or a reload would refuse these."
+        advice = (
+            "Mend it. The service goes on with the settings it has; a start or a reload would refuse these. Where a "
+            "value cannot be used, what follows was examined with the default, which need not be what the service has."
+        )
         for text in of.spoiled:
             yield problem("configuration", text, advice)
         return

@@ -25,7 +25,7 @@ from apidanalytics.service.changing import Changing
 from apidanalytics.service.crew import Crew
 from apidanalytics.service.deliverable import Deliverable
 from apidanalytics.service.disk import DiskKeeper
-from apidanalytics.service.files import check_files
+from apidanalytics.service.files import check_files_at_start
 from apidanalytics.service.identity import instance_id
 from apidanalytics.service.keep_disk import disk_keeper
 from apidanalytics.service.keys import settler, sweep_and_settle
@@ -132,7 +132,7 @@ class Service:
     # In the order of the steps.
 
     async def _start_directory(self) -> None:
-        await asyncio.to_thread(check_files, self._settings)
+        await asyncio.to_thread(check_files_at_start, self._settings)
         self._access = await asyncio.to_thread(Access, self._settings, self._crew.broadcast, self._clock)
         self._data.create()
         self._lock = self._handover.lock or own(self._data)
@@ -238,9 +238,10 @@ class Service:
         self._warn()
 
     async def _stop_workers(self, seconds: float) -> None:
-        await self._crew.stop(seconds)
-        # Until they are gone they need room on the disk, and to know who may post.
-        await asyncio.gather(self.agent.cancel("disk"), self.agent.cancel("access"))
+        try:
+            await self._crew.stop(seconds)
+        finally:  # until they are gone they need room on the disk, and to know who may post
+            await asyncio.gather(self.agent.cancel("disk"), self.agent.cancel("access"))
 
     def _greeting(self) -> list[Message]:
         # The tokens first: with the scope data a worker begins to take batches.

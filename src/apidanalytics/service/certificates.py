@@ -1,5 +1,6 @@
 """Until when the certificates are good that our servers show."""
 
+import errno
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Final
 
 from apidanalytics.config import Settings
 from apidanalytics.health.facts import CertificateFacts
+from apidanalytics.service.tls import tls_context
 
 _NO_CHECK_TIME: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the module ssl has no name for."""
@@ -35,11 +37,10 @@ def ends_at(certificate: Path, private: Path) -> float:
     """Return until when a certificate is good: by a handshake with itself, in memory, in which it is the authority.
 
     Raises:
-        OSError: a file cannot be read (``ssl.SSLError``: it is not what it should be).
+        OSError: a file cannot be read (``ssl.SSLError``: it is not what it should be), or does not say it.
 
     """
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, private)
+    server = tls_context(certificate, private)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags = ssl.VerifyFlags(client.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME)
@@ -50,8 +51,11 @@ def ends_at(certificate: Path, private: Path) -> float:
         steps = [_step(side) for side in sides]
         if all(steps):
             break
-    shown: dict[str, Any] = sides[0].getpeercert() or {}
-    return float(ssl.cert_time_to_seconds(shown["notAfter"]))
+    try:
+        shown: dict[str, Any] = sides[0].getpeercert() or {}
+        return float(ssl.cert_time_to_seconds(shown["notAfter"]))
+    except (KeyError, ValueError) as error:
+        raise OSError(errno.EINVAL, "does not say until when it is good") from error
 
 
 def _step(side: ssl.SSLObject) -> bool:

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from apidanalytics.config import Settings
-from apidanalytics.control.lock import DataDirectoryLock
 from apidanalytics.control.server import Answer, Request
 from apidanalytics.service.answers import not_started
+from apidanalytics.service.parts import own
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.pausing import EVERYBODY
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, revive
@@ -70,7 +70,7 @@ def stopped(settings: Settings) -> Iterator["HeldDirectory"]:
         DataDirectoryLocked: it does run, or somebody else works there.
 
     """
-    lock = DataDirectoryLock.acquire(settings.data.lock)
+    lock = own(settings.data)
     try:
         with Ledger.open(settings.data.ledger, settings.data.damaged, time.time()) as ledger:
             yield HeldDirectory(settings, ledger)

@@ -12,6 +12,8 @@ from apidanalytics.errors import ConfigurationError
 from apidanalytics.ingest.peers import Admit, has_name
 
 _PEM: Final = "should hold certificates in PEM"
+_OTHER_PAIR: Final = {"KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
+"""What OpenSSL says of a key of another certificate; the second where it is of another kind, too."""
 
 
 def check_tls(settings: Settings) -> None:
@@ -91,9 +93,12 @@ def _wrong_pair(cert_key: str, key_key: str, cert: Path | None, key: Path | None
     try:
         tls_context(cert, key)
     except ssl.SSLError as error:
-        is_other = error.reason == "KEY_VALUES_MISMATCH"
-        what = f"does not belong to {cert_key}: {cert}" if is_other else "should hold a private key in PEM"
-        yield f"{key_key}: {key} {what}"
+        if error.reason in _OTHER_PAIR:
+            yield f"{key_key}: {key} does not belong to {cert_key}: {cert}"
+        elif error.reason:
+            yield f"{cert_key}: {cert} cannot be used with {key}: {error.reason}"
+        else:  # of what is no PEM it gives no reason
+            yield f"{key_key}: {key} should hold a private key in PEM"
     except OSError as error:
         yield f"{key_key}: {key} {error.strerror}"
 

@@ -163,7 +163,10 @@ class OpenSpool:
             self._path.rename(target)
         except FileNotFoundError:
             if os.fstat(self._descriptor).st_nlink:
-                reason = "it stands elsewhere: was something mounted over its directory, or that one moved away?"
+                reason = (
+                    "it stands elsewhere: was something mounted over its directory, that one moved away, "
+                    "or the file removed while a hard link holds it? Give it back its name"
+                )
                 raise OSError(errno.ENOENT, reason, str(self._path)) from None
             self._write_anew(target)
 

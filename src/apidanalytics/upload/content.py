@@ -38,7 +38,7 @@ class Content:
         self._made = made
         self._room: Room | None = None
         self.is_marked = False
-        """Whether the file's owner may not write to it, which stands for a doubt (``prepare.note_doubt``)."""
+        """Whether its mode is 0400, which stands for a doubt (``prepare.note_doubt``)."""
 
     def __repr__(self) -> str:
         return f"<Content of {self.size_bytes} bytes>"
@@ -56,7 +56,7 @@ class Content:
         try:
             status = os.fstat(descriptor)
             content = cls(descriptor, status.st_size, None, made)
-            content.is_marked = not status.st_mode & stat.S_IWUSR
+            content.is_marked = stat.S_IMODE(status.st_mode) == stat.S_IRUSR
         except BaseException:
             os.close(descriptor)
             raise

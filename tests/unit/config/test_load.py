@@ -249,7 +249,15 @@ def test_a_service_is_found_by_spoiled_settings_that_still_say_where_its_directo
 
 
 @pytest.mark.parametrize(
-    "text", ["local_storage_path: [", "- a list", "local_storage_path: [a, b]", "apidanalytics_data_path: ../x"]
+    "text",
+    [
+        "local_storage_path: [",
+        "- a list",
+        "local_storage_path: [a, b]",
+        "apidanalytics_data_path: ../x",
+        "local_storage_path: /x\napidanalytics_data_pth: y",
+        "local_storage_pth: /x",
+    ],
 )
 def test_settings_that_leave_open_where_the_directory_is_are_refused(tmp_path, text):
     file = tmp_path / "settings.yaml"

@@ -217,6 +217,18 @@ def test_a_spool_that_somebody_removed_is_sealed_all_the_same(data):
     assert [entry["event"] for entry in logs] == ["spool.removed"]
 
 
+def test_a_removed_spool_that_a_hard_link_holds_is_not_written_anew_and_sealed_with_its_name_back(data, tmp_path):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool.append([SHARE])
+    (path,) = data.tmp.iterdir()
+    kept = path.rename(tmp_path / "kept")
+    with pytest.raises(OSError, match="while a hard link holds it"):
+        spool.seal(data)
+    assert list(data.sealed.iterdir()) == []
+    os.link(kept, path)
+    assert lines_in(spool.seal(data)) == [SHARE.lines]
+
+
 def test_a_spool_whose_directory_is_another_one_by_now_is_not_called_sealed(data):
     spool = OpenSpool.create(data, header, os.fdatasync)
     spool.append([SHARE])

@@ -128,3 +128,13 @@ async def sent_before_the_change_was_seen(content):
     except ChangedError:
         return sent
     pytest.fail("nothing was seen")
+
+
+@pytest.mark.parametrize(("mode", "is_marked"), [(0o400, True), (0o600, False), (0o440, False), (0o444, False)])
+def test_only_0400_marks_a_doubt(tmp_path, mode, is_marked):
+    path = tmp_path / "file"
+    path.write_bytes(b"line\n")
+    path.chmod(mode)
+    content = Content.open(path)
+    content.close()
+    assert content.is_marked is is_marked
