@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -146,11 +147,12 @@ class Ledger:
         with self._read() as database:
             return {known.file.name: known for known in rows.select(database, "directory = ?", (directory,))}
 
-    def files(self, state: State, *, tenant: str | None = None, limit: int = -1) -> list[LedgerFile]:
-        """Return the files in a state, oldest start first."""
-        where = "state = ? AND (? IS NULL OR tenant = ?) ORDER BY start_at, id LIMIT ?"
+    def files(
+        self, state: State, *, tenant: str | None = None, limit: int = -1, after: tuple[int, int] | None = None
+    ) -> list[LedgerFile]:
+        """Return the files in a state, oldest start first; ``after`` a start and number."""
         with self._read() as database:
-            return rows.select(database, where, (state, tenant, tenant, limit))
+            return rows.in_order(database, state, tenant, limit, after)
 
     def unfinished_directories(self) -> set[str]:
         """Return the directories that should still hold files."""
@@ -164,13 +166,9 @@ class Ledger:
 
     def failed_directories(self, limit: int, chosen: Chosen | None = None, *, now: float) -> list[str]:
         """Return at most ``limit`` directories with failed files, those that failed longest ago first."""
-        found: dict[str, None] = {}
         with self._read() as database:
-            for directory in rows.failed_directories(database, chosen or Chosen(), now):
-                found[directory] = None
-                if len(found) == limit:
-                    break
-        return list(found)
+            found = rows.failed_directories(database, chosen or Chosen(), now)
+            return list(islice(found, None if limit < 0 else limit))
 
     def failed_files(self, *, after: int, limit: int, tenant: str | None = None) -> list[LedgerFile]:
         """Return failed files with numbers above ``after``, in their order."""

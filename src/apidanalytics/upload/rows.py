@@ -29,6 +29,18 @@ def select(database: sqlite3.Connection, where: str, values: Sequence[object] = 
     return [_file(row) for row in database.execute(f"SELECT {_COLUMNS} FROM files WHERE {where}", values)]  # noqa: S608 - ``where`` is ours # nosec B608
 
 
+def in_order(
+    database: sqlite3.Connection, state: State, tenant: str | None, limit: int, after: tuple[int, int] | None
+) -> list[LedgerFile]:
+    """Return the files in a state, oldest start first, those behind ``after``, a start and number."""
+    where = "state = ? AND (? IS NULL OR tenant = ?)"
+    values: tuple[object, ...] = (state, tenant, tenant)
+    if after is not None:
+        where += " AND (start_at, id) > (?, ?)"
+        values += after
+    return select(database, f"{where} ORDER BY start_at, id LIMIT ?", (*values, limit))
+
+
 def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFile | None:
     """Return the file of this name, if it is known."""
     found = select(database, "directory = ? AND name = ?", (directory, name))
@@ -62,7 +74,7 @@ def assume_header(database: sqlite3.Connection, header: SpoolHeader) -> SpoolHea
 
 
 def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float) -> Iterator[str]:
-    """Yield the directory of each failed file that is chosen, those that failed longest ago first.
+    """Yield the directories of the failed files that are chosen, each once, those that failed longest ago first.
 
     One that failed later than now did so before the clock was set back: it comes first.
     """
@@ -73,9 +85,12 @@ def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float)
     ahead = " AND settled_at > :now ORDER BY settled_at, id"
     ordinary = " AND settled_at <= :now AND (:before IS NULL OR settled_at < :before) ORDER BY settled_at, id"
     values = {"tenant": chosen.tenant, "name": chosen.name, "before": chosen.before, "now": now}
+    seen: set[str] = set()
     for which in (ahead, ordinary):
         for (directory,) in database.execute(query + which, values):
-            yield directory
+            if directory not in seen:
+                seen.add(directory)
+                yield directory
 
 
 def unfinished_directories(database: sqlite3.Connection) -> set[str]:
