@@ -55,8 +55,8 @@ SpoolGoes = Callable[[int, Iterator[Claim]], None]
 class PackLedger(Protocol):
     """The memory that outlives a crash. Every call is one transaction, and saying a thing twice changes nothing."""
 
-    def known(self, directory: str, names: Sequence[str]) -> Mapping[str, int]:
-        """Return the records of those of these files of one bucket directory that were staged before.
+    def known(self, directory: str, names: Sequence[str]) -> Mapping[str, tuple[int, int]]:
+        """Return (records, bytes of lines) of those of these files of one bucket directory that were staged before.
 
         It does not matter what became of them.
         """

@@ -64,12 +64,12 @@ class Ledger:
 
     # What packing tells.
 
-    def known(self, directory: str, names: Sequence[str]) -> dict[str, int]:
-        """Return those of these files of one bucket directory that need not be made (again), and their records."""
-        query = "SELECT records FROM files WHERE directory = ? AND name = ? AND state <> 'set_aside'"
+    def known(self, directory: str, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return (records, bytes of lines) of those of these files of one bucket directory that need not be made."""
+        query = "SELECT records, bytes FROM files WHERE directory = ? AND name = ? AND state <> 'set_aside'"
         with self._read() as database:
             found = ((name, database.execute(query, (directory, name)).fetchone()) for name in names)
-            return {name: row[0] for name, row in found if row is not None}
+            return {name: row for name, row in found if row is not None}
 
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""

@@ -34,7 +34,8 @@ class MemoryLedger:
         self.events = []
 
     def known(self, directory, names):
-        return {name: self.files[directory, name].records for name in names if (directory, name) in self.files}
+        found = {name: self.files.get((directory, name)) for name in names}
+        return {name: (file.records, file.bytes) for name, file in found.items() if file is not None}
 
     def files_in(self, directory):
         return {name: file for (where, name), file in self.files.items() if where == directory}

@@ -67,7 +67,7 @@ def test_known_are_the_files_that_need_not_be_made_again(ledger):
     ledger.uploaded({number_of(ledger, "f1"): None}, 2.0)
     ledger.failed(number_of(ledger, "f2"), 3, "403", 2.0)
     ledger.lost(number_of(ledger, "f3"), "gone", 2.0)
-    assert ledger.known(directory, ["f0", "f1", "f2", "f3", "f4"]) == {"f0": 3, "f1": 3, "f2": 3}
+    assert ledger.known(directory, ["f0", "f1", "f2", "f3", "f4"]) == dict.fromkeys(("f0", "f1", "f2"), (3, 30))
     assert ledger.known(directory, []) == {}
     assert ledger.known("other~dir~20260101000000", ["f0"]) == {}
 
@@ -224,7 +224,7 @@ def test_what_was_made_of_a_spool_is_remembered_until_all_of_it_is_packed(ledger
         ledger.uploaded({number_of(ledger, name): None}, 2.0)
     ledger.packed(77, 3.0)
     assert ledger.forget(1_000.0) == 1
-    assert ledger.known("acme~prod~20260101000000", list(files.values())) == {files[7]: 3}
+    assert ledger.known("acme~prod~20260101000000", list(files.values())) == {files[7]: (3, 30)}
     ledger.packed(7, 3.0)
     assert ledger.forget(1_000.0) == 1
 
