@@ -128,6 +128,7 @@ class Packer:
         except NewerFormatError as error:
             return self._leave_alone(path, error)
         except DamagedError as error:
+            self._ledger.given_up(name.number, self._clock.now())
             self._aside.move(path, Why(reason=str(error), amounts={"": (0, path.stat().st_size)}))
             return Packed(outcome=Outcome.SET_ASIDE)
         with reader:

@@ -79,5 +79,8 @@ class PackLedger(Protocol):
     def packed(self, spool_number: int, at: float) -> None:
         """Note that every file of this spool was staged."""
 
+    def given_up(self, spool_number: int, at: float) -> None:
+        """Note that the rest of this spool, if it was accepted, will not be staged."""
+
     def set_aside(self, name: str, records: int, bytes: int, reason: str, at: float, tenant: str = "") -> None:  # noqa: A002
         """Count what cannot be delivered, once per name and reason; tenant ``""``: nobody can tell whose it was."""

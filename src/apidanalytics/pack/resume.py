@@ -46,7 +46,7 @@ class Resumption:
         """Return the names of all that was made of this spool in one directory, in the order in which it was."""
         published = (path.name for path in (self._data.staging / directory).glob("*"))
         names = {*self._ledger.files_in(directory), *published}
-        return sorted((name for name in names if layout.is_of_spool(name, number)), key=_n)
+        return sorted((name for name in names if layout.spool_of(name) == number), key=_n)
 
     def known(self, directory: str, names: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return (records, bytes) of those that need not be made."""

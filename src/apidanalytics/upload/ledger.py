@@ -74,7 +74,7 @@ class Ledger:
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""
         with self._read() as database:
-            query = "SELECT 1 FROM spools WHERE number = ? AND packed_at IS NOT NULL"
+            query = "SELECT 1 FROM spools WHERE number = ? AND packed_at >= 0"
             return database.execute(query, (spool_number,)).fetchone() is not None
 
     def is_accepted(self, spool_number: int) -> bool:
@@ -109,6 +109,11 @@ class Ledger:
         """Note that every file of this spool was staged."""
         with self._write() as database:
             rows.note_packed(database, spool_number, at)
+
+    def given_up(self, spool_number: int, at: float) -> None:
+        """Note that the rest of this spool, if it was accepted, will not be staged: it was set aside."""
+        with self._write() as database:
+            rows.note_given_up(database, spool_number, at)
 
     def set_aside(
         self,
@@ -184,11 +189,8 @@ class Ledger:
 
     def totals(self) -> dict[str, dict[State, Count]]:
         """Return the totals by tenant and state; the cost grows with the tenants only."""
-        totals: dict[str, dict[State, Count]] = {}
         with self._read() as database:
-            for tenant, state, *amounts in database.execute("SELECT * FROM totals"):
-                totals.setdefault(tenant, {})[State(state)] = Count(*amounts)
-        return totals
+            return rows.by_tenant(database.execute("SELECT tenant, state, records, bytes, files FROM totals"))
 
     def disk_usage(self) -> dict[str, int]:
         """Return by tenant how much of the disk its staged and failed files take. It waits for a commit under way."""
@@ -266,9 +268,9 @@ class Ledger:
                 rows.add_total(database, file.tenant, State.ACCEPTED, Count(file.records, file.bytes))
 
     def forget(self, before: float) -> int:
-        """Forget what was uploaded, dropped or packed before this Unix time; totals stay. Return how many files."""
+        """Forget what was uploaded, dropped, packed or given up before this Unix time, not totals; return the files."""
         with self._write() as database:
-            database.execute("DELETE FROM spools WHERE packed_at < ?", (before,))
+            database.execute("DELETE FROM spools WHERE abs(packed_at) < ?", (before,))
         forgotten = 0
         for state in (State.UPLOADED, State.DROPPED):
             while found := self._forget_some(state, before):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from apidanalytics.errors import DamagedError
-from apidanalytics.layout import FILES_PER_SPOOL
+from apidanalytics.layout import spool_of
 from apidanalytics.model import SpoolHeader, StagedFile
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 
@@ -17,8 +17,6 @@ _COLUMNS = (
 )
 
 _NOT_UPLOADED = "state IN ('staged', 'failed', 'dropped')"
-
-_N_DIGITS = len(str(FILES_PER_SPOOL)) - 1
 
 _MOST_VALUES = 500
 """In one statement; SQLite takes 999 in its oldest versions."""
@@ -109,10 +107,16 @@ def note_packed(database: sqlite3.Connection, spool_number: int, at: float) -> N
     """Note that a spool was packed, once."""
     database.execute(
         "INSERT INTO spools VALUES (?, ?)"
-        " ON CONFLICT DO UPDATE SET packed_at = coalesce(packed_at, excluded.packed_at)",
+        " ON CONFLICT DO UPDATE SET packed_at = excluded.packed_at WHERE packed_at IS NULL OR packed_at < 0",
         (spool_number, int(at)),
     )
     database.execute("DELETE FROM assumed_headers WHERE spool = ?", (spool_number,))
+
+
+def note_given_up(database: sqlite3.Connection, spool_number: int, at: float) -> None:
+    """Note that the rest of a spool will not be packed: by a time below zero, so that it does not count as packed."""
+    query = "UPDATE spools SET packed_at = ? WHERE number = ? AND packed_at IS NULL"
+    database.execute(query, (-max(int(at), 1), spool_number))
 
 
 def forget_some(database: sqlite3.Connection, state: State, before: float) -> int:
@@ -120,12 +124,22 @@ def forget_some(database: sqlite3.Connection, state: State, before: float) -> in
 
     Those of a spool that is not all packed stay: packing, whenever it goes on, must know what it made of it.
     """
-    half_packed = database.execute("SELECT number FROM spools WHERE packed_at IS NULL LIMIT ?", (_MOST_VALUES,))
-    kept = [f"*_writer_{number}{'[0-9]' * _N_DIGITS}[._]*" for (number,) in half_packed]
+    half_packed = "SELECT number FROM spools WHERE packed_at IS NULL"
     # The state is written out, so that its index is used.
-    where = f"state = '{state}' AND settled_at < ?{' AND name NOT GLOB ?' * len(kept)}"
+    where = f"state = '{state}' AND settled_at < ?"
+    if database.execute(half_packed).fetchone() is not None:
+        database.create_function("spool_of", 1, spool_of, deterministic=True)
+        where += f" AND coalesce(spool_of(name), -1) NOT IN ({half_packed})"
     old = f"SELECT id FROM files WHERE {where} LIMIT 1000"  # noqa: S608 - the names are ours # nosec B608
-    return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before, *kept)).rowcount  # noqa: S608 - the names are ours # nosec B608
+    return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before,)).rowcount  # noqa: S608 - the names are ours # nosec B608
+
+
+def by_tenant(found: Iterable[Sequence[Any]]) -> dict[str, dict[State, Count]]:
+    """Return rows of tenant, state, records, bytes and files by tenant and state."""
+    totals: dict[str, dict[State, Count]] = {}
+    for tenant, state, *amounts in found:
+        totals.setdefault(tenant, {})[State(state)] = Count(*amounts)
+    return totals
 
 
 def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Count) -> None:

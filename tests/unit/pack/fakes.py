@@ -30,6 +30,7 @@ class MemoryLedger:
         self.counts = {}
         self.headers = {}
         self.packed_spools = set()
+        self.given_up_spools = set()
         self.aside = {}
         self.events = []
 
@@ -58,6 +59,9 @@ class MemoryLedger:
     def packed(self, spool_number, _at):
         self.events.append(("packed", spool_number))
         self.packed_spools.add(spool_number)
+
+    def given_up(self, spool_number, _at):
+        self.given_up_spools.add(spool_number)
 
     def set_aside(self, name, records, bytes, reason, at, tenant=""):  # noqa: A002
         self.aside.setdefault((name, reason), (tenant, records, bytes))
