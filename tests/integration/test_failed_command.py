@@ -119,3 +119,22 @@ def test_a_directory_whose_agent_still_listens_is_not_stopped_though_somebody_re
         with pytest.raises(DataDirectoryLocked, match=r"An agent listens on control\.sock"), stopped(settings):
             pass
     assert not settings.data.ledger.exists()
+
+
+def test_what_cannot_be_moved_is_said_with_the_number_that_came_back_running_or_stopped(service, data_directory):
+    post_and_fail(service)
+    post_and_fail(service)
+    first, *_ = files(service, "list")
+    in_the_way = data_directory / "collector/ax/staging" / first["directory"]
+    in_the_way.write_bytes(b"no directory")
+    refusals = service.store.seen["403"]
+    done = service.command("failed", "retry", "--json")
+    assert (done.returncode, json.loads(done.stdout)["retried"]) == (1, 1)
+    assert first["directory"] in json.loads(done.stdout)["stuck"]
+    assert f"cannot be moved: {json.loads(done.stdout)['stuck']}" in done.stderr
+    wait_until(lambda: service.store.seen["403"] > refusals, what="the other one is tried again")
+    wait_until(lambda: failed(service) == 2, what="it failed again")
+    service.terminate()
+    done = service.command("failed", "retry")
+    assert (done.returncode, done.stdout) == (1, "1 files are back in staging/.\n")
+    assert first["directory"] in done.stderr

@@ -207,6 +207,91 @@ def test_what_is_damaged_after_half_of_a_spool_was_staged_gives_the_rest_no_othe
     assert {file.name for file in data.staging.glob("*/*")} == {known.file.name for known in ledger.files(State.STAGED)}
 
 
+def half_staged(data, ledger, packer, tenants, monkeypatch, groups=1):
+    """Pack a spool, of one entry in each group and two in a file, until so many files are staged; return its frames."""
+    monkeypatch.setattr("apidanalytics.pack.packer.GROUP_FILES", 1)
+    small = OpenSpool.create(data, lambda number: replace(header(number), max_file_bytes=40), os.fdatasync)
+    frames = [small.end]
+    for number, tenant in enumerate(tenants):
+        small.append([share(tenant, number)])
+        frames.append(small.end)
+    path = small.seal(data)
+    left = iter([ledger.stage] * groups)
+
+    def full(files, at):
+        next(left, refuse)(files, at)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(ledger, "stage", full)
+        with pytest.raises(OSError, match="No space"):
+            packer.pack(path)
+    for file in data.staging.glob("*/*"):
+        if not ledger.known(file.parent.name, [file.name]):
+            file.unlink()
+    return path, frames
+
+
+def damage(path, end):
+    content = bytearray(path.read_bytes())
+    content[end - 3] ^= 1
+    path.write_bytes(content)
+
+
+def staged_twice(data):
+    return [n for numbers in delivered(data).values() for n, times in Counter(numbers).items() if times > 1]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "lost", "in_doubt"),
+    [(0, {2}, 2), (1, {2}, 1), (2, {2}, 0), (4, {4}, 0)],
+    ids=["in-the-staged-part", "at-its-end", "right-behind-it", "far-behind-it"],
+)
+def test_what_is_damaged_in_a_tenant_of_many_parts_doubles_nothing_and_what_may_be_lost_is_said(
+    data, ledger, packer, monkeypatch, damaged, lost, in_doubt
+):
+    path, frames = half_staged(data, ledger, packer, ["acme~prod"] * 7, monkeypatch)
+    assert delivered(data) == {"acme~prod": [0, 1]}
+    damage(path, frames[damaged + 1])
+    packer.pack(path)
+    assert staged_twice(data) == []
+    assert set(delivered(data)["acme~prod"]) == set(range(7)) - lost
+    said = ledger.totals()["acme~prod"].get(State.SET_ASIDE)
+    assert (said.bytes if said else 0) == in_doubt * 18
+
+
+@pytest.mark.parametrize("are_alike", [True, False], ids=["hashes-collide", "hashes-differ"])
+def test_what_is_damaged_in_front_of_a_tenant_of_many_parts_takes_none_of_it(
+    data, ledger, packer, monkeypatch, are_alike
+):
+    if are_alike:
+        monkeypatch.setattr("apidanalytics.layout.name_hash", lambda *_: "00ff")
+    path, frames = half_staged(data, ledger, packer, ["zeta~test"] + ["acme~prod"] * 5, monkeypatch, groups=2)
+    damage(path, frames[1])
+    packer.pack(path)
+    assert {tenant: sorted(numbers) for tenant, numbers in delivered(data).items()} == {"acme~prod": [1, 2, 3, 4, 5]}
+
+
+def test_a_run_that_was_cut_off_again_after_the_damage_doubles_nothing(data, ledger, packer, monkeypatch):
+    path, frames = half_staged(data, ledger, packer, ["acme~prod"] * 9, monkeypatch)
+    damage(path, frames[1])
+    left = iter([ledger.stage])
+
+    def full_at_the_second(files, at):
+        next(left, refuse)(files, at)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(ledger, "stage", full_at_the_second)
+        with pytest.raises(OSError, match="No space"):
+            packer.pack(path)
+    packer.pack(path)
+    assert staged_twice(data) == []
+    assert set(range(9)) - set(delivered(data)["acme~prod"]) == {2}
+
+
+def refuse(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_what_is_no_spool_is_set_aside_and_does_not_stop_the_next_one(data, packer):
     (data.sealed / str(SpoolName(number=1))).write_bytes(b"this was never a spool")
     spool = create(data)

@@ -101,18 +101,21 @@ def test_what_can_be_read_again_in_time_is_delivered_whole(data, packer, bad):
 
 def test_a_spool_of_which_the_end_cannot_be_read_does_not_end_before_that(data, packer, bad):
     """The border of two groups is that of two pages, so that what is read before the bad one looks whole."""
-    first = create(data)
-    first.append([share("acme~prod", 0, size=0)])
-    size = -first.end % PAGE_BYTES
-    first.close()
-    path, starts = sealed_spool(data, (size, 10_000))
-    assert starts[1] % PAGE_BYTES == 0
-    bad.put(path, starts[1])
+    spool = create(data)  # its header is as long as its number has digits
+    header_end = spool.end
+    spool.append([share("acme~prod", 0, size=0)])
+    group_bytes = spool.end - header_end
+    spool.append([share("acme~prod", 1, size=-(spool.end + group_bytes) % PAGE_BYTES)])
+    border = spool.end
+    spool.append([share("acme~prod", 2, size=10_000)])
+    path = spool.seal(data)
+    assert border % PAGE_BYTES == 0
+    bad.put(path, border)
     with SegmentReader.open(path) as reader, pytest.raises(OSError, match="Input/output error"):
         list(reader.entries())
     fail(packer, path, TRIES - 1)
     packer.pack(path)
-    assert delivered(data) == {"acme~prod": [0]}
+    assert delivered(data) == {"acme~prod": [0, 1]}
     assert (data.damaged / path.name).stat().st_ino in bad.pages
 
 

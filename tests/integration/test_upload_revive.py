@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from apidanalytics.clock import SystemClock
+from apidanalytics.service.failed import answer
 from apidanalytics.upload.states import State
 from tests.integration.upload_world import fine, until
 
@@ -23,10 +25,11 @@ async def test_what_is_back_is_sent_when_the_disk_refuses_the_next(world):
         first, second = world.ledger.failed_directories(-1, now=world.clock.now())
         (in_the_way,) = (world.data.failed / second).iterdir()
         (world.data.staging / second / in_the_way.name).mkdir(parents=True)
-        with pytest.raises(IsADirectoryError):
-            await uploader.retry_failed()
+        assert await uploader.retry_failed() == 1
         await until(lambda: world.total(State.UPLOADED) == 1, "the first one is delivered")
         assert not (world.data.failed / first).exists()
+        with pytest.raises(IsADirectoryError):
+            await uploader.retry_failed()
         (world.data.staging / second / in_the_way.name).rmdir()
         assert await uploader.retry_failed() == 1
         await world.delivered()
@@ -45,6 +48,27 @@ async def test_a_directory_out_of_which_nothing_can_be_moved_keeps_no_other_in_f
         assert (world.data.failed / first).exists()
         (world.data.staging / first).unlink()
         await world.delivered()
+
+
+async def test_however_many_directories_are_stuck_in_front_who_asks_by_hand_gets_all_others_back(world, monkeypatch):
+    monkeypatch.setattr("apidanalytics.service.failed.DIRECTORIES_A_PASS", 2)
+    world.endpoint.behave = refuse
+    world.stage("a~x", "b~x", "c~x", "d~x", "e~x", "f~x")
+    async with world.uploading(settings=world.settings(interval_seconds=60)) as uploader:
+        await until(lambda: world.total(State.FAILED) == 6, "all failed")
+        world.endpoint.behave = fine
+        directories = world.ledger.failed_directories(-1, now=world.clock.now())
+        for name in directories[:3]:
+            (world.data.staging / name).write_bytes(b"no directory")
+        request = {"command": "failed.retry", "before": world.clock.now() + 1}
+        with capture_logs() as logs:
+            answers = [await answer(request, world.ledger, uploader)]
+            while answers[-1]["files"]:
+                answers.append(await answer(request | {"again": True}, world.ledger, uploader))
+        assert [found["files"] for found in answers] == [1, 2, 0]
+        assert directories[0] in answers[-1]["stuck"]
+        assert [log["event"] for log in logs].count("upload.directory_stuck") == 3  # each was tried once
+        await until(lambda: world.total(State.UPLOADED) == 3, "the others are delivered")
 
 
 class CountingClock(SystemClock):

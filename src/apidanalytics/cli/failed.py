@@ -61,14 +61,18 @@ def run_retry(config_file: Path | None, *, tenant: str | None, name: str | None,
     with _asking(config_file) as (ask_it, _), _progress() as progress:
         bar = progress.add_task("bringing back", total=_count(ask_it, tenant) if name is None else None)
         total = 0
-        while files := ask_it(request)["files"]:
+        while files := (answer := ask_it(request))["files"]:
             total += files
             progress.update(bar, advance=files)
+            request["again"] = True
+    stuck = answer.get("stuck")
     if as_json:
-        print_json({"retried": total})
+        print_json({"retried": total} | ({"stuck": stuck} if stuck else {}))
     else:
-        print(f"{total:,} files are back in staging/." if total else "No failed files to try again.")
-    return ExitCode.OK if total or name is None else ExitCode.FAILURE
+        print(f"{total:,} files are back in staging/." if total or stuck else "No failed files to try again.")
+    if stuck:
+        print(f"Others stay in failed/, as they cannot be moved: {stuck}", file=sys.stderr)
+    return ExitCode.FAILURE if stuck or not (total or name is None) else ExitCode.OK
 
 
 def run_export(config_file: Path | None, *, directory: Path, tenant: str | None, as_json: bool) -> int:

@@ -40,10 +40,11 @@ from apidanalytics.layout.names import (
     format_object_path,
     format_tenant,
     is_bucket,
-    is_of_spool,
     name_hash,
     parse_key_index,
     parse_tenant,
+    spool_of,
+    spool_pattern,
 )
 
 __all__ = [
@@ -57,8 +58,9 @@ __all__ = [
     "format_object_path",
     "format_tenant",
     "is_bucket",
-    "is_of_spool",
     "name_hash",
     "parse_key_index",
     "parse_tenant",
+    "spool_of",
+    "spool_pattern",
 ]

@@ -128,12 +128,18 @@ class FileName:
         )
 
 
-def is_of_spool(name: str, number: int) -> bool:
-    """Tell whether this is the name of a file that was made of the spool of this number."""
+def spool_of(name: str) -> int | None:
+    """Return the number of the spool of which the file of this name was made; None: this is no file's name."""
     try:
-        return FileName.parse(name).n // FILES_PER_SPOOL == number
+        return FileName.parse(name).n // FILES_PER_SPOOL
     except ValueError:
-        return False
+        return None
+
+
+def spool_pattern(number: int) -> str:
+    """Return what ``GLOB`` finds the names of all files by that were made of the spool of this number."""
+    digits = len(str(FILES_PER_SPOOL)) - 1
+    return f"*_writer_{number}{'[0-9]' * digits}[._]*"
 
 
 def name_hash(spool_number: int, tenant: str, start_at: int, part: int) -> str:

@@ -4,7 +4,8 @@
   ``compress`` fill them, ``stager`` and ``publish`` bring them to ``staging/``;
 * what others left: ``recover`` (spools of dead workers), ``leftovers`` and ``salvage`` (half-written directories),
   ``adopt`` (files that the ledger does not know), ``buckets`` and ``strangers`` (what stands there, and what is none);
-* what cannot be packed: ``patch`` makes a spool with bad sectors readable, ``aside`` keeps what is not delivered.
+* what cannot be packed: ``patch`` makes a spool with bad sectors readable, ``resume`` goes on with one that was damaged
+  half way, ``aside`` keeps what is not delivered.
 
 What it needs from others is in ``ports``.
 """

@@ -9,15 +9,14 @@ names and bytes; what the ledger knows is not made again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from apidanalytics import durable, failpoints, layout
+from apidanalytics import durable, failpoints
 from apidanalytics.clock import Clock
 from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.layout import DataDirectory, SpoolName
@@ -26,9 +25,10 @@ from apidanalytics.pack.aside import Aside, Why
 from apidanalytics.pack.contents import Contents
 from apidanalytics.pack.index import Index
 from apidanalytics.pack.patch import Patcher
-from apidanalytics.pack.plan import PlannedFile, grouped, plan
+from apidanalytics.pack.plan import grouped, plan
 from apidanalytics.pack.ports import OpenSpool, PackLedger, SpoolGoes, SpoolReader
 from apidanalytics.pack.publish import Publisher
+from apidanalytics.pack.resume import Resumption
 from apidanalytics.pack.stager import NOTHING, Staged, Stager
 
 log = structlog.get_logger()
@@ -128,6 +128,7 @@ class Packer:
         except NewerFormatError as error:
             return self._leave_alone(path, error)
         except DamagedError as error:
+            self._ledger.given_up(name.number, self._clock.now())
             self._aside.move(path, Why(reason=str(error), amounts={"": (0, path.stat().st_size)}))
             return Packed(outcome=Outcome.SET_ASIDE)
         with reader:
@@ -153,7 +154,8 @@ class Packer:
         header = reader.header or self._ledger.assumed(self._fallback(name.number))
         files = plan(index, header, name.recovered)
         if reader.damage:
-            files = map(partial(self._named_as_before, name.number), files)
+            resumption = Resumption(self._data, self._ledger, self._aside, path, reader, index)
+            files = resumption.files(files, header)
         staged = NOTHING
         for group in grouped(files, GROUP_FILES, GROUP_BYTES):
             staged += self._stager.stage(group, contents)
@@ -165,18 +167,6 @@ class Packer:
             outcome=Outcome.PACKED, staged=staged, torn_bytes=reader.torn_bytes, damaged_bytes=damaged_bytes
         )
         return _remove(path, packed)
-
-    def _named_as_before(self, number: int, file: PlannedFile) -> PlannedFile:
-        """Return a file with the name that an earlier run gave it.
-
-        Names count files, and what was damaged since that run ended may have been one of those that are counted.
-        """
-        beginning, _, _ = file.name.partition("_")
-        published = (path.name for path in (self._data.staging / file.directory).glob("*"))
-        for name in (*self._ledger.files_in(file.directory), *published):
-            if name.startswith(f"{beginning}_") and layout.is_of_spool(name, number):
-                return replace(file, name=name)
-        return file
 
     def _keep_sealed(self, path: Path, name: SpoolName, torn_bytes: int) -> None:
         """Keep a copy of a sealed spool with a torn end: it was whole, unless undoing a refused write failed."""

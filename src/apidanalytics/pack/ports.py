@@ -55,8 +55,8 @@ SpoolGoes = Callable[[int, Iterator[Claim]], None]
 class PackLedger(Protocol):
     """The memory that outlives a crash. Every call is one transaction, and saying a thing twice changes nothing."""
 
-    def known(self, directory: str, names: Sequence[str]) -> Mapping[str, int]:
-        """Return the records of those of these files of one bucket directory that were staged before.
+    def known(self, directory: str, names: Sequence[str]) -> Mapping[str, tuple[int, int]]:
+        """Return (records, bytes of lines) of those of these files of one bucket directory that were staged before.
 
         It does not matter what became of them.
         """
@@ -78,6 +78,9 @@ class PackLedger(Protocol):
 
     def packed(self, spool_number: int, at: float) -> None:
         """Note that every file of this spool was staged."""
+
+    def given_up(self, spool_number: int, at: float) -> None:
+        """Note that the rest of this spool, if it was accepted, will not be staged."""
 
     def set_aside(self, name: str, records: int, bytes: int, reason: str, at: float, tenant: str = "") -> None:  # noqa: A002
         """Count what cannot be delivered, once per name and reason; tenant ``""``: nobody can tell whose it was."""

@@ -70,7 +70,7 @@ class Stager:
         for file in group:
             names.setdefault(file.directory, []).append(file.name)
         known = {directory: self._ledger.known(directory, same) for directory, same in names.items()}
-        return {file: known[file.directory][file.name] for file in group if file.name in known[file.directory]}
+        return {file: known[file.directory][file.name][0] for file in group if file.name in known[file.directory]}
 
     def _make(self, file: PlannedFile, contents: Contents) -> StagedFile:
         """Write the half-made file; what could not be read is not in it, and not in its counts."""

@@ -6,25 +6,28 @@ command            with                                        answers
 ``failed.list``    ``tenant``, ``after`` (a number), ``limit``  ``files``, those of the lowest numbers first
 ``failed.count``   ``tenant``                                  ``files``, how many there are
 ``failed.find``    ``name``: a file name, or its beginning      ``files``
-``failed.retry``   ``tenant``, ``name``, ``before``             ``files`` that went back to ``staging/``, in the next
-                                                               ten directories; 0: none that failed before is left
+``failed.retry``   ``tenant``, ``name``, ``before``; ``again``  ``files`` that went back to ``staging/``, in the next
+                   after the first time                        ten directories; 0: none that failed before is left,
+                                                               or with ``stuck`` why those that are cannot be moved
 =================  ==========================================  =========================================================
 """
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from apidanalytics.config import Settings
 from apidanalytics.control.server import Answer, Request
 from apidanalytics.service.answers import not_started
 from apidanalytics.service.parts import own
+from apidanalytics.telemetry import logs
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.pausing import EVERYBODY
-from apidanalytics.upload.revive import DIRECTORIES_A_PASS, revive
-from apidanalytics.upload.shelves import Shelves
+from apidanalytics.upload.revive import DIRECTORIES_A_PASS, revive, revive_past
+from apidanalytics.upload.shelves import Shelves, is_of_this_directory
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 from apidanalytics.upload.uploader import Uploader
 
@@ -57,9 +60,19 @@ async def answer(request: Request, ledger: Ledger, uploader: Uploader | None) ->
     if uploader is None:
         return not_started()
     if request.get("command") == "failed.retry":
-        return {"files": await uploader.retry_failed(_chosen(request), limit=DIRECTORIES_A_PASS)}
+        again = bool(request.get("again"))
+        return await _retried(uploader.retry_failed(_chosen(request), limit=DIRECTORIES_A_PASS, again=again))
     found = await asyncio.to_thread(FailedFiles(ledger).look, request)
     return found if found is not None else {"error": f"unknown command: {request.get('command')}"}
+
+
+async def _retried(files: Awaitable[int]) -> Answer:
+    try:
+        return {"files": await files}
+    except OSError as error:
+        if not is_of_this_directory(error):
+            raise
+        return {"files": 0, "stuck": str(error)}
 
 
 @contextmanager
@@ -70,6 +83,8 @@ def stopped(settings: Settings) -> Iterator["HeldDirectory"]:
         DataDirectoryLocked: it does run, or somebody else works there.
 
     """
+    # A command prints its answer to stdout.
+    logs.configure(level=settings.log_level, form=settings.log_format, process="command")
     lock = own(settings.data)
     try:
         with Ledger.open(settings.data.ledger, settings.data.damaged, time.time()) as ledger:
@@ -85,6 +100,7 @@ class HeldDirectory:
         self._ledger = ledger
         self._shelves = Shelves(settings.data)
         self._files = FailedFiles(ledger)
+        self._stuck: dict[str, OSError] = {}
 
     def pause(self, tenant: str | None, since: float | None) -> None:
         """Keep a pause of a tenant, or with None of all; with ``since`` None end it. It counts from the next start.
@@ -104,11 +120,15 @@ class HeldDirectory:
         if request.get("command") != "failed.retry":
             return self._files.look(request) or {}
         chosen = _chosen(request)
-        now = time.time()
-        directories = self._ledger.failed_directories(DIRECTORIES_A_PASS, chosen, now=now)
+        look = partial(self._ledger.failed_directories, chosen=chosen, now=time.time())
+        move = partial(self._move, chosen)
+        return asyncio.run(_retried(revive_past(self._stuck, look, move, DIRECTORIES_A_PASS)))
+
+    async def _move(self, chosen: Chosen, directories: Sequence[str]) -> list[Waiting]:
         back: list[Waiting] = []
-        revive(self._ledger, self._shelves, directories, back, chosen=chosen, attempts=0, at=now)
-        return {"files": len(back)}
+        at, stuck = time.time(), self._stuck
+        revive(self._ledger, self._shelves, directories, back, chosen=chosen, attempts=0, at=at, stuck=stuck)
+        return back
 
 
 def _chosen(request: Request) -> Chosen:

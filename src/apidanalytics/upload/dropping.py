@@ -4,6 +4,7 @@ The ledger says dropped (committed), then the file goes; after a crash in betwee
 was on its way meanwhile and arrives is uploaded after all, and counted so.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 from typing import Final
@@ -39,8 +40,9 @@ def drop_oldest(ledger: Ledger, shelves: Shelves, need_bytes: int, now: float, t
 
     """
     dropped = Dropped()
+    oldest = _oldest(ledger, shelves, tenant)
     while dropped.freed_bytes < need_bytes:
-        chosen = _choose(ledger, shelves, need_bytes - dropped.freed_bytes, tenant)
+        chosen = _choose(oldest, need_bytes - dropped.freed_bytes)
         if not chosen:
             break
         for known in ledger.dropped([known.id for known in chosen], REASON, now):
@@ -50,18 +52,36 @@ def drop_oldest(ledger: Ledger, shelves: Shelves, need_bytes: int, now: float, t
     return dropped
 
 
-def _choose(ledger: Ledger, shelves: Shelves, need_bytes: int, tenant: str | None) -> list[LedgerFile]:
-    """Return the oldest that can be removed: to give up another one would make no room."""
-    oldest = [ledger.files(state, tenant=tenant, limit=_AT_ONCE) for state in (State.STAGED, State.FAILED)]
+def _choose(oldest: Iterator[LedgerFile], need_bytes: int) -> list[LedgerFile]:
+    """Return the next ones, as many as are needed, or as fit one transaction."""
     chosen: list[LedgerFile] = []
-    for known in merge(*oldest, key=lambda known: (known.file.start_at, known.id)):
-        if need_bytes <= 0 or len(chosen) == _AT_ONCE:
-            break
-        if not shelves.can_discard(known.file.directory, known.state):
-            continue
+    while need_bytes > 0 and len(chosen) < _AT_ONCE and (known := next(oldest, None)) is not None:
         chosen.append(known)
         need_bytes -= known.file.size_bytes
     return chosen
+
+
+def _oldest(ledger: Ledger, shelves: Shelves, tenant: str | None) -> Iterator[LedgerFile]:
+    """Yield those that can be removed, however many cannot come before them: to give up those would make no room."""
+    pages = [_in_order(ledger, state, tenant) for state in (State.STAGED, State.FAILED)]
+    can: dict[tuple[str, State], bool] = {}
+    for known in merge(*pages, key=_place):
+        key = (known.file.directory, known.state)
+        if key not in can:
+            can[key] = shelves.can_discard(*key)
+        if can[key]:
+            yield known
+
+
+def _in_order(ledger: Ledger, state: State, tenant: str | None) -> Iterator[LedgerFile]:
+    page = ledger.files(state, tenant=tenant, limit=_AT_ONCE)
+    while page:
+        yield from page
+        page = ledger.files(state, tenant=tenant, limit=_AT_ONCE, after=_place(page[-1]))
+
+
+def _place(known: LedgerFile) -> tuple[int, int]:
+    return known.file.start_at, known.id
 
 
 def _count(dropped: Dropped, known: LedgerFile) -> None:

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,17 +64,17 @@ class Ledger:
 
     # What packing tells.
 
-    def known(self, directory: str, names: Sequence[str]) -> dict[str, int]:
-        """Return those of these files of one bucket directory that need not be made (again), and their records."""
-        query = "SELECT records FROM files WHERE directory = ? AND name = ? AND state <> 'set_aside'"
+    def known(self, directory: str, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return (records, bytes of lines) of those of these files of one bucket directory that need not be made."""
+        query = "SELECT records, bytes FROM files WHERE directory = ? AND name = ? AND state <> 'set_aside'"
         with self._read() as database:
             found = ((name, database.execute(query, (directory, name)).fetchone()) for name in names)
-            return {name: row[0] for name, row in found if row is not None}
+            return {name: row for name, row in found if row is not None}
 
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""
         with self._read() as database:
-            query = "SELECT 1 FROM spools WHERE number = ? AND packed_at IS NOT NULL"
+            query = "SELECT 1 FROM spools WHERE number = ? AND packed_at >= 0"
             return database.execute(query, (spool_number,)).fetchone() is not None
 
     def is_accepted(self, spool_number: int) -> bool:
@@ -108,6 +109,11 @@ class Ledger:
         """Note that every file of this spool was staged."""
         with self._write() as database:
             rows.note_packed(database, spool_number, at)
+
+    def given_up(self, spool_number: int, at: float) -> None:
+        """Note that the rest of this spool, if it was accepted, will not be staged: it was set aside."""
+        with self._write() as database:
+            rows.note_given_up(database, spool_number, at)
 
     def set_aside(
         self,
@@ -146,11 +152,12 @@ class Ledger:
         with self._read() as database:
             return {known.file.name: known for known in rows.select(database, "directory = ?", (directory,))}
 
-    def files(self, state: State, *, tenant: str | None = None, limit: int = -1) -> list[LedgerFile]:
-        """Return the files in a state, oldest start first."""
-        where = "state = ? AND (? IS NULL OR tenant = ?) ORDER BY start_at, id LIMIT ?"
+    def files(
+        self, state: State, *, tenant: str | None = None, limit: int = -1, after: tuple[int, int] | None = None
+    ) -> list[LedgerFile]:
+        """Return the files in a state, oldest start first; ``after`` a start and number."""
         with self._read() as database:
-            return rows.select(database, where, (state, tenant, tenant, limit))
+            return rows.in_order(database, state, tenant, limit, after)
 
     def unfinished_directories(self) -> set[str]:
         """Return the directories that should still hold files."""
@@ -164,13 +171,9 @@ class Ledger:
 
     def failed_directories(self, limit: int, chosen: Chosen | None = None, *, now: float) -> list[str]:
         """Return at most ``limit`` directories with failed files, those that failed longest ago first."""
-        found: dict[str, None] = {}
         with self._read() as database:
-            for directory in rows.failed_directories(database, chosen or Chosen(), now):
-                found[directory] = None
-                if len(found) == limit:
-                    break
-        return list(found)
+            found = rows.failed_directories(database, chosen or Chosen(), now)
+            return list(islice(found, None if limit < 0 else limit))
 
     def failed_files(self, *, after: int, limit: int, tenant: str | None = None) -> list[LedgerFile]:
         """Return failed files with numbers above ``after``, in their order."""
@@ -186,11 +189,8 @@ class Ledger:
 
     def totals(self) -> dict[str, dict[State, Count]]:
         """Return the totals by tenant and state; the cost grows with the tenants only."""
-        totals: dict[str, dict[State, Count]] = {}
         with self._read() as database:
-            for tenant, state, *amounts in database.execute("SELECT * FROM totals"):
-                totals.setdefault(tenant, {})[State(state)] = Count(*amounts)
-        return totals
+            return rows.by_tenant(database.execute("SELECT tenant, state, records, bytes, files FROM totals"))
 
     def disk_usage(self) -> dict[str, int]:
         """Return by tenant how much of the disk its staged and failed files take. It waits for a commit under way."""
@@ -268,9 +268,9 @@ class Ledger:
                 rows.add_total(database, file.tenant, State.ACCEPTED, Count(file.records, file.bytes))
 
     def forget(self, before: float) -> int:
-        """Forget what was uploaded, dropped or packed before this Unix time; totals stay. Return how many files."""
+        """Forget what was uploaded, dropped, packed or given up before this Unix time, not totals; return the files."""
         with self._write() as database:
-            database.execute("DELETE FROM spools WHERE packed_at < ?", (before,))
+            database.execute("DELETE FROM spools WHERE abs(packed_at) < ?", (before,))
         forgotten = 0
         for state in (State.UPLOADED, State.DROPPED):
             while found := self._forget_some(state, before):

@@ -120,5 +120,5 @@ def _say(found: Reconciled) -> None:
         )
     if found.unknown:
         log.info("upload.files_unknown", count=len(found.unknown), names=found.unknown[:_NAMED])
-    if found.removed or found.moved:
-        log.info("upload.reconciled", removed=found.removed, moved=found.moved)
+    if found.removed or found.moved or found.stuck:
+        log.info("upload.reconciled", removed=found.removed, moved=found.moved, stuck=len(found.stuck))

@@ -4,7 +4,8 @@ A pass brings back ten directories, those that failed longest ago. As long as wh
 follows the other at once; otherwise there is at most one in an upload interval.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from apidanalytics.upload.ledger import Ledger
@@ -26,6 +27,7 @@ class Revival:
         self._out: set[int] = set()
         self._succeeded = False
         self._went_well = False
+        self._stuck_since: float | None = None
         self.stuck: dict[str, OSError] = {}
         """Why nothing can be moved out of some directories. They are tried again on the slow clock, and when asked."""
 
@@ -50,11 +52,17 @@ class Revival:
         waits_for_a_success = bool(self._out) or not self._succeeded
         return self._passed_at + (self._slow_seconds if waits_for_a_success else self._interval_seconds)
 
+    def begins(self, now: float) -> None:
+        """Note that a pass begins; it tries what has been stuck for long again, however many others were between."""
+        if self._stuck_since is not None and now >= self._stuck_since + self._slow_seconds:
+            self.stuck.clear()
+            self._stuck_since = None
+
     def begun(self, numbers: Iterable[int], now: float) -> None:
         """Note that a pass brought back these files."""
         self._out = set(numbers)
-        if now >= self._passed_at + self._slow_seconds:
-            self.stuck.clear()
+        if self.stuck and self._stuck_since is None:
+            self._stuck_since = now
         self._passed_at = now
         self._succeeded = self._went_well = False
 
@@ -103,6 +111,32 @@ def revive(
         back += ledger.revived([known.id for known in failed], attempts, at)
     if stuck is None:
         raise_first(refused)
+
+
+async def revive_past(
+    stuck: Mapping[str, OSError],
+    look: Callable[[int], list[str]],
+    move: Callable[[Sequence[str]], Awaitable[list[Waiting]]],
+    limit: int,
+) -> int:
+    """Bring back files of at most ``limit`` directories (-1: of all), beside those that are stuck; return how many.
+
+    ``look`` returns the first so many directories, ``move`` brings back what is in a few, and adds to ``stuck``.
+
+    Raises:
+        OSError: nothing is back: why nothing can be moved out of some directory.
+
+    """
+    files, directories, passed_over = 0, list[str](), -1
+    while not files and len(stuck) > passed_over:
+        passed_over = len(stuck)
+        directories = await asyncio.to_thread(look, limit if limit < 0 else limit + passed_over)
+        left = [name for name in directories if name not in stuck]
+        for first in range(0, len(left), DIRECTORIES_A_PASS):
+            files += len(await move(left[first : first + DIRECTORIES_A_PASS]))
+    if not files:
+        raise_first({name: stuck[name] for name in directories if name in stuck})
+    return files
 
 
 def raise_first(refused: Mapping[str, OSError]) -> None:

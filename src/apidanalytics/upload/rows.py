@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from apidanalytics.errors import DamagedError
-from apidanalytics.layout import FILES_PER_SPOOL
+from apidanalytics.layout import spool_of
 from apidanalytics.model import SpoolHeader, StagedFile
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 
@@ -18,8 +18,6 @@ _COLUMNS = (
 
 _NOT_UPLOADED = "state IN ('staged', 'failed', 'dropped')"
 
-_N_DIGITS = len(str(FILES_PER_SPOOL)) - 1
-
 _MOST_VALUES = 500
 """In one statement; SQLite takes 999 in its oldest versions."""
 
@@ -27,6 +25,18 @@ _MOST_VALUES = 500
 def select(database: sqlite3.Connection, where: str, values: Sequence[object] = ()) -> list[LedgerFile]:
     """Return the files for which ``where`` holds; it may end in an order and a limit."""
     return [_file(row) for row in database.execute(f"SELECT {_COLUMNS} FROM files WHERE {where}", values)]  # noqa: S608 - ``where`` is ours # nosec B608
+
+
+def in_order(
+    database: sqlite3.Connection, state: State, tenant: str | None, limit: int, after: tuple[int, int] | None
+) -> list[LedgerFile]:
+    """Return the files in a state, oldest start first, those behind ``after``, a start and number."""
+    where = "state = ? AND (? IS NULL OR tenant = ?)"
+    values: tuple[object, ...] = (state, tenant, tenant)
+    if after is not None:
+        where += " AND (start_at, id) > (?, ?)"
+        values += after
+    return select(database, f"{where} ORDER BY start_at, id LIMIT ?", (*values, limit))
 
 
 def by_name(database: sqlite3.Connection, directory: str, name: str) -> LedgerFile | None:
@@ -62,7 +72,7 @@ def assume_header(database: sqlite3.Connection, header: SpoolHeader) -> SpoolHea
 
 
 def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float) -> Iterator[str]:
-    """Yield the directory of each failed file that is chosen, those that failed longest ago first.
+    """Yield the directories of the failed files that are chosen, each once, those that failed longest ago first.
 
     One that failed later than now did so before the clock was set back: it comes first.
     """
@@ -73,9 +83,12 @@ def failed_directories(database: sqlite3.Connection, chosen: Chosen, now: float)
     ahead = " AND settled_at > :now ORDER BY settled_at, id"
     ordinary = " AND settled_at <= :now AND (:before IS NULL OR settled_at < :before) ORDER BY settled_at, id"
     values = {"tenant": chosen.tenant, "name": chosen.name, "before": chosen.before, "now": now}
+    seen: set[str] = set()
     for which in (ahead, ordinary):
         for (directory,) in database.execute(query + which, values):
-            yield directory
+            if directory not in seen:
+                seen.add(directory)
+                yield directory
 
 
 def unfinished_directories(database: sqlite3.Connection) -> set[str]:
@@ -94,10 +107,16 @@ def note_packed(database: sqlite3.Connection, spool_number: int, at: float) -> N
     """Note that a spool was packed, once."""
     database.execute(
         "INSERT INTO spools VALUES (?, ?)"
-        " ON CONFLICT DO UPDATE SET packed_at = coalesce(packed_at, excluded.packed_at)",
+        " ON CONFLICT DO UPDATE SET packed_at = excluded.packed_at WHERE packed_at IS NULL OR packed_at < 0",
         (spool_number, int(at)),
     )
     database.execute("DELETE FROM assumed_headers WHERE spool = ?", (spool_number,))
+
+
+def note_given_up(database: sqlite3.Connection, spool_number: int, at: float) -> None:
+    """Note that the rest of a spool will not be packed: by a time below zero, so that it does not count as packed."""
+    query = "UPDATE spools SET packed_at = ? WHERE number = ? AND packed_at IS NULL"
+    database.execute(query, (-max(int(at), 1), spool_number))
 
 
 def forget_some(database: sqlite3.Connection, state: State, before: float) -> int:
@@ -105,12 +124,22 @@ def forget_some(database: sqlite3.Connection, state: State, before: float) -> in
 
     Those of a spool that is not all packed stay: packing, whenever it goes on, must know what it made of it.
     """
-    half_packed = database.execute("SELECT number FROM spools WHERE packed_at IS NULL LIMIT ?", (_MOST_VALUES,))
-    kept = [f"*_writer_{number}{'[0-9]' * _N_DIGITS}[._]*" for (number,) in half_packed]
+    half_packed = "SELECT number FROM spools WHERE packed_at IS NULL"
     # The state is written out, so that its index is used.
-    where = f"state = '{state}' AND settled_at < ?{' AND name NOT GLOB ?' * len(kept)}"
+    where = f"state = '{state}' AND settled_at < ?"
+    if database.execute(half_packed).fetchone() is not None:
+        database.create_function("spool_of", 1, spool_of, deterministic=True)
+        where += f" AND coalesce(spool_of(name), -1) NOT IN ({half_packed})"
     old = f"SELECT id FROM files WHERE {where} LIMIT 1000"  # noqa: S608 - the names are ours # nosec B608
-    return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before, *kept)).rowcount  # noqa: S608 - the names are ours # nosec B608
+    return database.execute(f"DELETE FROM files WHERE id IN ({old})", (before,)).rowcount  # noqa: S608 - the names are ours # nosec B608
+
+
+def by_tenant(found: Iterable[Sequence[Any]]) -> dict[str, dict[State, Count]]:
+    """Return rows of tenant, state, records, bytes and files by tenant and state."""
+    totals: dict[str, dict[State, Count]] = {}
+    for tenant, state, *amounts in found:
+        totals.setdefault(tenant, {})[State(state)] = Count(*amounts)
+    return totals
 
 
 def add_total(database: sqlite3.Connection, tenant: str, state: State, count: Count) -> None:

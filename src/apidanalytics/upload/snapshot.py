@@ -7,14 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from apidanalytics.layout import FILES_PER_SPOOL
-from apidanalytics.upload import schema
+from apidanalytics.layout import spool_pattern
+from apidanalytics.upload import rows, schema
 from apidanalytics.upload.states import Count, State
 
 Totals = dict[str, dict[State, Count]]
 
 _COLUMNS: Final = "directory, name, tenant, start_at, records, bytes, size_bytes, sha256, state, settled_at"
-_N_DIGITS: Final = len(str(FILES_PER_SPOOL)) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,7 @@ class LedgerSnapshot:
 
     def totals(self) -> Totals:
         """Return the running totals by tenant and state."""
-        return _by_tenant(self._database.execute("SELECT tenant, state, records, bytes, files FROM totals"))
+        return rows.by_tenant(self._database.execute("SELECT tenant, state, records, bytes, files FROM totals"))
 
     def sums(self) -> Totals:
         """Return what the rows add up to, by tenant and state. It reads every row."""
@@ -84,7 +83,7 @@ class LedgerSnapshot:
             " (SELECT tenant, state, records, bytes FROM files UNION ALL"
             " SELECT tenant, 'set_aside', records, bytes FROM set_aside) GROUP BY tenant, state"
         )
-        return _by_tenant(self._database.execute(query))
+        return rows.by_tenant(self._database.execute(query))
 
     def unreadable_bytes(self) -> dict[str, int]:
         """Return by tenant how much was set aside of which nobody can tell the records; it was never accepted."""
@@ -93,7 +92,8 @@ class LedgerSnapshot:
 
     def spools(self) -> dict[int, bool]:
         """Return the spools that were counted, each with whether all of it was staged."""
-        return {number: at is not None for number, at in self._database.execute("SELECT number, packed_at FROM spools")}
+        query = "SELECT number, packed_at IS NOT NULL AND packed_at >= 0 FROM spools"
+        return {number: bool(is_packed) for number, is_packed in self._database.execute(query)}
 
     def made_of(self, spool: int, name: str) -> dict[str, tuple[int, int]]:
         """Return (records, bytes) by tenant of what a spool became so far; ``name`` is that of its own file."""
@@ -103,7 +103,7 @@ class LedgerSnapshot:
             " UNION ALL SELECT tenant, records, bytes FROM set_aside WHERE records > 0 AND (name = ? OR name GLOB ?))"
             " GROUP BY tenant"
         )
-        values = (f"*_writer_{spool}{'[0-9]' * _N_DIGITS}[._]*", name, f"{name}.*")
+        values = (spool_pattern(spool), name, f"{name}.*")
         return {tenant: (records, size) for tenant, records, size in self._database.execute(query, values)}
 
     def files(self, *states: State, since: float = 0.0) -> Iterator[KnownFile]:
@@ -140,10 +140,3 @@ def _known(row: Sequence[Any]) -> KnownFile:
         state=State(state),
         settled_at=settled_at,
     )
-
-
-def _by_tenant(found: Iterator[Any]) -> Totals:
-    totals: Totals = {}
-    for tenant, state, *amounts in found:
-        totals.setdefault(tenant, {})[State(state)] = Count(*amounts)
-    return totals

@@ -31,7 +31,7 @@ from apidanalytics.upload.pausing import Pausing
 from apidanalytics.upload.ports import Collection
 from apidanalytics.upload.prepare import note_doubt, prepare, set_changed_aside
 from apidanalytics.upload.reconcile import reconcile
-from apidanalytics.upload.revive import DIRECTORIES_A_PASS, EVERYTHING, Revival, raise_first, revive
+from apidanalytics.upload.revive import EVERYTHING, Revival, revive, revive_past
 from apidanalytics.upload.room import Room
 from apidanalytics.upload.sender import Notes, Sender
 from apidanalytics.upload.settings import UploadSettings
@@ -100,8 +100,7 @@ class Uploader:
         self._seen = 0
         self._looks = 0
         self._look_at = 0.0
-        self._draining = False
-        self._stopping = False
+        self._draining = self._stopping = False
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -142,21 +141,21 @@ class Uploader:
         self._look_at = 0.0
         self._wake.set()
 
-    async def retry_failed(self, chosen: Chosen = EVERYTHING, limit: int = -1) -> int:
+    async def retry_failed(self, chosen: Chosen = EVERYTHING, limit: int = -1, *, again: bool = False) -> int:
         """Bring back what is chosen from ``failed/``, of so many directories, attempts anew; return the files.
 
+        Directories that are stuck are tried too, but not ``again``, by one who goes on.
+
         Raises:
-            sqlite3.OperationalError, OSError: the disk is full or failing; some may be back.
+            sqlite3.OperationalError, OSError: the disk is full or failing, some may be back; or all is stuck, none is.
 
         """
         await self._ready.wait()
-        self._revival.stuck.clear()
-        directories = await asyncio.to_thread(self._ledger.failed_directories, limit, chosen, now=self._clock.now())
-        firsts = range(0, len(directories), DIRECTORIES_A_PASS)
-        passes = [directories[first : first + DIRECTORIES_A_PASS] for first in firsts]
-        files = sum([len(await self._revive(some, attempts=0, chosen=chosen)) for some in passes])
-        raise_first(self._revival.stuck)
-        return files
+        if not again:
+            self._revival.stuck.clear()
+        look = partial(self._ledger.failed_directories, chosen=chosen, now=self._clock.now())
+        move = partial(self._revive, attempts=0, chosen=chosen)
+        return await revive_past(self._revival.stuck, look, move, limit)
 
     def send_now(self) -> None:
         """Try at once what is staged, also what was put off after a failure; what failed for good stays in failed/."""
@@ -235,6 +234,7 @@ class Uploader:
     async def _revive_some(self, now: float) -> None:
         # One more attempt each: what fails again for the same reason should not cost three.
         attempts = self._settings.policy.attempts - 1
+        self._revival.begins(now)
         try:
             directories = await asyncio.to_thread(
                 self._ledger.failed_directories, self._revival.directories, now=self._clock.now()

@@ -30,11 +30,13 @@ class MemoryLedger:
         self.counts = {}
         self.headers = {}
         self.packed_spools = set()
+        self.given_up_spools = set()
         self.aside = {}
         self.events = []
 
     def known(self, directory, names):
-        return {name: self.files[directory, name].records for name in names if (directory, name) in self.files}
+        found = {name: self.files.get((directory, name)) for name in names}
+        return {name: (file.records, file.bytes) for name, file in found.items() if file is not None}
 
     def files_in(self, directory):
         return {name: file for (where, name), file in self.files.items() if where == directory}
@@ -57,6 +59,9 @@ class MemoryLedger:
     def packed(self, spool_number, _at):
         self.events.append(("packed", spool_number))
         self.packed_spools.add(spool_number)
+
+    def given_up(self, spool_number, _at):
+        self.given_up_spools.add(spool_number)
 
     def set_aside(self, name, records, bytes, reason, at, tenant=""):  # noqa: A002
         self.aside.setdefault((name, reason), (tenant, records, bytes))

@@ -212,6 +212,7 @@ def test_what_is_no_spool_at_all_is_set_aside_and_counted_in_bytes(bench, data, 
     assert list(data.sealed.iterdir()) == []
     name = f"{NUMBER:012x}.spool"
     assert ledger.aside == {(name, "no readable frame"): ("", 0, len(b"the content is in memory"))}
+    assert ledger.given_up_spools == {NUMBER}
     assert (data.damaged / name).exists()
 
 

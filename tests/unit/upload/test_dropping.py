@@ -112,6 +112,22 @@ def test_what_cannot_be_removed_is_not_given_up(world):
     assert {known.file.name for known in world.ledger.files(State.STAGED)} == {"f1", "f3"}
 
 
+@pytest.mark.parametrize("place", [State.STAGED, State.FAILED])
+def test_more_than_a_page_that_cannot_be_removed_keeps_none_behind_it_from_making_room(world, monkeypatch, place):
+    monkeypatch.setattr("apidanalytics.upload.dropping._AT_ONCE", 3)
+    world.stage(*(staged(n, start=n // 2) for n in range(2, 15)))
+    if place is State.FAILED:
+        for n in range(2, 10):
+            world.fail(n)
+    root = world.data.staging if place is State.STAGED else world.data.failed
+    for n in range(2, 10, 2):
+        in_the_way = root / staged(n, start=n // 2).directory
+        in_the_way.rename(world.data.root / in_the_way.name)
+        in_the_way.write_bytes(b"no directory")
+    assert drop_oldest(world.ledger, world.shelves, 20_000, 0.0).files == 4
+    assert world.names() == ["f14"]
+
+
 def test_the_oldest_go_first_whether_staged_or_failed_until_there_is_room(world):
     world.stage(*(staged(n, start=n) for n in range(1, 6)))
     world.fail(2)

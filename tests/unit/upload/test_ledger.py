@@ -67,7 +67,7 @@ def test_known_are_the_files_that_need_not_be_made_again(ledger):
     ledger.uploaded({number_of(ledger, "f1"): None}, 2.0)
     ledger.failed(number_of(ledger, "f2"), 3, "403", 2.0)
     ledger.lost(number_of(ledger, "f3"), "gone", 2.0)
-    assert ledger.known(directory, ["f0", "f1", "f2", "f3", "f4"]) == {"f0": 3, "f1": 3, "f2": 3}
+    assert ledger.known(directory, ["f0", "f1", "f2", "f3", "f4"]) == dict.fromkeys(("f0", "f1", "f2"), (3, 30))
     assert ledger.known(directory, []) == {}
     assert ledger.known("other~dir~20260101000000", ["f0"]) == {}
 
@@ -224,9 +224,40 @@ def test_what_was_made_of_a_spool_is_remembered_until_all_of_it_is_packed(ledger
         ledger.uploaded({number_of(ledger, name): None}, 2.0)
     ledger.packed(77, 3.0)
     assert ledger.forget(1_000.0) == 1
-    assert ledger.known("acme~prod~20260101000000", list(files.values())) == {files[7]: 3}
+    assert ledger.known("acme~prod~20260101000000", list(files.values())) == {files[7]: (3, 30)}
     ledger.packed(7, 3.0)
     assert ledger.forget(1_000.0) == 1
+
+
+def test_what_was_made_of_any_of_a_thousand_half_packed_spools_is_remembered(ledger):
+    for number in range(1, 1001):
+        ledger.accepted(number, {})
+    names = [
+        str(FileName(hash="00ff", start_at=0, end_at=120, instance_id="i", n=number * FILES_PER_SPOOL))
+        for number in (1, 500, 1000, 1001)
+    ]
+    ledger.stage([staged(name) for name in [*names, "what-the-original-left"]], 1.0)
+    ledger.uploaded({waiting.id: None for waiting in ledger.waiting()}, 2.0)
+    assert ledger.forget(1_000.0) == 2
+    assert set(ledger.files_in("acme~prod~20260101000000")) == set(names[:3])
+
+
+def test_what_was_made_of_a_spool_that_was_set_aside_is_forgotten_in_time_and_it_is_never_called_packed(ledger):
+    name = str(FileName(hash="00ff", start_at=0, end_at=120, instance_id="i", n=7 * FILES_PER_SPOOL))
+    ledger.accepted(7, {"acme~prod": (3, 30)})
+    ledger.stage([staged(name)], 1.0)
+    ledger.uploaded({number_of(ledger, name): None}, 2.0)
+    ledger.given_up(7, 50.0)
+    ledger.given_up(8, 50.0)
+    assert (ledger.is_packed(7), ledger.is_accepted(7), ledger.is_accepted(8)) == (False, True, False)
+    assert ledger.forget(10.0) == 1
+    assert ledger.is_accepted(7)
+    ledger.packed(7, 60.0)  # somebody mended it and put it back
+    assert ledger.is_packed(7)
+    ledger.given_up(7, 70.0)
+    assert ledger.is_packed(7)
+    ledger.forget(61.0)
+    assert not ledger.is_accepted(7)
 
 
 def test_forgetting_many_leaves_none_behind(ledger):

@@ -58,3 +58,22 @@ def test_a_pass_that_failed_waits_for_another_success_and_the_next_look(revival)
 def test_a_pass_that_gets_stuck_ends_with_the_slow_clock(revival):
     revival.begun([7], 5.0)
     assert revival.is_due(605.0)
+
+
+def test_what_is_stuck_is_tried_again_by_the_slow_clock_however_many_passes_go_well(revival):
+    revival.begins(5.0)
+    revival.stuck["first"] = PermissionError()
+    revival.begun([7], 5.0)
+    for now in range(10, 605, 5):
+        revival.settled(now, delivered=True)
+        revival.begins(float(now))
+        revival.begun([now], float(now))
+        assert list(revival.stuck) == ["first"]
+    revival.begins(605.0)
+    assert revival.stuck == {}
+    revival.stuck["first"] = PermissionError()
+    revival.begun([], 605.0)
+    revival.begins(1_204.0)
+    assert list(revival.stuck) == ["first"]
+    revival.begins(1_205.0)
+    assert revival.stuck == {}
