@@ -69,6 +69,7 @@ CREATE TABLE totals (
     files INTEGER NOT NULL,
     PRIMARY KEY (tenant, state)
 ) STRICT, WITHOUT ROWID;
+-- NULL: not all of it is packed; below zero: the rest was set aside then, and will not be.
 CREATE TABLE spools (number INTEGER PRIMARY KEY, packed_at REAL) STRICT;
 CREATE TABLE set_aside (
     name TEXT NOT NULL,
