@@ -98,7 +98,10 @@ def in_directory(config_file: Path | None) -> Iterator["HeldDirectory"]:
     if problems:
         raise ConfigurationError(problems)
     from apidanalytics.service.failed import stopped  # noqa: PLC0415 - much to load, needed only here
+    from apidanalytics.telemetry import logs  # noqa: PLC0415 - likewise
 
+    # To stderr: what a command answers is on stdout.
+    logs.configure(level=settings.log_level, form=settings.log_format, process="command")
     with stopped(settings) as directory:
         yield directory
 

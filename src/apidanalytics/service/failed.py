@@ -23,7 +23,6 @@ from apidanalytics.config import Settings
 from apidanalytics.control.server import Answer, Request
 from apidanalytics.service.answers import not_started
 from apidanalytics.service.parts import own
-from apidanalytics.telemetry import logs
 from apidanalytics.upload.ledger import Ledger
 from apidanalytics.upload.pausing import EVERYBODY
 from apidanalytics.upload.revive import DIRECTORIES_A_PASS, revive, revive_past
@@ -83,8 +82,6 @@ def stopped(settings: Settings) -> Iterator["HeldDirectory"]:
         DataDirectoryLocked: it does run, or somebody else works there.
 
     """
-    # A command prints its answer to stdout.
-    logs.configure(level=settings.log_level, form=settings.log_format, process="command")
     lock = own(settings.data)
     try:
         with Ledger.open(settings.data.ledger, settings.data.damaged, time.time()) as ledger:
