@@ -5,6 +5,7 @@ So that the line is never idle, files are got ready ahead: three times as many a
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -18,10 +19,14 @@ MayGo: TypeAlias = Callable[[], bool | None]
 
 
 class Turns:
-    """So many files may be sent at a time; those that wait go as they came, but for those that may not go yet."""
+    """So many files may be sent at a time; those that wait go as they were taken, but for those that may not go yet.
+
+    Not as they came to wait: URLs are asked for at the same time, and answered in any order.
+    """
 
     def __init__(self, slots: int) -> None:
         self._free = slots
+        self._numbers = count()
         self._waiting: dict[Turn, asyncio.Future[bool]] = {}
 
     def __repr__(self) -> str:
@@ -34,13 +39,14 @@ class Turns:
 
     def turn(self, may_go: MayGo = lambda: True) -> "Turn":
         """Return the turn of one file, which is still to come; ``may_go`` is asked when it has come."""
-        return Turn(self, may_go)
+        return Turn(self, next(self._numbers), may_go)
 
     def look_again(self) -> None:
         """Ask those that wait: something ended, or was put back, and they may go now."""
         if not self._free:
             return
-        for turn, come in tuple(self._waiting.items()):
+        for turn in sorted(self._waiting, key=lambda turn: turn.number):
+            come = self._waiting[turn]
             may_go = None if come.done() else turn.may_go()
             if may_go is None:
                 continue
@@ -77,8 +83,10 @@ class Turn:
     Entering raises ``PostponedError`` when the file may not go any more.
     """
 
-    def __init__(self, turns: Turns, may_go: MayGo) -> None:
+    def __init__(self, turns: Turns, number: int, may_go: MayGo) -> None:
         self._turns = turns
+        self.number = number
+        """Lower ones go first."""
         self.may_go = may_go
         self._has_it = False
         self._needs_it = True

@@ -18,6 +18,23 @@ async def test_no_more_than_the_slots_have_their_turn_and_the_next_gets_it_when_
     assert not second.is_waiting
 
 
+async def test_they_go_as_they_were_taken_whichever_was_ready_first():
+    turns = Turns(1)
+    names = ["first", "second", "third"]
+    taken = {name: turns.turn() for name in names}
+    went = []
+
+    async def go(name: str) -> None:
+        async with taken[name]:
+            went.append(name)
+
+    async with asyncio.TaskGroup() as group, turns.turn():
+        for name in reversed(names):
+            group.create_task(go(name))
+            await asyncio.sleep(0)
+    assert went == names
+
+
 async def test_one_that_gives_its_turn_up_lets_the_next_go_and_returns_it_once():
     turns = Turns(1)
     first, second, third = turns.turn(), turns.turn(), turns.turn()
