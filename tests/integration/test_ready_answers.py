@@ -19,7 +19,7 @@ from apidanalytics.model import Tenant
 from apidanalytics.scopes.lookup import CachedScopes
 from apidanalytics.scopes.ready import FILE_NAME, HEADER, ReadyAnswers, ReadyFile
 from apidanalytics.scopes.ready_build import build
-from apidanalytics.scopes.tails import tail_of
+from apidanalytics.scopes.tails import WITHOUT_KEY, tail_of
 from tests.apigeesync import changes
 from tests.apigeesync.accounts import APP, CLUSTER, example_database
 from tests.apigeesync.changes import Question
@@ -125,6 +125,10 @@ class World:
                 assert worker.tenant_of(*name) == truth.tenant_of(*name), (name, self.history[-20:])
         for tenant_id in TENANT_IDS:
             tenant = Tenant(org="o", env="e", tenant_id=tenant_id)
+            several = [*API_KEYS, None, "", *API_KEYS[:2], "never"]
+            tails = [tail_of(truth.developer(tenant, key)) if key else WITHOUT_KEY for key in several]
+            for worker in self.workers:
+                assert worker.tails(tenant).of(several) == tails, (tenant_id, self.history[-20:])
             for key in API_KEYS:
                 for worker in self.workers:
                     self.ready_answers += worker._ready.find(tenant_id, key) is not None

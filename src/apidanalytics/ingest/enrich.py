@@ -6,7 +6,7 @@ follows, from the comma to the line feed, which the scope data hold ready for ea
     {"client_id":"K1","a":1  +  ,"organization":"acme","environment":"prod"  +  ,"api_product":...,"developer":"ann"}\n
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Final
 
@@ -17,7 +17,7 @@ from apidanalytics.errors import LookupFailedError
 from apidanalytics.ingest.decode import Members, parse_text
 from apidanalytics.ingest.edit import MAX_MEMBERS, Span, replace_values
 from apidanalytics.ingest.lookups import developer_failed
-from apidanalytics.ingest.ports import Scopes
+from apidanalytics.ingest.ports import Scopes, Tails
 from apidanalytics.model import Tenant
 
 MAX_TENANTS: Final = 100_000
@@ -34,15 +34,18 @@ _DEVELOPER_BITS: Final = sum(_BITS[name] for name in DEVELOPER_MEMBERS)
 _BLANKS: Final = (b"null", b'""')
 
 
-Additions = tuple[bytes, Mapping[str | None, bytes]]
+Additions = tuple[bytes, Tails]
 """What is added to the records of one tenant that have the same of our members: what is said of it, and the tails."""
 
 
-class _NothingSaid(dict[str | None, bytes]):
+class _NothingSaid:
     """The tails where developer data are not added."""
 
-    def __missing__(self, api_key: str | None) -> bytes:
+    def __getitem__(self, api_key: str | None, /) -> bytes:
         return b"}\n"
+
+    def of(self, api_keys: Sequence[str | None], /) -> Sequence[bytes]:
+        return [b"}\n"] * len(api_keys)
 
 
 class Enrichment:

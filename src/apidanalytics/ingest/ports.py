@@ -1,9 +1,23 @@
 """What stage 1 needs from others: who a tenant is, somewhere durable to put a batch, and a way to be woken."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from apidanalytics.model import Batch, Claim, Fate, Outcome, Tenant, Verdict, Wish
+
+
+class Tails(Protocol):
+    """How the lines of a tenant's records end, by API key: a comma, the developer data, ``}``, line feed.
+
+    For None and ``""`` that is only the last two. Each question may raise ``LookupFailedError``. Good for one turn of
+    the event loop.
+    """
+
+    def __getitem__(self, api_key: str | None, /) -> bytes:
+        """Return the tail of the records with this key."""
+
+    def of(self, api_keys: Sequence[str | None], /) -> Sequence[bytes]:
+        """Return the tails of several keys, in their order."""
 
 
 class Scopes(Protocol):
@@ -15,12 +29,8 @@ class Scopes(Protocol):
     def tenant_of(self, org: str, env: str) -> Tenant | None:
         """Return the tenant of this org and env."""
 
-    def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]:
-        """Return how the lines of this tenant's records end, by API key: a comma, the developer data, ``}``, line feed.
-
-        For None and ``""`` that is only the last two. Looking into it is a question too. It may be used until the event
-        loop has its turn.
-        """
+    def tails(self, tenant: Tenant) -> Tails:
+        """Return how the lines of this tenant's records end."""
 
 
 class Spool(Protocol):

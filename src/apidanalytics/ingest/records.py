@@ -4,7 +4,7 @@ Plain records, nearly all of them, take the quick way: decoded in one call, chec
 text between their braces. Whatever it cannot do for sure goes the exact way, record by record, which alone refuses.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar, cast
 
@@ -130,16 +130,11 @@ def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) ->
         return None
     of_tenant, tails = additions
     pieces: list[bytes] = []
-    for tail in _tails_of(records, tails):
+    for tail in tails.of(list(map(_CLIENT_ID, records))):
         pieces += text[start:end], of_tenant, tail
         start = text.find(_OPENED, end)
         end = text.find(_CLOSED, end + 1)
     return b"".join(pieces) if end == (text.rfind(_CLOSED) if is_body else -1) else None
-
-
-def _tails_of(records: Sequence[PlainRecord], tails: Mapping[str | None, bytes]) -> Iterable[bytes]:
-    """Look up all tails in one go: so the processor has several on their way from the memory at once."""
-    return list(map(tails.__getitem__, map(_CLIENT_ID, records)))
 
 
 def _splice_single(text: bytes, record: PlainRecord, additions: Additions) -> bytes | None:
@@ -156,8 +151,8 @@ def splice_elements(text: bytes, records: Sequence[PlainRecord], additions: Addi
     """Return the same as ``splice``, for any text; it costs half as much again."""
     of_tenant, tails = additions
     pieces: list[bytes | memoryview] = []
-    for element, record in zip(parse_elements(text), records, strict=True):
-        pieces += memoryview(element)[:-1], of_tenant, tails[record.client_id]
+    for element, tail in zip(parse_elements(text), tails.of(list(map(_CLIENT_ID, records))), strict=True):
+        pieces += memoryview(element)[:-1], of_tenant, tail
     return b"".join(pieces)
 
 

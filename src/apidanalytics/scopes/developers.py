@@ -1,14 +1,14 @@
 """What workers remember of the developer data: the tails of the API keys that come often, in bounded memory."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
+from typing import Final, NamedTuple, Protocol, cast
 
 from apidanalytics.model import Developer
 from apidanalytics.scopes.known_keys import KnownKeys, hash_text
 from apidanalytics.scopes.news import Kind, hashes_by_kind, part_hash
 from apidanalytics.scopes.remembered import Places, Tails
-from apidanalytics.scopes.tails import NOBODY, Learned, tail_of
+from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, Learned, tail_of
 
 LONGEST_KEY: Final = 128
 """Characters of an API key that is remembered; a longer one (a client may send megabytes) is asked for every time."""
@@ -31,6 +31,9 @@ class Ready(Protocol):
 
     def find(self, tenant_id: str, api_key: str) -> Learned | None:
         """Return the answer; None: it has to be asked for."""
+
+    def fill(self, tenant_id: str, api_keys: Sequence[str | None], tails: MutableSequence[bytes | None]) -> None:
+        """Put in the tails of the keys in whose place there is none, as far as that is quickly done."""
 
     def distrust(self, hashes: Iterable[int]) -> None:
         """Have these keys and what is made of these parts asked for from now on."""
@@ -87,9 +90,23 @@ class DeveloperCache:
         tails = self._tails[tenant_id] = Tails(tenant_id, self._learn)
         return tails
 
-    def _learn(self, tails: Tails, api_key: str) -> bytes:
-        ready = self._ready
-        found = None if ready is None else ready.find(tails.tenant_id, api_key)
+    def _learn(
+        self, tails: Tails, api_keys: Sequence[str | None], found: MutableSequence[bytes | None]
+    ) -> Sequence[bytes]:
+        """Do what ``remembered.Learn`` promises."""
+        if self._ready is not None and not self._places.counts():
+            self._ready.fill(tails.tenant_id, api_keys, found)
+        for place, tail in enumerate(found):
+            if tail is None:
+                found[place] = self._learn_one(tails, api_keys[place])
+        return cast("Sequence[bytes]", found)
+
+    def _learn_one(self, tails: Tails, api_key: str | None) -> bytes:
+        if api_key is None:
+            return WITHOUT_KEY
+        if (tail := tails.get(api_key)) is not None:
+            return tail  # another record of the same batch asked for it
+        found = None if self._ready is None else self._ready.find(tails.tenant_id, api_key)
         if found is None and (found := self._find(tails.tenant_id, api_key)) is None:
             return NOBODY
         if len(api_key) <= LONGEST_KEY:

@@ -9,7 +9,7 @@ cannot be read leaves the last good answers in force.
 Not for several threads at once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ from apidanalytics.scopes.findings import FindingsLog
 from apidanalytics.scopes.heard import Heard
 from apidanalytics.scopes.news import News
 from apidanalytics.scopes.ready import ReadyAnswers
-from apidanalytics.scopes.tails import WITHOUT_KEY, tail_of
+from apidanalytics.scopes.tails import WITHOUT_KEY, TailTable, tail_of
 from apidanalytics.scopes.tenants import adjust
 from apidanalytics.scopes.trouble import Trouble
 
@@ -71,7 +71,7 @@ class CachedScopes:
         """Return the tenant of this org and env."""
         return self._tenants.by_name.get((org, env))
 
-    def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]:
+    def tails(self, tenant: Tenant) -> TailTable:
         """Return what is said of the API keys of this tenant (``tails``): remembered, or found when it is asked for.
 
         Asking raises ``LookupFailedError`` when a key is not remembered and the database cannot be asked. Good for one
@@ -193,7 +193,7 @@ class UncachedScopes:
         """
         return self._database.tenant_of(org, env).by_name.get((org, env))
 
-    def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]:
+    def tails(self, tenant: Tenant) -> TailTable:
         """Return what is said of the API keys of this tenant (``tails``), each asked of the database once a mapping.
 
         Asking raises ``LookupFailedError`` when it cannot be asked. Good for one turn of the event loop.
@@ -237,7 +237,7 @@ class UncachedScopes:
         self._database.close()
 
 
-class _Asked(dict[str | None, bytes]):
+class _Asked(TailTable):
     """Tails that are asked of the database, here each once."""
 
     __slots__ = ("_database", "_tenant_id")

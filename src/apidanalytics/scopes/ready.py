@@ -17,7 +17,8 @@ that they count in nobody's memory.
 import mmap
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableSequence, Sequence
+from contextlib import suppress
 from os import pread
 from pathlib import Path
 from typing import Final
@@ -77,22 +78,46 @@ class ReadyFile:
             OSError, ValueError, struct.error: it cannot be read.
 
         """
-        slots, last = self._slots, self._last
         place = crc = crc32(name)
-        end = crc + MAX_PROBES
-        while (slot := slots[place & last]) and place < end:
-            if slot >> 32 == crc:
-                piece = pread(self._descriptor, READ_BYTES, (slot & _LOW) * UNIT)
-                if piece.startswith(name, _NAME_AT):
-                    length, hashes_length, tail_length = _lengths(piece)
-                    if length == len(name):
-                        tail_at = _NAME_AT + length + hashes_length
-                        tail = piece[tail_at : tail_at + tail_length]
-                        if len(tail) == tail_length and tail.endswith(_TAIL_END):
-                            return tail, piece[_NAME_AT + length : tail_at]
-                        return self._read_long(slot, tail_at, tail_at + tail_length, hashes_length)
+        while (slot := self._slots[place & self._last]) and place < crc + MAX_PROBES:
+            if slot >> 32 == crc and (learned := self._read((slot & _LOW) * UNIT, name)):
+                return learned
             place += 1
         return None
+
+    def fill(
+        self, tenant_id: str, api_keys: Sequence[str | None], tails: MutableSequence[bytes | None], changed: set[int]
+    ) -> None:
+        """Put in the tails of the keys in whose place there is none, as far as they are found at the first try.
+
+        None that depends on what has ``changed``. It is one loop, and as little in it as there can be: most of what it
+        takes is waiting for code and data that are in no cache.
+
+        Raises:
+            OSError, ValueError, struct.error: it cannot be read.
+
+        """
+        slots, last, descriptor = self._slots, self._last, self._descriptor
+        for at, tail in enumerate(tails):
+            if tail is None and (api_key := api_keys[at]) is not None:
+                name = f"{tenant_id}\0{api_key}".encode()
+                place = crc = crc32(name)
+                while (slot := slots[place & last]) and slot >> 32 != crc and place < crc + MAX_PROBES:
+                    place += 1
+                if slot >> 32 != crc:
+                    continue
+                piece = pread(descriptor, READ_BYTES, (slot & _LOW) * UNIT)
+                length, hashes_length, tail_length = _lengths(piece)
+                tail_at = _NAME_AT + length + hashes_length
+                end = tail_at + tail_length
+                if (
+                    length == len(name)
+                    and end <= len(piece)
+                    and piece.startswith(name, _NAME_AT)
+                    and piece.endswith(_TAIL_END, 0, end)
+                    and not (changed and _is_among(changed, piece[_NAME_AT + length : tail_at]))
+                ):
+                    tails[at] = piece[tail_at:end]
 
     def close(self) -> None:
         """Let go of it. Only once."""
@@ -100,13 +125,19 @@ class ReadyFile:
         self._map.close()
         os.close(self._descriptor)
 
-    def _read_long(self, slot: int, tail_at: int, end: int, hashes_length: int) -> Learned:
-        """Return what an entry says of which only a piece was read."""
-        entry = pread(self._descriptor, end, (slot & _LOW) * UNIT)
-        tail = entry[tail_at:end]
-        if len(entry) != end or not tail.endswith(_TAIL_END):
+    def _read(self, at: int, name: bytes) -> Learned | None:
+        """Return what the entry that begins there says, if it is the one of this name."""
+        piece = pread(self._descriptor, READ_BYTES, at)
+        length, hashes_length, tail_length = _lengths(piece)
+        if length != len(name) or not piece.startswith(name, _NAME_AT):
+            return None
+        tail_at = _NAME_AT + length + hashes_length
+        end = tail_at + tail_length
+        if end > READ_BYTES:
+            piece = pread(self._descriptor, end, at)
+        if len(piece) < end or not piece.endswith(_TAIL_END, 0, end):
             raise ValueError("a damaged entry")
-        return tail, entry[tail_at - hashes_length : tail_at]
+        return piece[tail_at:end], piece[_NAME_AT + length : tail_at]
 
 
 class ReadyAnswers:
@@ -131,9 +162,13 @@ class ReadyAnswers:
         except (OSError, ValueError, struct.error):  # damaged on disk: the database has the same
             self.close()
             return None
-        if found is None or (self._changed and self._has_changed(found[1])):
-            return None
-        return found
+        return None if found is None or _is_among(self._changed, found[1]) else found
+
+    def fill(self, tenant_id: str, api_keys: Sequence[str | None], tails: MutableSequence[bytes | None]) -> None:
+        """Put in the tails of the keys in whose place there is none, as far as that is quickly done."""
+        if self._file is not None:
+            with suppress(OSError, ValueError, struct.error):  # what to do then, ``find`` knows
+                self._file.fill(tenant_id, api_keys, tails, self._changed)
 
     def distrust(self, hashes: Iterable[int]) -> None:
         """Count these among what has changed."""
@@ -162,15 +197,17 @@ class ReadyAnswers:
         else:
             file.close()
 
-    def _has_changed(self, hashes: bytes) -> bool:
-        numbers = _usual_hashes(hashes) if len(hashes) == _USUAL_BYTES else memoryview(hashes).cast("q")
-        return not self._changed.isdisjoint(numbers)
-
     def close(self) -> None:
         """Let go of the file; every answer comes from the database then. Safe to call twice."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _is_among(changed: set[int], hashes: bytes) -> bool:
+    """Return whether one of these hashes is among those."""
+    numbers = _usual_hashes(hashes) if len(hashes) == _USUAL_BYTES else memoryview(hashes).cast("q")
+    return not changed.isdisjoint(numbers)
 
 
 def _read_header(header: bytes, size: int) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ line feed::
     ,"api_product":"gold","developer_app":"shop","developer_email":"","developer":"ann"}\n
 """
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -17,6 +18,17 @@ Learned: TypeAlias = tuple[bytes, bytes]
 
 No NamedTuple: one is made for every look-up that memory does not answer, and takes longer.
 """
+
+
+class TailTable(dict[str | None, bytes]):
+    """Tails by API key; what is not in it, subclasses find when they are asked."""
+
+    __slots__ = ()
+
+    def of(self, api_keys: Sequence[str | None], /) -> Sequence[bytes]:
+        """Return the tails of several keys, in their order."""
+        return list(map(self.__getitem__, api_keys))
+
 
 WITHOUT_KEY: Final = b"}\n"
 """Of a record without an API key: nothing is looked up, nothing is said."""

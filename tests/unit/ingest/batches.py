@@ -12,7 +12,7 @@ from apidanalytics.ingest.guard import Guard
 from apidanalytics.ingest.http import KEEP, Exchange, Response
 from apidanalytics.ingest.payload import PayloadOptions
 from apidanalytics.model import Batch, Claim, Developer, Fate, Outcome, Tenant, Verdict, Wish
-from apidanalytics.scopes.tails import WITHOUT_KEY, tail_of
+from apidanalytics.scopes.tails import WITHOUT_KEY, TailTable, tail_of
 
 NOW = 1_795_310_045.0
 NOW_MS = int(NOW) * 1000
@@ -78,7 +78,7 @@ class FakeScopes:
             raise LookupFailedError("database is locked")
 
 
-class FakeTails(dict[str | None, bytes]):
+class FakeTails(TailTable):
     """Asks each time, and remembers nothing."""
 
     def __init__(self, scopes: FakeScopes, tenant_id: str) -> None:

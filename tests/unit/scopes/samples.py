@@ -1,7 +1,7 @@
 """Scope data for tests: rows, databases laid out as the seeds have them, and a plain Python oracle."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ import msgspec
 from apidanalytics.model import Developer, Tenant
 from apidanalytics.scopes.developers import DeveloperCache
 from apidanalytics.scopes.news import Kind
-from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, tail_of
+from apidanalytics.scopes.tails import NOBODY, WITHOUT_KEY, TailTable, tail_of
 from tests.steps import at_once
 
 Text = str | None
@@ -163,7 +163,7 @@ class Oracle:
         return owners or [("", "")]
 
 
-class OracleTails(dict[str | None, bytes]):
+class OracleTails(TailTable):
     """What the oracle says of the API keys of a tenant."""
 
     def __init__(self, oracle: Oracle, tenant: Tenant) -> None:
@@ -178,7 +178,7 @@ class OracleTails(dict[str | None, bytes]):
 class Scopes(Protocol):
     """What answers."""
 
-    def tails(self, tenant: Tenant) -> Mapping[str | None, bytes]: ...
+    def tails(self, tenant: Tenant) -> TailTable: ...
 
 
 def developer_in(tail: bytes) -> Developer:

@@ -1,7 +1,7 @@
 """The places of remembered tails: bounded, for those who come often, and never with an answer that has changed."""
 
 from array import array
-from collections.abc import Generator
+from collections.abc import Generator, MutableSequence, Sequence
 from itertools import chain, pairwise
 from random import Random
 
@@ -13,12 +13,12 @@ from apidanalytics.scopes.developers import Answer, DeveloperCache
 from apidanalytics.scopes.known_keys import KnownKeys
 from apidanalytics.scopes.news import Kind, part_hash
 from apidanalytics.scopes.remembered import Places, Tails
-from apidanalytics.scopes.tails import tail_of
+from apidanalytics.scopes.tails import WITHOUT_KEY, tail_of
 from tests.steps import at_once, count
 
 
-def never(tails: Tails, api_key: str) -> bytes:
-    raise AssertionError(f"{api_key} is not remembered")
+def never(_tails: Tails, api_keys: Sequence[str | None], _found: MutableSequence[bytes | None]) -> Sequence[bytes]:
+    raise AssertionError(f"one of {api_keys} is not remembered")
 
 
 def hashes(app: int) -> bytes:
@@ -257,3 +257,27 @@ def test_what_is_answered_is_never_what_it_was_before_a_change(max_keys: int, mo
         assert len(cache) <= max_keys
     assert len(cache) > 0
     assert waited > 0 or max_keys <= 3
+
+
+def test_once_all_is_full_a_share_of_what_is_cheap_counts() -> None:
+    assert all(Places(10).counts() for _ in range(100))
+    places = full(Tails("t", never), 10)
+    counted = sum(places.counts() for _ in range(10_000))
+    assert counted == pytest.approx(10_000 * remembered.COUNTED, rel=0.2)  # 12 standard deviations
+
+
+def test_several_are_answered_in_their_order_and_only_what_is_not_remembered_is_learned() -> None:
+    learned: list[list[str | None]] = []
+
+    def learn(_tails: Tails, api_keys: Sequence[str | None], found: MutableSequence[bytes | None]) -> Sequence[bytes]:
+        learned.append([key for key, tail in zip(api_keys, found, strict=True) if tail is None])
+        return [tail or b"learned" for tail in found]
+
+    tails = Tails("t", learn)
+    full(tails, 3)
+    assert tails.of(["k2", "k0", "", "k2"]) == [b"2", b"0", WITHOUT_KEY, b"2"]
+    assert learned == []
+    assert tails.of(["k2", "new", None, "k1"]) == [b"2", b"learned", b"learned", b"1"]
+    assert learned == [["new", None]]
+    assert tails["other"] == b"learned"
+    assert tails[None] == WITHOUT_KEY
