@@ -4,7 +4,7 @@
   notes it; ``embedded`` is the endpoint within the agent, and ``answers`` are those that both give; ``http_log`` keeps
   secrets out of the log;
 * a store: ``ports`` is what is asked of one; ``s3``, ``gcs``, ``azure`` and ``local`` sign; ``s3_form`` and
-  ``gcs_form`` spare the libraries most of the work, by texts with ``gaps``; ``signature`` is that of a folder, ``lake`` the
-  folder;
+  ``gcs_form`` spare the libraries most of the work, by texts with ``gaps``; ``signature`` is that of a folder, and
+  ``lake`` is the folder;
 * its file: ``settings`` reads it by the tables of ``keys``, and ``prefixes`` keeps tenants apart.
 """
