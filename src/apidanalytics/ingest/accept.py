@@ -50,7 +50,7 @@ class AcceptOptions:
     max_over_share_bytes: int = 4 << 20
     """Of the batches of tenants over their share of the disk, that may wait."""
     overload_status: int = 503
-    """Of every answer that says "try again later" (``busy.py``); 500 for a client that retries nothing else."""
+    """Of every answer that says "try again later" (``busy``); 500 for a client that retries nothing else."""
     mark_secret: bytes = b""
     """Key of the hashes of bodies that come with an ``Idempotency-Key``; at most 64 bytes."""
     payload: PayloadOptions = field(default_factory=PayloadOptions)

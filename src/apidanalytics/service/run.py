@@ -1,6 +1,6 @@
 """Runs the service: one agent after the other in this process, until one of them ends for good.
 
-Each takes over what the one before it handed over (``control/handover.py``), so between two of them nothing is
+Each takes over what the one before it handed over (``control.handover``), so between two of them nothing is
 refused and nothing is lost. A reload is the next agent with other settings; an upgrade is the next agent in another
 program, which replaces this one and keeps its process.
 """
