@@ -6,7 +6,7 @@
   (``scopes_yaml``, ``yaml_tree``) from a database, ``compile`` writes the one layout that workers read, and
   ``versions`` keeps what was made, with its table of ``known_keys``;
 * in a worker: ``lookup`` answers, from memory or from the ``database``; ``tenants`` are read whole, with their
-  ``findings``; ``developers`` remembers the ``tails`` of API keys (``remembered``), and ``dependents`` which of them a
+  ``flaws``; ``developers`` remembers the ``tails`` of API keys (``remembered``), and ``dependents`` which of them a
   change concerns;
 * news of a change list: ``news`` is what it says, ``heard`` joins what does not count yet;
 * ready answers, of a live file: ``ready`` reads them, ``ready_build`` makes them.
