@@ -1,7 +1,7 @@
 """The command line: the only code that prints or exits.
 
-* ``main`` finds the command; the options of most stand in ``looking_options``, ``proof`` and ``failed_options``, which
-  load nothing of what the command does;
+* ``main`` finds the command; the options of most stand in ``looking_options``, ``proof_options`` and
+  ``failed_options``, which load nothing of what the command does;
 * a command, in the module of its name: ``audit``, ``check_config``, ``collection``, ``completion``, ``doctor``,
   ``events``, ``failed`` (with ``failed_export``), ``files``, ``flush``, ``inspect``, ``run``, ``scopes``, ``status``
   (with ``watch``), ``tail``, ``tenants``, ``token``; two in one: ``change`` (reload, upgrade), ``uploads`` (pause,
