@@ -94,7 +94,9 @@ def _counts(book: Book) -> dict[str, dict[str, int]]:
 def _show(report: Report, extent: Extent, out: Console) -> None:
     out.print(_table(report))
     checked = report.checked
-    objects = f"{checked.objects:,} objects" if extent.lake else "no objects (the store cannot be read here; see --lake)"
+    objects = (
+        f"{checked.objects:,} objects" if extent.lake else "no objects (the store cannot be read here; see --lake)"
+    )
     how = "read to their end" if extent.deep else "by name and size"
     out.print(Text(f"Checked {checked.spools:,} spools, {checked.files:,} files and {objects}, {how}."))
     for note in report.notes:

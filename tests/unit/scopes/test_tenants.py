@@ -48,9 +48,7 @@ def test_what_is_wrong_is_counted_and_named_and_the_rest_is_served() -> None:
     ]
     table = tabulate(rows)
     assert set(table.by_uuid) == {"a", "b"}
-    assert table.flaws == Flaws(
-        incomplete=2, not_text=1, too_long=(f"{'x' * 200}~prod",), ambiguous=("acme~prod",)
-    )
+    assert table.flaws == Flaws(incomplete=2, not_text=1, too_long=(f"{'x' * 200}~prod",), ambiguous=("acme~prod",))
 
 
 def test_tenants_that_uploads_cannot_tell_apart_are_named() -> None:
@@ -89,9 +87,7 @@ def test_a_log_line_names_the_first_few_only() -> None:
 
 
 def test_each_kind_of_finding_is_one_log_line_said_once() -> None:
-    flaws = Flaws(
-        incomplete=2, not_text=1, too_long=("long~prod",), ambiguous=("acme~prod",), alike=(("a", "b"),)
-    )
+    flaws = Flaws(incomplete=2, not_text=1, too_long=("long~prod",), ambiguous=("acme~prod",), alike=(("a", "b"),))
     log = FlawsLog()
     with capture_logs() as lines:
         log.log(Flaws())
