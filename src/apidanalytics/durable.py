@@ -103,9 +103,9 @@ def sync_ended(descriptor: int) -> None:
 
 
 def write_again(path: Path, end: int) -> None:
-    """Do the same, after a sync failed, for the beginning of a file that is still written to, up to byte ``end``.
+    """Write a file's beginning once more in its place, up to byte ``end``, after a sync of it failed (``sync_ended``).
 
-    Nobody may ever change those bytes.
+    Others may go on writing behind that; nobody may ever change what is before it.
     """
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 _PATH = re.compile(r"`((?:tests|src|docs|benchmarks|examples|deploy)/[\w./-]+)`")
+_MODULE = re.compile(r"`((?!tests/|src/|benchmarks/|deploy/)[a-z_]+/[a-z_]+\.py)`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -16,6 +17,7 @@ def test_every_link_and_path_on_a_page_leads_somewhere(page):
     text = page.read_text()
     missing = [link for link in _LINK.findall(text) if not (page.parent / link).exists()]
     missing += [path for path in _PATH.findall(text) if not (ROOT / path).exists()]
+    missing += [path for path in _MODULE.findall(text) if not (ROOT / "src/apidanalytics" / path).exists()]
     assert not missing
 
 

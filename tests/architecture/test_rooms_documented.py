@@ -12,6 +12,8 @@ ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 ROWS = re.findall(r"^\| (`[^|]+`) \|", ARCHITECTURE.partition("## The rooms")[2].partition("\n## ")[0], re.MULTILINE)
 LISTED = [name.removesuffix("/").removesuffix(".py") for row in ROWS for name in re.findall(r"`([^`]+)`", row)]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+MANY_MODULES = 9
+"""From so many on, the names of the modules alone do not show a newcomer the way."""
 FLOORS = next(contract["layers"] for contract in CONTRACTS if contract["id"] == "floors")
 
 
@@ -28,11 +30,23 @@ def test_imports_go_down_the_page():
     assert floors == sorted(floors)
 
 
+def modules_of(room: str) -> set[str]:
+    return {path.stem for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__"}
+
+
+def named_in(room: str) -> set[str]:
+    return set(re.findall(r"``([a-z_0-9]+)``", (PACKAGE / room / "__init__.py").read_text()))
+
+
 @pytest.mark.parametrize("stage", ["ingest", "spool", "pack", "upload"])
 def test_a_stage_says_where_each_of_its_modules_stands_on_the_way(stage):
-    text = (PACKAGE / stage / "__init__.py").read_text()
-    modules = {path.stem for path in (PACKAGE / stage).glob("*.py") if path.stem != "__init__"}
-    assert set(re.findall(r"``([a-z_]+)``", text)) == modules
+    assert named_in(stage) == modules_of(stage)
+
+
+def test_every_room_with_many_modules_says_what_each_of_them_is_for():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    unexplained = {room: modules_of(room) - named_in(room) for room in rooms if len(modules_of(room)) >= MANY_MODULES}
+    assert {room: modules for room, modules in unexplained.items() if modules} == {}
 
 
 def test_every_target_of_the_makefile_is_explained():

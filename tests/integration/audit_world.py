@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apidanalytics.audit.lake import object_path
-from apidanalytics.audit.run import Scope, audit
+from apidanalytics.audit.run import Extent, audit
 from apidanalytics.layout import DataDirectory
 from apidanalytics.model import Batch, Outcome, SpoolHeader
 from apidanalytics.pack.packer import Packer
@@ -111,8 +111,8 @@ class World:
         self.spool(records=6, is_open=True)
 
     def audit(self, *, deep: bool = False, is_running: bool = False, sleep=lambda _: None):
-        scope = Scope(data=self.data, lake=self.lake, instance_id="collector-1", deep=deep)
-        return audit(scope, is_running=is_running, sleep=sleep)
+        extent = Extent(data=self.data, lake=self.lake, instance_id="collector-1", deep=deep)
+        return audit(extent, is_running=is_running, sleep=sleep)
 
     def staged(self) -> list[Path]:
         return sorted(self.data.staging.glob("*/*.txt.gz"))

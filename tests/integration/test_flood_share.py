@@ -54,7 +54,7 @@ def pushes_in(worker: int) -> Callable[[], bool]:
 
 
 def has_counted_floods(service: ServiceProcess) -> bool:
-    """Tell whether there was a flood of each kind, so that requests were held, and others had the second lane."""
+    """Tell whether there was a flood of each kind, so that requests were held, and others had the express lane."""
     counters = ask(service.directory / "ax/control.sock", {"command": "metrics"})["counters"]
     return bool(all(counters["floods"].values()) and counters["held_back_so_far"] and counters["express_groups"])
 

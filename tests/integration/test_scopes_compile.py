@@ -12,7 +12,7 @@ from apidanalytics.scopes.compile import compile_database, compile_entries, coun
 from apidanalytics.scopes.lookup import UncachedScopes
 from apidanalytics.scopes.scopes_yaml import KeyEntry, ScopeData, ScopeEntry
 from apidanalytics.scopes.source import SourceError
-from apidanalytics.scopes.tenants import Findings
+from apidanalytics.scopes.tenants import Flaws
 from tests.unit.scopes.samples import (
     TEST_DEVELOPER,
     TEST_TENANT,
@@ -123,8 +123,8 @@ def test_commits_that_are_still_in_the_log_count(tmp_path: Path) -> None:
 def test_what_is_wrong_with_rows_is_found_and_left_out(tmp_path: Path) -> None:
     rows = seed_rows()
     rows.scopes += [(None, "t", "a", "b"), ("x", "t", "y" * 200, "b"), ("z", "other", "testorg", "testenv")]
-    findings = compile_database(tmp_path / "to.db", write_database(tmp_path / "from.db", rows))
-    assert findings == Findings(incomplete=1, too_long=(f"{'y' * 200}~b",), ambiguous=("testorg~testenv",))
+    flaws = compile_database(tmp_path / "to.db", write_database(tmp_path / "from.db", rows))
+    assert flaws == Flaws(incomplete=1, too_long=(f"{'y' * 200}~b",), ambiguous=("testorg~testenv",))
     with closing(sqlite3.connect(tmp_path / "to.db")) as connection:
         assert connection.execute("SELECT id FROM data_scope ORDER BY id").fetchall() == [("testid",), ("z",)]
 

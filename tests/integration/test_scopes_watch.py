@@ -14,7 +14,7 @@ from apidanalytics.model import Tenant
 from apidanalytics.scopes import forms
 from apidanalytics.scopes.forms import EXAMPLE, DatabaseForm, YamlForm
 from apidanalytics.scopes.lookup import CachedScopes, UncachedScopes
-from apidanalytics.scopes.tenants import Findings
+from apidanalytics.scopes.tenants import Flaws
 from apidanalytics.scopes.watch import MOST_SECONDS_WAITED, WatchedFile
 from tests.unit.scopes.samples import FakeClock, Rows, execute, seed_rows, write_database
 
@@ -95,11 +95,11 @@ class SlowForm:
     def beside(self) -> Sequence[Path]:
         return ()
 
-    def compile(self, target: Path) -> Findings:
+    def compile(self, target: Path) -> Flaws:
         self.clock.advance(2.0)
         self.reads += 1
         write_database(target, Rows(scopes=[(str(self.reads), "t", "acme", "prod")]))
-        return Findings()
+        return Flaws()
 
 
 def test_reading_takes_a_tenth_of_the_time_at_most(path: Path, tmp_path: Path, clock: FakeClock) -> None:
@@ -271,7 +271,7 @@ class CountingForm:
     def beside(self) -> Sequence[Path]:
         return DatabaseForm(path=self.path).beside()
 
-    def compile(self, target: Path) -> Findings:
+    def compile(self, target: Path) -> Flaws:
         self.reads += 1
         return DatabaseForm(path=self.path).compile(target)
 

@@ -123,7 +123,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     ),
     _counter(
         "express_groups",
-        "Commits of the second lane, which serves the others beside a tenant that floods.",
+        "Commits of the express lane, which serves the others beside a tenant that floods.",
         readings.counter("express_groups"),
     ),
     _gauge("waiting_batches", "Batches in the buffer, that wait for the disk.", readings.of_workers("waiting_batches")),

@@ -2,10 +2,10 @@
 
 ::
 
-    starting --> following <--> behind        no data yet; current; upstream away, serving what is there
-                    |  ^          |
-                    v  |          |
-                  resyncing <-----+           a new snapshot is being fetched, the old one serves
+    starting --> behind <--> following        no data yet; serving what is there, without an answer so far; current
+                  |  ^        |  ^
+                  v  |        v  |
+                    resyncing                 a new snapshot is being fetched, the old one serves
     offline                                   apigeesync_diagnostic_mode: serving what is there, asking nobody
 """
 

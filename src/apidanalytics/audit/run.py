@@ -24,7 +24,7 @@ PAUSES: Final = (0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Extent:
     """What to look at."""
 
     data: DataDirectory
@@ -60,49 +60,49 @@ class Report:
     """What is no difference, but good to know."""
 
 
-def audit(scope: Scope, *, is_running: bool, sleep: Callable[[float], None] = time.sleep) -> Report:
+def audit(extent: Extent, *, is_running: bool, sleep: Callable[[float], None] = time.sleep) -> Report:
     """Look, and look again at what does not fit as long as somebody may be at work there.
 
     Raises:
         OSError: a directory cannot be listed, or a spool not be opened: an audit that has not seen all says nothing.
 
     """
-    report = look(scope)
+    report = look(extent)
     for pause in PAUSES if is_running else ():
         if not report.differences:
             break
         sleep(pause)
         before = {difference.key for difference in report.differences}
-        report = look(scope, frozenset(subject for _, _, subject in before))
+        report = look(extent, frozenset(subject for _, _, subject in before))
         report = replace(report, differences=tuple(d for d in report.differences if d.key in before))
     return report
 
 
-def look(scope: Scope, only: frozenset[str] | None = None) -> Report:
+def look(extent: Extent, only: frozenset[str] | None = None) -> Report:
     """Compare everything once; of what is read to its end only these subjects, if any are given."""
-    read = spools.verify if scope.deep else spools.skim
-    found = dict(scope.data.spools())
+    read = spools.verify if extent.deep else spools.skim
+    found = dict(extent.data.spools())
     contents = {number: read(path) for number, path in found.items()}
     at = time.time()
     try:
-        with LedgerSnapshot.open(scope.data.ledger) as ledger:
-            return _Look(scope, ledger, found, contents, read, only).report(at)
+        with LedgerSnapshot.open(extent.data.ledger) as ledger:
+            return _Look(extent, ledger, found, contents, read, only).report(at)
     except sqlite3.DatabaseError as error:
-        sentence = f"{scope.data.ledger.name} cannot be read: {error}."
+        sentence = f"{extent.data.ledger.name} cannot be read: {error}."
         return Report(at=at, differences=(Difference(kind=Kind.LEDGER, tenant="", subject="", sentence=sentence),))
 
 
 class _Look:
     def __init__(
         self,
-        scope: Scope,
+        extent: Extent,
         ledger: LedgerSnapshot,
         found: dict[int, Path],
         contents: dict[int, spools.SpoolContent],
         read: spools.ReadSpool,
         only: frozenset[str] | None,
     ) -> None:
-        self._scope = scope
+        self._extent = extent
         self._ledger = ledger
         self._found = found
         self._contents = contents
@@ -129,41 +129,41 @@ class _Look:
             *self._of_files(),
             *self._of_objects(),
         )
-        notes = tuple(lost.sentence for lost in find_lost(self._scope.data.damaged) if lost.at >= self._scope.since)
+        notes = tuple(lost.sentence for lost in find_lost(self._extent.data.damaged) if lost.at >= self._extent.since)
         return Report(at=at, books=made, differences=differences, checked=self._checked, notes=notes)
 
     def _unstaged(self, number: int) -> spools.Amounts:
         """Return what is still missing of a spool that is being packed. It is sealed: read it, as it is now."""
-        path = next((path for n, path in self._scope.data.spools() if n == number), None)
+        path = next((path for n, path in self._extent.data.spools() if n == number), None)
         if path is None:
             return {}
         self._found[number], self._contents[number] = path, self._read(path)
         return bookkeeping.missing(self._contents[number].amounts, self._ledger.made_of(number, path.name))
 
     def _of_ledger(self) -> Iterator[Difference]:
-        for problem in self._ledger.problems() if self._scope.deep else ():
+        for problem in self._ledger.problems() if self._extent.deep else ():
             yield Difference(
                 kind=Kind.LEDGER, tenant="", subject=problem, sentence=f"The ledger is damaged: {problem}."
             )
 
     def _of_spools(self, half_staged: Iterable[int]) -> Iterator[Difference]:
         for number, read in self._contents.items():
-            yield from spools.differences(self._scope.data, self._found[number], read)
+            yield from spools.differences(self._extent.data, self._found[number], read)
         for number in half_staged:
             if number not in self._found:
                 sentence = f"The spool {number:012x} was counted, not all of it was staged, and it is gone."
                 yield Difference(kind=Kind.SPOOL_GONE, tenant="", subject=f"{number:012x}", sentence=sentence)
 
     def _of_files(self) -> Iterator[Difference]:
-        found = places.list_files(self._scope.data)
+        found = places.list_files(self._extent.data)
         self._checked.files = sum(map(len, found.values()))
         waiting = {number for number in self._found if not self._counted.get(number, False)}
         yield from places.differences(self._ledger, found, waiting)
-        if self._scope.deep:
+        if self._extent.deep:
             yield from self._of_contents(found)
 
     def _of_contents(self, found: dict[places.Key, list[places.Found]]) -> Iterator[Difference]:
-        for known in self._ledger.files(State.STAGED, State.FAILED, since=self._scope.since):
+        for known in self._ledger.files(State.STAGED, State.FAILED, since=self._extent.since):
             subject = f"{known.directory}/{known.name}"
             for file in found.get((known.directory, known.name), ()) if self._is_deep(subject) else ():
                 problem = _read_to_its_end(file, known)
@@ -172,17 +172,17 @@ class _Look:
                     yield Difference(kind=Kind.CHANGED, tenant=known.tenant, subject=subject, sentence=sentence)
 
     def _of_objects(self) -> Iterator[Difference]:
-        scope = self._scope
-        if scope.lake is None:
+        extent = self._extent
+        if extent.lake is None:
             return
-        yield from lake.missing_or_changed(scope.lake, self._counting(), self._is_deep)
-        yield from lake.unknown(scope.lake, self._ledger, scope.instance_id, scope.since)
+        yield from lake.missing_or_changed(extent.lake, self._counting(), self._is_deep)
+        yield from lake.unknown(extent.lake, self._ledger, extent.instance_id, extent.since)
 
     def _is_deep(self, subject: str) -> bool:
-        return self._scope.deep and (self._only is None or subject in self._only)
+        return self._extent.deep and (self._only is None or subject in self._only)
 
     def _counting(self) -> Iterator[KnownFile]:
-        for known in self._ledger.files(State.UPLOADED, since=self._scope.since):
+        for known in self._ledger.files(State.UPLOADED, since=self._extent.since):
             self._checked.objects += 1
             yield known
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics.audit.books import ACCEPTED, PARTS, Book
-from apidanalytics.audit.run import Report, Scope, audit
+from apidanalytics.audit.run import Extent, Report, audit
 from apidanalytics.cli.asking import load, no_directory
 from apidanalytics.cli.drawing import console, print_json
 from apidanalytics.cli.exit_code import ExitCode
@@ -28,7 +28,7 @@ def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | Non
     settings = load(config_file)
     if not settings.data.root.is_dir():
         raise NotRunningError(no_directory(settings))
-    scope = Scope(
+    extent = Extent(
         data=settings.data,
         lake=_lake(settings, lake_folder),
         instance_id=known_instance_id(settings) or None,
@@ -36,11 +36,11 @@ def run(config_file: Path | None, *, as_json: bool, deep: bool, since: str | Non
         since=parse_when("--since", since, time.time()),
     )
     is_running = _is_running(settings)
-    report = audit(scope, is_running=is_running)
+    report = audit(extent, is_running=is_running)
     if as_json:
-        print_json(_document(report, scope, is_running=is_running))
+        print_json(_document(report, extent, is_running=is_running))
     else:
-        _show(report, scope, console())
+        _show(report, extent, console())
     return ExitCode.FAILURE if report.differences else ExitCode.OK
 
 
@@ -71,13 +71,13 @@ def _total(report: Report) -> Book:
     return total
 
 
-def _document(report: Report, scope: Scope, *, is_running: bool) -> dict[str, Any]:
+def _document(report: Report, extent: Extent, *, is_running: bool) -> dict[str, Any]:
     return {
         "at": report.at,
-        "data_directory": str(scope.data.root),
-        "lake": None if scope.lake is None else str(scope.lake),
+        "data_directory": str(extent.data.root),
+        "lake": None if extent.lake is None else str(extent.lake),
         "is_running": is_running,
-        "deep": scope.deep,
+        "deep": extent.deep,
         "holds": not report.differences,
         "tenants": {tenant: _counts(book) for tenant, book in report.books.items()},
         "totals": _counts(_total(report)),
@@ -91,11 +91,13 @@ def _counts(book: Book) -> dict[str, dict[str, int]]:
     return {word: asdict(book[word]) for word in (ACCEPTED, *PARTS)}
 
 
-def _show(report: Report, scope: Scope, out: Console) -> None:
+def _show(report: Report, extent: Extent, out: Console) -> None:
     out.print(_table(report))
     checked = report.checked
-    objects = f"{checked.objects:,} objects" if scope.lake else "no objects (the store cannot be read here; see --lake)"
-    how = "read to their end" if scope.deep else "by name and size"
+    objects = (
+        f"{checked.objects:,} objects" if extent.lake else "no objects (the store cannot be read here; see --lake)"
+    )
+    how = "read to their end" if extent.deep else "by name and size"
     out.print(Text(f"Checked {checked.spools:,} spools, {checked.files:,} files and {objects}, {how}."))
     for note in report.notes:
         out.print(Text(note, style="yellow"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apidanalytics import __version__
-from apidanalytics.cli import ending, failed_options, looking_options, proof
+from apidanalytics.cli import ending, failed_options, looking_options, proof_options
 from apidanalytics.errors import ApidAnalyticsError
 from apidanalytics.telemetry import lean
 
@@ -51,7 +51,7 @@ def command_line(*, complete: bool) -> argparse.ArgumentParser:
     check.set_defaults(run=_check_config)
 
     looking_options.add_commands(commands, _add_configuration)
-    proof.add_commands(commands, _add_configuration)
+    proof_options.add_commands(commands, _add_configuration)
     _add_collection(commands)
     _add_token(commands)
     _add_change(commands, "reload", "apply changed settings without refusing a connection")

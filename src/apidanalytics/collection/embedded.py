@@ -3,7 +3,7 @@
 =======  ==========================  ==============================================================================
 GET      /analytics                  200 ``{"url": ..., "headers": ...}``; 400 parameters, or two tenants read the
                                      same; 401 bearer token; 404 no such tenant
-PUT      /lake/<key>?...&signature=  see ``local.py``
+PUT      /lake/<key>?...&signature=  see ``local``
 =======  ==========================  ==============================================================================
 """
 

@@ -5,7 +5,7 @@ GET      {base_path}/analytics           200 ``{"url": ..., "headers": ...}``, a
                                          400 parameters; 401 token; 403 not this token's tenant; 404 no such tenant;
                                          429 + ``Retry-After`` too often; 503 + ``Retry-After`` no credentials to sign
                                          with, or no audit log to write to
-PUT      /lake/{store}/{key}             stores of type ``local`` only, see ``local.py``
+PUT      /lake/{store}/{key}             stores of type ``local`` only, see ``local``
 GET      /health, /ready                 200; ``/ready`` 503 while the service stops
 =======  ==============================  ==========================================================================
 """

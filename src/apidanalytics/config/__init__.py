@@ -2,6 +2,12 @@
 
 ``load`` reads them and reports every problem at once; ``effective`` shows each with the place it came from. The rows
 of the table are ``SETTINGS``, and each is a field of ``Settings``; ``docs/settings.md`` is held against them.
+
+* the table: ``settings``, of rows as in ``setting``, whose values are of the ``kinds``, with ``units`` and
+  ``addresses``;
+* reading it: ``loading`` joins the ``sources``, and ``checks`` says what must hold between values; ``overview``
+  shows them;
+* other files whose keys stand in tables: ``document`` is their tree, ``tables`` reads it.
 """
 
 from apidanalytics.config.addresses import parse_listen

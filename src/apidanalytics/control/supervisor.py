@@ -2,8 +2,8 @@ r"""Keeps the ingest workers alive: starts them, hears from them, replaces those
 
 ::
 
-    down --spawn--> starting --"ready"--> running --exit, or silence for worker_timeout--> down
-                        \______________________________________exit___________________________/
+    down --spawn--> starting --first heartbeat--> running --exit, or silence for worker_timeout--> down
+                        \____________________________________exit_____________________________________/
 
 The pause before the next spawn grows while a worker keeps dying young. Its listening socket stays open meanwhile,
 unless that takes over a second and others live to serve its share.
@@ -74,6 +74,10 @@ class _Worker:
     @property
     def pid(self) -> int | None:
         return self.process.pid if self.process is not None else None
+
+    @property
+    def serves(self) -> bool:
+        return self.state is WorkerState.RUNNING and bool((self.report or {}).get("ready"))
 
 
 class Supervisor:
@@ -151,12 +155,12 @@ class Supervisor:
     @property
     def is_serving(self) -> bool:
         """Whether any worker accepts batches."""
-        return any(w.state is WorkerState.RUNNING and (w.report or {}).get("ready", False) for w in self._workers)
+        return any(worker.serves for worker in self._workers)
 
     @property
     def all_serve(self) -> bool:
         """Whether every worker runs and accepts batches."""
-        return all(w.state is WorkerState.RUNNING and (w.report or {}).get("ready", False) for w in self._workers)
+        return all(worker.serves for worker in self._workers)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Drain every worker; kill those that are not gone in time."""

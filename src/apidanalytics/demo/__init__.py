@@ -2,6 +2,12 @@
 
 ``traffic`` makes believable batches, ``play`` posts them to the real service, ``lake`` reads back what arrived, and
 ``check`` is the oracle: it knows nothing of how the service works, only what it promises.
+
+* the course of it: ``command`` begins it, ``plot`` has it act by act, ``child`` is the service in a process; ``chain``
+  is what ``--s3`` adds, with ``seaweed``;
+* what is sent: ``accounts`` play, ``records`` are theirs, ``spoil`` makes some wrong, and a ``post`` is one request;
+* what must come of it: ``expect`` says it of a record, ``compare`` of a lake;
+* what is shown: ``scene`` and ``show`` while it runs, ``report`` and ``summary`` at the end.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from apidanalytics.errors import LookupFailedError
 from apidanalytics.health.words import how_long, how_many, listed
 from apidanalytics.scopes.compile import count
 from apidanalytics.scopes.source import SourceError
-from apidanalytics.scopes.tenants import Findings
+from apidanalytics.scopes.tenants import Flaws
 from apidanalytics.service.parts import scope_form
 from apidanalytics.service.scope_answers import InForce, in_force, list_scopes
 
@@ -29,7 +29,7 @@ def source(patient: Patient) -> Iterator[Result]:
     try:
         with tempfile.TemporaryDirectory(prefix="apidanalytics-doctor-") as directory:
             target = Path(directory) / "scopes.db"
-            findings = form.compile(target)
+            flaws = form.compile(target)
             counted = count(target)
     except (SourceError, OSError, sqlite3.Error) as error:
         text = f"{form.path} cannot be used: {_reason(error)}."
@@ -38,7 +38,7 @@ def source(patient: Patient) -> Iterator[Result]:
     holds = f"{how_many(counted.tenants, 'tenant')} and {how_many(counted.api_keys, 'API key')}"
     if counted.tenants == 0:
         yield problem("scope source", f"{form.path} names no tenant.", "Add its scopes: docs/scopes.md.")
-    elif wrong := _wrong(findings):
+    elif wrong := _wrong(flaws):
         yield problem("scope source", f"{form.path} holds {holds}, but {wrong}.", "Mend these rows: docs/scopes.md.")
     else:
         yield ok("scope source", f"{form.path} holds {holds}.")
@@ -79,17 +79,17 @@ def some_tenant(patient: Patient) -> tuple[str, str] | None:
     return (scopes[0]["org"], scopes[0]["env"]) if scopes else None
 
 
-def _wrong(findings: Findings) -> str:
+def _wrong(flaws: Flaws) -> str:
     parts = []
-    if findings.incomplete or findings.not_text:
-        rows = findings.incomplete + findings.not_text
+    if flaws.incomplete or flaws.not_text:
+        rows = flaws.incomplete + flaws.not_text
         parts.append(f"{how_many(rows, 'row')} are no scopes (id, org and env are needed)")
-    if findings.too_long:
-        parts.append(f"these names are too long: {listed(sorted(map(str, findings.too_long)))}")
-    if findings.ambiguous:
-        parts.append(f"several tenant ids have the same org and env: {listed(sorted(map(str, findings.ambiguous)))}")
-    if findings.alike:
-        names = listed([" and ".join(names) for names in findings.alike])
+    if flaws.too_long:
+        parts.append(f"these names are too long: {listed(sorted(map(str, flaws.too_long)))}")
+    if flaws.ambiguous:
+        parts.append(f"several tenant ids have the same org and env: {listed(sorted(map(str, flaws.ambiguous)))}")
+    if flaws.alike:
+        names = listed([" and ".join(names) for names in flaws.alike])
         parts.append(f"uploads cannot tell these tenants from each other: {names}")
     return "; ".join(parts)
 

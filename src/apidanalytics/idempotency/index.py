@@ -16,7 +16,7 @@ it durable before it removes the spool.
 
 A row is known by the hash of tenant and key, and one claim to it from another by its ticket: what belongs to an old
 claim, whose window is over, never touches a new one. Rows are numbered as they come, so the oldest are the first ones;
-each transaction that adds rows removes twice as many whose time is over (``window.py``).
+each transaction that adds rows removes twice as many whose time is over (``window``).
 """
 
 import os

@@ -50,7 +50,7 @@ class AcceptOptions:
     max_over_share_bytes: int = 4 << 20
     """Of the batches of tenants over their share of the disk, that may wait."""
     overload_status: int = 503
-    """Of every answer that says "try again later" (``busy.py``); 500 for a client that retries nothing else."""
+    """Of every answer that says "try again later" (``busy``); 500 for a client that retries nothing else."""
     mark_secret: bytes = b""
     """Key of the hashes of bodies that come with an ``Idempotency-Key``; at most 64 bytes."""
     payload: PayloadOptions = field(default_factory=PayloadOptions)
@@ -79,14 +79,14 @@ class Acceptor:
         self._routes = Routes(options.base_path)
         self.lease = lease or Lease()
         """How much the disk still has room for."""
-        self.line = Entrance(
+        self.entrance = Entrance(
             WaitingLine(spool, timers, options.overload_wait_seconds),
             self.lease,
             timers,
             wait_seconds=options.overload_wait_seconds,
             max_over_share_bytes=options.max_over_share_bytes,
         )
-        self._once = Once(keys, self.line, timers, options.overload_wait_seconds, self)
+        self._once = Once(keys, self.entrance, timers, options.overload_wait_seconds, self)
         self._scopes: Scopes | None = None
         self._reader: PayloadReader | None = None
         self.large = LargeBodies(
@@ -100,7 +100,7 @@ class Acceptor:
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "ready" if self._reader else "without scopes"
-        return f"<Acceptor {state}: {len(self.line)} waiting, {len(self.large)} large>"
+        return f"<Acceptor {state}: {len(self.entrance)} waiting, {len(self.large)} large>"
 
     @property
     def scopes(self) -> Scopes | None:
@@ -175,8 +175,8 @@ class Acceptor:
         exchange.body = b""  # the lines are what counts now; a batch may wait for the disk
         batch = self.batch(exchange, payload)
         done = partial(self.finish, exchange, batch)
-        if not self.line.offer(batch, done):
-            self.line.wait(batch, done, partial(self.say_busy, exchange, Busy.BUFFER_FULL))
+        if not self.entrance.offer(batch, done):
+            self.entrance.wait(batch, done, partial(self.say_busy, exchange, Busy.BUFFER_FULL))
 
     def _append_once(self, exchange: Exchange, payload: Payload, mark: Mark) -> None:
         exchange.body = b""

@@ -1,6 +1,6 @@
 """Requests of heavy tenants are held back here while others post, so that those find a worker with time for them.
 
-Heavy is who has far more than others (``spool/company.py``), or is refused very much (``refused.py``).
+Heavy is who has far more than others (``spool.company``), or is refused very much (``refused``).
 
 ::
 

@@ -45,7 +45,7 @@ def inflate_beginning(body: bytes, max_bytes: int) -> bytes:
 
 
 def _inflate_members(body: bytes, max_bytes: int) -> bytes | None:
-    """Do the same for any number of members; slower for a single one."""
+    """Unzip a body of any number of gzip members, within the same limit; for a single one this is slower."""
     with igzip.IGzipFile(fileobj=io.BytesIO(body)) as file:  # type: ignore[no-untyped-call]
         try:
             text: bytes = file.read(max_bytes + 1)

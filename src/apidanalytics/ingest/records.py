@@ -138,7 +138,7 @@ def splice(text: bytes, records: Sequence[PlainRecord], additions: Additions) ->
 
 
 def _splice_single(text: bytes, record: PlainRecord, additions: Additions) -> bytes | None:
-    """Do the same for one record: of a body that opens and closes two braces, the inner ones are the record's."""
+    """Splice a body with one record: where it opens and closes two braces, the inner ones are the record's."""
     start = text.find(_OPENED, 1)
     end = text.find(_CLOSED)
     if text.find(_OPENED, start + 1) >= 0 or text.find(_CLOSED, end + 1) != text.rfind(_CLOSED):

@@ -1,6 +1,6 @@
 """Whose requests are refused, and so many of them that others wait: for holding them back, and for nothing else.
 
-What is stored tells its tenant to the writer (``spool/company.py``); what is refused comes to nobody's spool, and is
+What is stored tells its tenant to the writer (``spool.company``); what is refused comes to nobody's spool, and is
 counted here. A request is its tenant's, as far as path and body tell; those that are no tenant's share a lane. Where
 tokens are asked for, only what comes with one for that tenant counts: nobody else may have it held back.
 """

@@ -8,7 +8,7 @@ folded lines, NUL, bare CR or LF, bad chunks). Found by experiment, and dealt wi
 * trailers are reported like headers;
 * a request that asks for an upgrade completes at once, without its body, and then ``HttpParserUpgrade`` is raised;
 * an exception in a callback comes out of ``feed_data`` as the context of an ``HttpParserCallbackError``;
-* it cannot stop between two requests, so what was read is fed in pieces that end where a request does (``piece_end``).
+* it cannot stop between two requests, so what was read is fed in pieces that end where a request does (``feed_next``).
 
 A call from the parser into Python is what costs most here. So it puts target, headers and parts of the body into
 containers by their own methods, and only a complete request reaches code of ours. Such code checks a header before

@@ -22,7 +22,7 @@ from apidanalytics.scopes.known_keys import write_keys
 from apidanalytics.scopes.scopes_yaml import ScopeData
 from apidanalytics.scopes.source import SourceError
 from apidanalytics.scopes.tables import LayoutError, Tables, file_uri, find_tables
-from apidanalytics.scopes.tenants import Findings, Row, sort_out
+from apidanalytics.scopes.tenants import Flaws, Row, sort_out
 
 BUSY_SECONDS: Final = 5.0
 """How long compiling waits for another process that writes into the user's database."""
@@ -65,7 +65,7 @@ class Counts:
     """API keys of tenant ids that no scope has."""
 
 
-def compile_entries(target: Path, data: ScopeData) -> Findings:
+def compile_entries(target: Path, data: ScopeData) -> Flaws:
     """Write the file of these entries.
 
     Raises:
@@ -74,7 +74,7 @@ def compile_entries(target: Path, data: ScopeData) -> Findings:
     """
     with closing(_create(target)) as connection:
         rows = ([text.encode() for text in (row.id, row.tenant_id, row.org, row.env)] for row in data.scopes)
-        findings = _insert_scopes(connection, rows)
+        flaws = _insert_scopes(connection, rows)
         # Ids that a scopes file does not give: a product's is its name, an app's and a developer's is the key.
         keys = sorted(data.api_keys, key=_KEY_ORDER)
         mapped = ((k.tenant_id, k.key, k.product, k.key) for k in keys)
@@ -86,10 +86,10 @@ def compile_entries(target: Path, data: ScopeData) -> Findings:
         _insert(connection, "developer", owners)
         connection.execute("COMMIT")
         write_keys(connection, "app_credential_apiproduct_mapper", target)
-    return findings
+    return flaws
 
 
-def compile_database(target: Path, source: Path) -> Findings:
+def compile_database(target: Path, source: Path) -> Flaws:
     """Write the file of what stands in this database now, all of one moment.
 
     Raises:
@@ -105,12 +105,12 @@ def compile_database(target: Path, source: Path) -> Findings:
             raise SourceError(error.problems) from error
         connection.text_factory = bytes
         rows = connection.execute(_select(tables.data_scope, "id", "scope", "org", "env"))
-        findings = _insert_scopes(connection, rows)
+        flaws = _insert_scopes(connection, rows)
         for statement in _copies(tables):
             connection.execute(statement)
         connection.execute("COMMIT")
         write_keys(connection, "app_credential_apiproduct_mapper", target)
-    return findings
+    return flaws
 
 
 def count(path: Path) -> Counts:
@@ -141,10 +141,10 @@ def _create(target: Path, attach: Path | None = None) -> sqlite3.Connection:
     return connection
 
 
-def _insert_scopes(connection: sqlite3.Connection, rows: Iterable[Row]) -> Findings:
-    scopes, findings = sort_out(rows)
+def _insert_scopes(connection: sqlite3.Connection, rows: Iterable[Row]) -> Flaws:
+    scopes, flaws = sort_out(rows)
     _insert(connection, "data_scope", ((uuid, t.org, t.env, t.tenant_id) for uuid, t in scopes))
-    return findings
+    return flaws
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Iterable[tuple[str, ...]]) -> None:

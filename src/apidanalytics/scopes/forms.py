@@ -8,7 +8,7 @@ from typing import Final
 from apidanalytics.scopes.compile import compile_database, compile_entries
 from apidanalytics.scopes.scopes_yaml import parse
 from apidanalytics.scopes.source import SourceError
-from apidanalytics.scopes.tenants import Findings
+from apidanalytics.scopes.tenants import Flaws
 
 MAX_YAML_BYTES: Final = 64 * 1024 * 1024
 """A scopes file over this is refused: reading it would take minutes and gigabytes."""
@@ -27,7 +27,7 @@ class YamlForm:
         """Return nothing: it is one file."""
         return ()
 
-    def compile(self, target: Path) -> Findings:
+    def compile(self, target: Path) -> Flaws:
         """Read it whole, and write it for the workers."""
         return compile_entries(target, parse(self._content()))
 
@@ -49,6 +49,6 @@ class DatabaseForm:
         """Return its write-ahead log, where commits appear first."""
         return (self.path.with_name(f"{self.path.name}-wal"),)
 
-    def compile(self, target: Path) -> Findings:
+    def compile(self, target: Path) -> Flaws:
         """Copy what stands in it now, for the workers."""
         return compile_database(target, self.path)

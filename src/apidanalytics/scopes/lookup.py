@@ -19,7 +19,7 @@ from apidanalytics.errors import LookupFailedError
 from apidanalytics.model import Tenant
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.developers import DeveloperCache
-from apidanalytics.scopes.findings import FindingsLog
+from apidanalytics.scopes.flaws import FlawsLog
 from apidanalytics.scopes.heard import Heard
 from apidanalytics.scopes.news import News
 from apidanalytics.scopes.ready import ReadyAnswers
@@ -54,7 +54,7 @@ class CachedScopes:
         self._refresh_interval = refresh_interval
         self._clock = clock
         self._trouble = _renewal_trouble()
-        self._findings = FindingsLog()
+        self._flaws = FlawsLog()
         self._news_of = _Overdue()
         self._heard = Heard()
         self._load(path)
@@ -155,7 +155,7 @@ class CachedScopes:
         self.sequence = database.sequence
         self._developers = DeveloperCache(database.developer, known, self._max_keys, ready)
         self._refresh_at = self._clock.monotonic() + self._refresh_interval
-        self._findings.log(tenants.findings)
+        self._flaws.log(tenants.flaws)
 
 
 class UncachedScopes:

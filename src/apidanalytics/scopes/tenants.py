@@ -19,7 +19,7 @@ Scope: TypeAlias = tuple[str, Tenant]
 """A scope uuid and the tenant behind it."""
 
 MAX_NAMED: Final = 5
-"""How many tenants a finding names; the rest is counted."""
+"""How many tenants a log line on flaws names; the rest is counted."""
 
 
 class Flaw(Enum):
@@ -30,7 +30,7 @@ class Flaw(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class Flaws:
     """What was wrong with the rows, for one log line each."""
 
     incomplete: int = 0
@@ -51,7 +51,7 @@ class TenantTable:
 
     by_uuid: dict[str, Tenant]
     by_name: dict[tuple[str, str], Tenant]
-    findings: Findings
+    flaws: Flaws
 
 
 def tabulate(rows: Iterable[Row]) -> TenantTable:
@@ -60,13 +60,13 @@ def tabulate(rows: Iterable[Row]) -> TenantTable:
     Rows that contradict each other never depend on the order in which they come: of several with one id, the one
     with the lowest (org, env, tenant id) counts, and of several with one org and env, the one with the lowest id.
     """
-    scopes, findings = sort_out(rows)
+    scopes, flaws = sort_out(rows)
     by_uuid: dict[str, Tenant] = {}
     by_name: dict[tuple[str, str], Tenant] = {}
     for uuid, tenant in scopes:
         by_uuid.setdefault(uuid, tenant)
         by_name.setdefault((tenant.org, tenant.env), tenant)
-    return TenantTable(by_uuid=by_uuid, by_name=by_name, findings=findings)
+    return TenantTable(by_uuid=by_uuid, by_name=by_name, flaws=flaws)
 
 
 def adjust(
@@ -87,23 +87,23 @@ def adjust(
     _put(table.by_name, by_name)
 
 
-def sort_out(rows: Iterable[Row]) -> tuple[list[Scope], Findings]:
+def sort_out(rows: Iterable[Row]) -> tuple[list[Scope], Flaws]:
     """Return the good rows, ordered by (id, org, env, tenant id), and what was wrong with the others."""
     good: list[Scope] = []
-    flaws: Counter[Flaw] = Counter()
+    counted: Counter[Flaw] = Counter()
     too_long: set[str] = set()
     for row in rows:
         scope = read_row(row)
         if isinstance(scope, Flaw):
-            flaws[scope] += 1
+            counted[scope] += 1
         elif len(scope[1].name) > layout.MAX_TENANT_BYTES:
             too_long.add(scope[1].name)
         else:
             good.append(scope)
     good.sort(key=lambda scope: (scope[0], scope[1].org, scope[1].env, scope[1].tenant_id))
-    return good, Findings(
-        incomplete=flaws[Flaw.INCOMPLETE],
-        not_text=flaws[Flaw.NOT_TEXT],
+    return good, Flaws(
+        incomplete=counted[Flaw.INCOMPLETE],
+        not_text=counted[Flaw.NOT_TEXT],
         too_long=tuple(sorted(too_long)),
         ambiguous=_ambiguous(good),
         alike=_alike(good),

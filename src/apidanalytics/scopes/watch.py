@@ -16,9 +16,9 @@ import structlog
 
 from apidanalytics.clock import Clock
 from apidanalytics.scopes.compile import count
-from apidanalytics.scopes.findings import FindingsLog
+from apidanalytics.scopes.flaws import FlawsLog
 from apidanalytics.scopes.source import Published, SourceError
-from apidanalytics.scopes.tenants import Findings
+from apidanalytics.scopes.tenants import Flaws
 from apidanalytics.scopes.trouble import Lasting, Trouble
 from apidanalytics.scopes.versions import Versions
 
@@ -47,7 +47,7 @@ class Form(Protocol):
     def beside(self) -> Sequence[Path]:
         """Return further files whose change is a change of this one."""
 
-    def compile(self, target: Path) -> Findings:
+    def compile(self, target: Path) -> Flaws:
         """Write what the file says to ``target``, as workers read it.
 
         Raises:
@@ -121,7 +121,7 @@ class WatchedFile:
         self._versions = Versions(directory, source=f"{type(form).__name__} {form.path.absolute()}")
         self._published: Published | None = None
         self._memory = Memory()
-        self._findings = FindingsLog()
+        self._flaws = FlawsLog()
         self._trouble = Trouble(
             "scopes.source",
             "the last good version stays in force; the file is read again when it changes",
@@ -184,9 +184,9 @@ class WatchedFile:
         return published
 
     def _publish(self) -> Published | None:
-        findings: list[Findings] = []
-        version = self._versions.publish(lambda target: findings.append(self._form.compile(target)))
-        self._findings.log(findings[0])
+        flaws: list[Flaws] = []
+        version = self._versions.publish(lambda target: flaws.append(self._form.compile(target)))
+        self._flaws.log(flaws[0])
         self._trouble.end(source=str(self._form.path))
         return self._adopt(version)
 

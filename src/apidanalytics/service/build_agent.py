@@ -61,7 +61,7 @@ SERVING_FIRST_SECONDS: Final = 5.0
 """How long a backlog waits, at start, for the workers to serve."""
 
 
-class Service:
+class AgentParts:
     """The parts of the agent: each ``_start_x`` makes what its step needs, each ``_stop_x`` ends it."""
 
     _access: Access
@@ -255,7 +255,7 @@ class Service:
     async def _start_scopes(self) -> None:
         await self._scopes.start()
         if self._on_ready is not None:
-            self.agent.spawn("greeting", self._greet(self._on_ready))
+            self.agent.spawn("ready", self._say_ready(self._on_ready))
 
     async def _publish(self, published: Published) -> None:
         if self._endpoint is not None and (published.news is None or published.news.may_bring_tenants):
@@ -266,7 +266,7 @@ class Service:
     def _versions_in_use(self) -> frozenset[str]:
         return frozenset(worker["scopes"] for worker in self._crew.everyone() if worker.get("scopes"))
 
-    async def _greet(self, on_ready: OnReady) -> None:
+    async def _say_ready(self, on_ready: OnReady) -> None:
         """Say once that the service is ready, then rest: a task that ends by itself would stop the agent."""
         await wait_until(lambda: self._crew.is_serving)
         on_ready(self._crew.url, EXAMPLE_SCOPE if self._embedded else None)

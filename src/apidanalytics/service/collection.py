@@ -213,7 +213,7 @@ class CollectionService:
 
 
 def _let_go(built: Built, *, instead: Built) -> None:
-    """Close what only the one of two has that does not count."""
+    """Close what ``built`` does not share with the one that counts in its place."""
     if built.in_force.audit is not instead.in_force.audit:
         built.in_force.audit.close()
 

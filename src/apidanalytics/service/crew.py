@@ -128,7 +128,7 @@ class Crew:
 
     @property
     def url(self) -> str:
-        """Where."""
+        """Where the data API listens, as clients write it; empty before it does."""
         if self._listeners is None:
             return ""
         url = self._listeners.url

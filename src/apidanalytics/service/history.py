@@ -100,8 +100,8 @@ _RATES: Final[dict[str, Sequence[str]]] = {
 }
 
 
-def free_bytes(directory: Path) -> tuple[int, int]:
-    """Return (all, free to us) of the file system that a directory is on."""
+def size_and_free_bytes(directory: Path) -> tuple[int, int]:
+    """Return how large the file system is that a directory is on, and how much of it is free to us."""
     stats = os.statvfs(directory)
     return stats.f_blocks * stats.f_frsize, stats.f_bavail * stats.f_frsize
 

@@ -18,7 +18,7 @@ from apidanalytics.health.judge import judge
 from apidanalytics.scopes.source import Published
 from apidanalytics.service.census import Census, Totals
 from apidanalytics.service.facts import gather
-from apidanalytics.service.history import History, Sample, free_bytes
+from apidanalytics.service.history import History, Sample, size_and_free_bytes
 from apidanalytics.service.watched import Watched
 from apidanalytics.telemetry.masking import mask_text
 from apidanalytics.upload.overview import Uploading, UploadState
@@ -44,7 +44,7 @@ class Insight:
     async def sample(self) -> None:
         """Add what is so now to the history."""
         totals = await asyncio.to_thread(self.census.totals)
-        clock, (_, free) = self.watched.clock, await asyncio.to_thread(free_bytes, self._directory)
+        clock, (_, free) = self.watched.clock, await asyncio.to_thread(size_and_free_bytes, self._directory)
         oldest = [at for at in totals.oldest_at.values() if at is not None]
         self.history.add(
             Sample(
@@ -95,7 +95,7 @@ class Insight:
         tenants = None
         if self.watched.attempts.troubles or self.pauses().keys() - {EVERYBODY}:
             tenants = await asyncio.to_thread(self.census.tenants)
-        disk = await asyncio.to_thread(free_bytes, self._directory)
+        disk = await asyncio.to_thread(size_and_free_bytes, self._directory)
         return gather(
             self.watched,
             totals,

@@ -1,6 +1,6 @@
 """Runs the service: one agent after the other in this process, until one of them ends for good.
 
-Each takes over what the one before it handed over (``control/handover.py``), so between two of them nothing is
+Each takes over what the one before it handed over (``control.handover``), so between two of them nothing is
 refused and nothing is lost. A reload is the next agent with other settings; an upgrade is the next agent in another
 program, which replaces this one and keeps its process.
 """
@@ -15,7 +15,7 @@ import uvloop
 
 from apidanalytics.config import Settings
 from apidanalytics.control.handover import Handover
-from apidanalytics.service.build_agent import Service
+from apidanalytics.service.build_agent import AgentParts
 from apidanalytics.service.changing import CANNOT_START, Changing, Kind, Launch
 from apidanalytics.service.heap import use_one_heap
 from apidanalytics.service.log_setup import configure_logs
@@ -80,7 +80,7 @@ class _Lives:
         """Be one agent, from its start to its end."""
         tell_left_out = configure_logs(settings, "agent", self._recent)
         on_ready = self._on_ready if self._handover.generation == 0 else None
-        service = Service(
+        parts = AgentParts(
             settings,
             embedded=self._launch.embedded,
             on_ready=on_ready,
@@ -89,9 +89,9 @@ class _Lives:
             recent=self._recent,
         )
         self._handover.generation += 1
-        self._signals.attach(partial(changing.hear, service.agent))
+        self._signals.attach(partial(changing.hear, parts.agent))
         try:
-            return await service.agent.run()
+            return await parts.agent.run()
         finally:
             self._signals.detach()
             tell_left_out()

@@ -78,7 +78,7 @@ class WorkerReport:
             "held_requests": listener.held_back,
             "holds_back": listener.holds_back,
             "waiting_batches": writer.waiting,
-            "lined_up_batches": len(acceptor.line),
+            "lined_up_batches": len(acceptor.entrance),
             "waiting_connections": listener.waiting_connections,
             "inflight_bytes": listener.inflight_bytes,
             "memory_bytes": self._memory.bytes(),

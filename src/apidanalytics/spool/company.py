@@ -16,8 +16,9 @@ NOBODY: Final[frozenset[str]] = frozenset()
 
 
 class Company:
-    """Whether tenants of very different shares post side by side. Then the little ones must not wait for large groups.
+    """Whether tenants of very different shares post side by side.
 
+    Then those that have less must not wait for large groups.
     Where there is but one, or all have much the same, everybody waits for his own, and large groups cost less.
     """
 

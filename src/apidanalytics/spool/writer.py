@@ -54,7 +54,7 @@ class SpoolWriter:
         self._clock = clock
         self._main = Lane("spool-writer", Committer(data, limits, clock, self._sealed), self._take, self._ack)
         self._express = Lane(
-            "spool-express", Committer(data, limits, clock, self._sealed), self._take_littles, self._ack_littles
+            "spool-express", Committer(data, limits, clock, self._sealed), self._take_express, self._ack_express
         )
         self._lanes = (self._main, self._express)
         self._gathering: asyncio.TimerHandle | None = None
@@ -64,7 +64,7 @@ class SpoolWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._company = Company()
         self._heavy = NOBODY  # as the loop knows it
-        self._littles = 0  # batches of the express lane that have no ack
+        self._express_unacked = 0  # batches of the express lane that have no ack
         self._beside: deque[tuple[str, int]] = deque()  # what the express lane had, for the main one to take note of
         self.on_room: Callable[[], None] | None = None
         self.on_company: Callable[[frozenset[str]], None] | None = None
@@ -99,7 +99,7 @@ class SpoolWriter:
 
     def is_awaited(self) -> bool:
         """Tell whether a group is on its way to the disk, or a batch waits whose tenant is not heavy beside others."""
-        return self._main.is_committing or self._littles > 0
+        return self._main.is_committing or self._express_unacked > 0
 
     def seal_soon(self) -> None:
         """Have the open spools sealed before their time, within about a second, so that they are packed and gone."""
@@ -142,8 +142,8 @@ class SpoolWriter:
         ``done`` is called once, on the loop thread, with what became of the batch. The buffer is full later for a
         batch that may use places ``beyond`` it.
         """
-        is_little = self._heavy and batch.tenant not in self._heavy and self._express.is_started
-        lane = self._express if is_little else self._main
+        is_express = self._heavy and batch.tenant not in self._heavy and self._express.is_started
+        lane = self._express if is_express else self._main
         queue = lane.queue
         if len(queue) + lane.cut_out - lane.leaving >= self._limits.capacity + beyond:
             return False
@@ -151,8 +151,8 @@ class SpoolWriter:
             self._loop.call_soon(done, Outcome.COMMITTED)
             done = _acked_already
         queue.append((batch, done))
-        if is_little:
-            self._littles += 1
+        if is_express:
+            self._express_unacked += 1
             lane.wake()
         elif not self._is_busy and self._loop is not None:
             self._is_busy = True
@@ -190,7 +190,7 @@ class SpoolWriter:
             limit = limit if company.is_even(now) else MAX_GROUP_BYTES
         return lane.cut(group, limit)
 
-    def _take_littles(self, lane: Lane) -> list[Waiting]:
+    def _take_express(self, lane: Lane) -> list[Waiting]:
         return lane.cut(lane.gather(MAX_GROUP_BYTES), MAX_GROUP_BYTES)
 
     # On the loop.
@@ -212,8 +212,8 @@ class SpoolWriter:
             else:
                 self._is_busy = False
 
-    def _ack_littles(self, group: list[Waiting], outcome: Outcome) -> None:
-        self._littles -= len(group)
+    def _ack_express(self, group: list[Waiting], outcome: Outcome) -> None:
+        self._express_unacked -= len(group)
         for batch, done in group:
             self._beside.append((batch.tenant, len(batch.lines)))
             done(outcome)

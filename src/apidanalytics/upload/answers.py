@@ -14,13 +14,13 @@ import msgspec
 
 from apidanalytics.upload.outcome import (
     Delivered,
+    Failure,
     Faulty,
     Outcome,
     Party,
     Refused,
     Throttled,
     TokenRefused,
-    Trouble,
     Unreachable,
 )
 
@@ -98,13 +98,13 @@ def before_path(url: str) -> str:
     return found[0] if found else ""
 
 
-def read_signed(answer: Answer, now: float) -> SignedUrl | Trouble:
+def read_signed(answer: Answer, now: float) -> SignedUrl | Failure:
     """Return what the endpoint's answer means."""
     if answer.status == HTTPStatus.OK:
         return _read_url(answer.body)
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return TokenRefused(reason=f"the {Party.ENDPOINT} answered 401")
-    return _trouble(Party.ENDPOINT, answer, now)
+    return _failure(Party.ENDPOINT, answer, now)
 
 
 def read_put(answer: Answer, now: float, *, sent_all: bool, may_be_there: bool) -> Outcome:
@@ -120,7 +120,7 @@ def read_put(answer: Answer, now: float, *, sent_all: bool, may_be_there: bool) 
             reason = f"the {Party.STORE} answered before it had the whole file"
             return Unreachable(party=Party.STORE, reason=reason, is_doubtful=True)
         return Delivered(etag=answer.headers.get("etag"))
-    return _trouble(Party.STORE, answer, now)
+    return _failure(Party.STORE, answer, now)
 
 
 def _is_there(answer: Answer, *, may_be_there: bool) -> bool:
@@ -155,7 +155,7 @@ def _read_date(value: str | None) -> float | None:
         return None
 
 
-def _trouble(party: Party, answer: Answer, now: float) -> Trouble:
+def _failure(party: Party, answer: Answer, now: float) -> Failure:
     code = _code(answer)
     reason = f"the {party} answered {answer.status}" + (f" {code}" if code else "")
     told = read_retry_after(answer.headers.get("retry-after"), _read_date(answer.headers.get("date")) or now)

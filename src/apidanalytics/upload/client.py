@@ -10,7 +10,7 @@ from apidanalytics.clock import Clock
 from apidanalytics.upload.answers import Answer, SignedUrl, is_expired, read_put, read_signed
 from apidanalytics.upload.content import Content
 from apidanalytics.upload.exchange import Exchanger
-from apidanalytics.upload.outcome import Delivered, Expired, Outcome, Party, Refused, TokenRefused, Trouble
+from apidanalytics.upload.outcome import Delivered, Expired, Failure, Outcome, Party, Refused, TokenRefused
 from apidanalytics.upload.token import TokenSource, TokenUnavailableError
 from apidanalytics.upload.turns import Turn
 from apidanalytics.upload.verify import checksum_header, confirms, contradiction
@@ -94,7 +94,7 @@ class CollectionClient:
         signed = await self.sign(delivery)
         return await self._put(signed, delivery) if isinstance(signed, SignedUrl) else (signed, None)
 
-    async def sign(self, delivery: Delivery) -> SignedUrl | Trouble:
+    async def sign(self, delivery: Delivery) -> SignedUrl | Failure:
         """Ask for the signed URL of a file, and put nothing there."""
         url = f"{self._base_url}/analytics?{self._query(delivery)}"
         try:
@@ -107,7 +107,7 @@ class CollectionClient:
             return TokenRefused(reason=str(error))
         return read_signed(answer, self._clock.now()) if isinstance(answer, Answer) else answer
 
-    async def _ask(self, url: str) -> tuple[Answer | Trouble, str | None]:
+    async def _ask(self, url: str) -> tuple[Answer | Failure, str | None]:
         token = await self._token.current()
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         for _ in range(_MAX_REDIRECTS):

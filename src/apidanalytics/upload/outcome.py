@@ -81,5 +81,5 @@ class Unreadable:
 
 Outcome = Delivered | Refused | Faulty | Unreachable | Throttled | TokenRefused | Unreadable
 
-Trouble = Refused | Faulty | Unreachable | Throttled | TokenRefused | Unreadable
+Failure = Refused | Faulty | Unreachable | Throttled | TokenRefused | Unreadable
 """Every outcome but the good one."""

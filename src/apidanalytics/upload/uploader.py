@@ -40,7 +40,7 @@ from apidanalytics.upload.settler import Settler
 from apidanalytics.upload.shelves import Shelves
 from apidanalytics.upload.states import Chosen, Waiting
 
-_GREETED: Final = 1000
+_ADDED_AT_ONCE: Final = 1000
 """Files put into the queue before other work gets its turn."""
 
 log = structlog.get_logger()
@@ -218,9 +218,9 @@ class Uploader:
         except DISK_TROUBLE as error:
             self._disk.refused(error)
             return
-        for greeted, file in enumerate(files, start=1):
+        for added, file in enumerate(files, start=1):
             self._add(file)
-            if greeted % _GREETED == 0:
+            if added % _ADDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._seen = max([self._seen, *(file.id for file in files)])
         self._looks += 1

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from apidanalytics.model import Tenant
-from apidanalytics.scopes.findings import FindingsLog
-from apidanalytics.scopes.tenants import Findings, Flaw, name_some, read_row, tabulate
+from apidanalytics.scopes.flaws import FlawsLog
+from apidanalytics.scopes.tenants import Flaw, Flaws, name_some, read_row, tabulate
 
 
 def row(*texts: str | None) -> tuple[bytes | None, ...]:
@@ -48,9 +48,7 @@ def test_what_is_wrong_is_counted_and_named_and_the_rest_is_served() -> None:
     ]
     table = tabulate(rows)
     assert set(table.by_uuid) == {"a", "b"}
-    assert table.findings == Findings(
-        incomplete=2, not_text=1, too_long=(f"{'x' * 200}~prod",), ambiguous=("acme~prod",)
-    )
+    assert table.flaws == Flaws(incomplete=2, not_text=1, too_long=(f"{'x' * 200}~prod",), ambiguous=("acme~prod",))
 
 
 def test_tenants_that_uploads_cannot_tell_apart_are_named() -> None:
@@ -62,7 +60,7 @@ def test_tenants_that_uploads_cannot_tell_apart_are_named() -> None:
         row("e", "4", "acme%7Eeu", "prod"),
         row("f", "4", "acme", "prod"),
     ]
-    assert tabulate(rows).findings == Findings(alike=(("acme%7Eeu~prod", "acme~eu%7Eprod"),))
+    assert tabulate(rows).flaws == Flaws(alike=(("acme%7Eeu~prod", "acme~eu%7Eprod"),))
 
 
 def test_rows_that_contradict_each_other_give_the_same_answers_in_any_order() -> None:
@@ -80,7 +78,7 @@ def test_rows_that_contradict_each_other_give_the_same_answers_in_any_order() ->
 
 def test_two_scopes_of_one_tenant_are_nothing_to_report() -> None:
     rows = [row("a", "1", "acme", "prod"), row("b", "1", "acme", "prod")]
-    assert tabulate(rows).findings == Findings()
+    assert tabulate(rows).flaws == Flaws()
 
 
 def test_a_log_line_names_the_first_few_only() -> None:
@@ -89,14 +87,12 @@ def test_a_log_line_names_the_first_few_only() -> None:
 
 
 def test_each_kind_of_finding_is_one_log_line_said_once() -> None:
-    findings = Findings(
-        incomplete=2, not_text=1, too_long=("long~prod",), ambiguous=("acme~prod",), alike=(("a", "b"),)
-    )
-    log = FindingsLog()
+    flaws = Flaws(incomplete=2, not_text=1, too_long=("long~prod",), ambiguous=("acme~prod",), alike=(("a", "b"),))
+    log = FlawsLog()
     with capture_logs() as lines:
-        log.log(Findings())
-        log.log(findings)
-        log.log(findings)
+        log.log(Flaws())
+        log.log(flaws)
+        log.log(flaws)
     assert [(line["event"], line["log_level"]) for line in lines] == [
         ("scopes.rows_skipped", "warning"),
         ("scopes.tenants_refused", "error"),
@@ -109,8 +105,8 @@ def test_each_kind_of_finding_is_one_log_line_said_once() -> None:
 
 
 def test_findings_that_come_back_are_said_again() -> None:
-    log = FindingsLog()
+    log = FlawsLog()
     with capture_logs() as lines:
-        for findings in (Findings(incomplete=1), Findings(), Findings(incomplete=1)):
-            log.log(findings)
+        for flaws in (Flaws(incomplete=1), Flaws(), Flaws(incomplete=1)):
+            log.log(flaws)
     assert [line["event"] for line in lines] == ["scopes.rows_skipped"] * 2

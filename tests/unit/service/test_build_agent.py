@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from apidanalytics.service.build_agent import Service
+from apidanalytics.service.build_agent import AgentParts
 
 
 async def test_what_runs_for_the_workers_ends_also_when_they_cannot_be_stopped():
@@ -16,9 +16,9 @@ async def test_what_runs_for_the_workers_ends_also_when_they_cannot_be_stopped()
     async def cancel(name):
         ended.append(name)
 
-    service = object.__new__(Service)
-    service._crew = SimpleNamespace(stop=fail)
-    service.agent = SimpleNamespace(cancel=cancel)
+    parts = object.__new__(AgentParts)
+    parts._crew = SimpleNamespace(stop=fail)
+    parts.agent = SimpleNamespace(cancel=cancel)
     with pytest.raises(OSError, match="cannot stop them"):
-        await service._stop_workers(1.0)
+        await parts._stop_workers(1.0)
     assert sorted(ended) == ["access", "disk"]

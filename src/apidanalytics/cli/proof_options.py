@@ -1,4 +1,4 @@
-"""The commands that show and prove what is there: their options. What they do is loaded when they run."""
+"""The options of the commands that show and prove what is there. What they do is loaded when they run."""
 
 import argparse
 from collections.abc import Callable
