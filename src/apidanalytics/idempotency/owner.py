@@ -3,10 +3,13 @@
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
 SUFFIX: Final = ".worker"
+_TRIES: Final = 5
+"""Whoever buries the dead looks once in a second or two."""
 
 
 class Owner:
@@ -26,21 +29,28 @@ class Owner:
 
         """
         path = directory / f"{number:012x}{SUFFIX}"
-        new = path.with_name(path.name + ".new")
-        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            new.rename(path)  # who finds it under its name finds it locked
-        except BaseException:
-            new.unlink(missing_ok=True)
-            os.close(descriptor)
-            raise
-        return cls(number, path, descriptor)
+        for _ in range(_TRIES - 1):
+            with suppress(FileNotFoundError, BlockingIOError):  # who buries the dead looked before it was locked
+                return cls(number, path, _make_locked(path))
+        return cls(number, path, _make_locked(path))
 
     def leave(self) -> None:
         """Go, with nothing open."""
         self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+
+def _make_locked(path: Path) -> int:
+    new = path.with_name(path.name + ".new")
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        new.rename(path)  # who finds it under its name finds it locked
+    except BaseException:
+        new.unlink(missing_ok=True)
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def is_alive(directory: Path, number: int) -> bool:
