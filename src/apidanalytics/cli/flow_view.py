@@ -111,7 +111,7 @@ def tenants(answer: Status, now: float, width: int) -> Table:
         counts = row["counts"]
         error = plain(row["last_error"] or ("paused by hand" if row["paused_since"] else "-"))
         error.no_wrap, error.overflow = True, "ellipsis"
-        cells = {
+        cells: dict[str, RenderableType] = {
             "tenant": _cut(row["tenant"]),
             "staged": amount(counts["staged"]["records"]),
             "failed": amount(counts["failed"]["records"]),
