@@ -76,9 +76,9 @@ NO_SCOPES: Final = {"scopes": 1, "scopes list": 1}
 """With no source of scope data."""
 
 ELSEWHERE: Final = {
-    ("doctor", 0): "tests/acceptance/test_commands.py",
+    ("doctor", 0): "tests/acceptance/test_commands_stopped.py",
     ("doctor", 1): "tests/acceptance/test_commands.py",
-    ("flush", 0): "tests/acceptance/test_commands.py",
+    ("flush", 0): "tests/acceptance/test_commands_stopped.py",
     ("flush", 1): "tests/acceptance/test_commands.py",
     ("failed show", 0): "tests/integration/test_failed_command.py",
     ("reload", 0): "tests/acceptance/test_reload_upgrade.py",
@@ -87,7 +87,7 @@ ELSEWHERE: Final = {
     ("upgrade", 1): "tests/acceptance/test_reload_upgrade.py",
     ("audit", 1): "tests/integration/test_audit.py",
     ("tail", 0): "tests/acceptance/test_commands.py",
-    ("run", 0): "tests/acceptance/test_commands.py",
+    ("run", 0): "tests/acceptance/test_commands_stopped.py",
     ("run", 1): "tests/acceptance/test_planted.py",
     ("collection", 0): "tests/acceptance/test_collection.py",
     ("collection", 1): "tests/acceptance/test_collection.py",

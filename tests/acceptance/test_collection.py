@@ -267,6 +267,7 @@ def test_it_speaks_tls_and_takes_up_a_new_certificate(tokens, tmp_path, acme, ce
     paths = {"tls_cert": "cert.pem", "tls_key": "key.pem", "base_path": "/edgex"}
     with CollectionProcess(tmp_path, configuration(tokens, **paths)) as service:
         assert service.url.startswith("https://")
+        service.wait_log("collection.certificate_expires")
         status, document, _ = service.ask(acme, tls=first)
         assert status == 200
         assert document["url"].startswith(f"{service.url}/lake/one/")
@@ -277,6 +278,7 @@ def test_it_speaks_tls_and_takes_up_a_new_certificate(tokens, tmp_path, acme, ce
             service.ask(acme, tls=first)
         (tmp_path / "key.pem").write_text("nonsense")
         service.wait_log("collection.reload_refused")
+        assert f"tls_key: {tmp_path}/key.pem should hold a private key in PEM" in service.log()
         assert service.ask(acme, tls=second)[0] == 200
 
 
@@ -343,6 +345,29 @@ def test_an_sdk_that_is_not_installed_is_named_with_what_to_install(tokens, tmp_
     assert result.returncode == 2
     assert "stores.one: type s3 needs botocore, which is not installed" in result.stderr
     assert "pip install 'apidanalytics[s3]'" in result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 1), (("--check",), 2)], ids=["start", "check"])
+def test_a_certificate_that_cannot_be_used_is_said_by_its_key_and_a_start_is_tried_again(
+    tokens, tmp_path, certificate, arguments, code
+):
+    certificate(tmp_path, "1")
+    (tmp_path / "other.key").write_text("no key")
+    paths = {"tls_cert": "cert.pem", "tls_key": "other.key"}
+    service = CollectionProcess(tmp_path, configuration(tokens, **paths))
+    service.write()
+    result = command("--config", str(service.config), *arguments, cwd=tmp_path)
+    assert result.returncode == code  # with 2 systemd does not start it again
+    assert f"tls_key: {tmp_path}/other.key should hold a private key in PEM" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_audit_log_that_cannot_be_written_is_said_and_a_start_is_tried_again(tokens, tmp_path):
+    service = CollectionProcess(tmp_path, configuration(tokens, audit_log="nowhere/audit.log"))
+    service.write()
+    result = command("--config", str(service.config), cwd=tmp_path)
+    assert result.returncode == 1
+    assert "audit.log' cannot be written: No such file or directory" in result.stderr
 
 
 def test_an_address_that_is_taken_is_said_with_code_1(tokens, tmp_path):

@@ -1,25 +1,16 @@
-"""The commands that look at a service and order it about: one whose store refuses a tenant, and one that is stopped."""
+"""The commands that look at a service and order it about: one whose store refuses a tenant."""
 
 import json
-import os
-import pty
 import re
-import select
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from apidanalytics.control.lock import DataDirectoryLock
-from apidanalytics.layout import DataDirectory
 from tests.acceptance import exit_codes
-from tests.acceptance.commands import Shell
+from tests.acceptance.commands import Shell, Terminal, at_work
 from tests.harness import ServiceProcess, wait_until
 from tests.integration.faulty_store import TOKEN, FaultyStore
 
@@ -27,19 +18,6 @@ GOOD, BAD = "testorg~testenv", "acme~prod"
 GOOD_SCOPE, BAD_SCOPE = "testid", "7b1c4b9e-2a51-4a6b-9f0e-3d1f6f0f2c11"
 RECORD = {"client_received_start_timestamp": 1700000000000}
 EXAMPLE = Path(__file__).parents[2] / "examples/scopes.yaml"
-READING = [
-    ("status",),
-    ("tenants",),
-    ("files",),
-    ("files", "show", "1"),
-]
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="apa-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -74,22 +52,6 @@ def service(home, store, free_port) -> Iterator[ServiceProcess]:
         yield service
     finally:
         service.close()
-
-
-@contextmanager
-def at_work(service, *arguments) -> Iterator[subprocess.Popen[str]]:
-    """Run a command that goes on until it is told to end, and end it however the test does."""
-    command = [sys.executable, "-m", "apidanalytics", *arguments]
-    with subprocess.Popen(command, env=service.variables(), stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@pytest.fixture
-def shell(monkeypatch, capsys) -> Shell:
-    return Shell(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -241,6 +203,26 @@ def test_the_doctor_sees_that_the_service_has_other_settings(running, monkeypatc
     assert "apidanalytics reload" in found["advice"]
 
 
+@pytest.mark.parametrize("width", [40, 60])
+@pytest.mark.parametrize("command", ["status", "tenants", "files", "failed list", "scopes", "audit"])
+def test_on_a_narrow_terminal_names_are_whole_and_no_line_is_too_long(running, monkeypatch, command, width):
+    words = command.split()
+    monkeypatch.setattr(f"apidanalytics.cli.{words[0]}.console", lambda: Console(width=width, color_system=None))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    names = {"scopes": [GOOD_SCOPE, BAD_SCOPE], "failed list": [BAD]}.get(command, [GOOD, BAD])
+    lines: list[str] = []
+
+    def shows_all() -> bool:
+        lines[:] = running(*words).out.splitlines()
+        is_there = all(any(name in line for line in lines) for name in names)
+        if not is_there:
+            running("flush")
+        return is_there
+
+    wait_until(shows_all, what="every name stands in a line (what failed may be on its way once more just now)")
+    assert max(len(line.rstrip()) for line in lines) <= width
+
+
 def test_watching_prints_a_line_each_time_where_nobody_looks(service):
     looks: list[str] = []
     with at_work(service, "status", "--watch", "--interval", "0.1") as watching:
@@ -255,123 +237,18 @@ def test_watching_prints_a_line_each_time_where_nobody_looks(service):
     assert all(re.match(r"\d\d:\d\d:\d\dZ \w+ ready accepted=\d+ \(\d+/s\) spooled=", line) for line in looks)
 
 
-ON_THE_TERMINAL = """
-import fcntl, os, signal, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever started the tests may have it ignored
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-
-
 def test_watching_on_a_terminal_shows_the_flow_and_leaves_the_terminal_as_it_was(service):
-    screen = {**service.variables(), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "30"}
-    # Not by a fork of this process: it has threads, and what they hold is held in the child for ever.
-    terminal, theirs = pty.openpty()
-    watching = subprocess.Popen(
-        [sys.executable, "-c", ON_THE_TERMINAL, "-m", "apidanalytics", "status", "--watch", "--interval", "0.1"],
-        env=screen,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    seen = b""
-
-    def read() -> bytes:
-        nonlocal seen
-        while select.select([terminal], [], [], 0.05)[0]:
-            try:
-                seen += os.read(terminal, 65536)
-            except OSError:  # it has closed its side
-                break
-        return seen
-
-    try:
-        wait_until(lambda: b"workers   0: running" in read(), what="the view is drawn")
-        assert b"\x1b[?1049h" in seen, "it has the other screen"
-        assert b"accepted" in seen
-        os.write(terminal, b"\x03")
-        wait_until(lambda: (read(), watching.poll() is not None)[1], what="Ctrl-C ends it")
-        read()
-    finally:
-        watching.kill()
-        watching.wait()
-        os.close(terminal)
-    assert watching.returncode == 0
+    with Terminal(service.variables(), "status", "--watch", "--interval", "0.1", columns=80) as terminal:
+        wait_until(lambda: b"workers   0: running" in terminal.read(), what="the view is drawn")
+        assert b"\x1b[?1049h" in terminal.seen, "it has the other screen"
+        assert b"accepted" in terminal.seen
+        terminal.write(b"\x03")
+        wait_until(terminal.has_ended, what="Ctrl-C ends it")
+    seen = terminal.seen
+    assert terminal.code == 0
     assert seen.rindex(b"\x1b[?1049l") > seen.rindex(b"\x1b[?1049h"), "the screen of before is back"
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l"), "and so is the cursor"
     assert b"Traceback" not in seen
-
-
-@pytest.fixture(scope="module")
-def stopped(home, free_port) -> Iterator[ServiceProcess]:
-    """A service that has delivered one record, and was ended."""
-    service = ServiceProcess(
-        {
-            "local_storage_path": home / "stopped",
-            "api_listen": f"127.0.0.1:{free_port()}",
-            "apidanalytics_collection_interval": 86400,
-            "apidanalytics_workers": 1,
-        }
-    )
-    try:
-        service.start()
-        service.post(GOOD_SCOPE, [RECORD])
-        assert service.command("flush").returncode == 0
-        assert service.terminate() == 0
-        yield service
-    finally:
-        service.close()
-
-
-@pytest.fixture
-def at_rest(shell, stopped) -> Shell:
-    shell.uses(stopped.variables())
-    return shell
-
-
-@pytest.mark.parametrize("command", READING, ids=" ".join)
-def test_of_a_stopped_service_the_data_directory_is_shown_and_the_exit_code_says_so(at_rest, command):
-    done = at_rest(*command)
-    assert done.code == 4, done.err
-    assert GOOD in done.out
-    assert "no agent answers" in done.err
-    assert "this is what its data directory holds" in done.err
-    assert at_rest(*command, "--json").json
-
-
-def test_the_tenants_of_a_stopped_service_add_up(at_rest):
-    (row,) = at_rest("tenants", "--json").json["tenants"]
-    assert (row["counts"]["accepted"]["records"], row["counts"]["uploaded"]["records"]) == (1, 1)
-    (file,) = at_rest("files", "--json").json["files"]
-    assert (file["state"], file["records"]) == ("uploaded", 1)
-
-
-def test_a_stopped_service_is_paused_and_resumed_in_its_directory(at_rest):
-    done = at_rest("pause", "--tenant", GOOD)
-    assert done.code == 0
-    assert "counts from its next start" in done.err
-    assert at_rest("tenants", "--json").json["tenants"][0]["paused_since"] is not None
-    assert f"Uploads of {GOOD} are paused by hand; a start does not end that." in at_rest("status").out
-    assert at_rest("resume", "--tenant", GOOD).code == 0
-    assert at_rest("tenants", "--json").json["tenants"][0]["paused_since"] is None
-    assert at_rest("pause", "--tenant", "no~one").code == 1
-
-
-@pytest.mark.parametrize("command", ["pause", "resume", "failed retry"])
-def test_nothing_is_changed_in_the_directory_of_a_stopped_service_by_settings_with_a_problem(at_rest, command):
-    at_rest.uses({"APID_LOG_LEVEL": "loud"})
-    done = at_rest(*command.split())
-    assert (done.code, done.out) == (2, "")
-    assert done.err.splitlines()[-1].startswith("log_level: 'loud' should be")
-
-
-@pytest.mark.parametrize("command", ["events", "flush"])
-def test_what_only_a_running_service_can_do_is_said_of_a_stopped_one(at_rest, command):
-    done = at_rest(command)
-    assert (done.code, done.out) == (4, "")
-    assert "No agent answers" in done.err
 
 
 def test_a_service_is_asked_and_examined_though_somebody_spoiled_its_settings(running, monkeypatch):
@@ -395,101 +272,15 @@ def test_a_command_does_not_guess_where_the_directory_is(running, monkeypatch):
     assert running("status").code == 2
 
 
-@pytest.mark.parametrize("command", [("status",), ("tenants",), ("files",), ("pause",)], ids=" ".join)
-def test_where_nothing_was_ever_collected_that_is_said(shell, tmp_path, command):
-    shell.uses({"APID_LOCAL_STORAGE_PATH": str(tmp_path / "nothing")})
-    done = shell(*command)
-    assert (done.code, done.out) == (4, "")
-    assert "There is no data directory at" in done.err
-    assert not (tmp_path / "nothing").exists()
-
-
-def test_the_doctor_examines_a_stopped_service(at_rest, stopped):
-    done = at_rest("doctor", "--embedded", "--json")
-    states = {result["check"]: result["state"] for result in done.json["results"]}
-    assert done.code == int("problem" in states.values()), "such as a disk that is nearly full"
-    assert states["directories"] == states["scope source"] == states["scope data"] == states["api_listen"] == "ok"
-    assert states["service"] == "skipped"
-
-
-def test_bash_completes_commands_options_and_choices_but_no_command_of_the_agents(shell, require_tool):
-    script = shell("completion", "bash").out
-    ask = """
-    complete_it() {
-        COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMPREPLY=()
-        _shtab_apidanalytics; echo "${COMPREPLY[@]}"
-    }
-    complete_it apidanalytics ten
-    complete_it apidanalytics files --sta
-    complete_it apidanalytics files --state fa
-    complete_it apidanalytics wor
-    """
-    done = subprocess.run(
-        [require_tool("bash"), "-c", f"{script}\n{ask}"], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout.splitlines() == ["tenants", "--state", "failed", ""], done.stderr
-    assert shell("completion", "zsh").out.startswith("#compdef apidanalytics")
-
-
-def test_a_damaged_ledger_is_said_in_a_sentence(shell, tmp_path):
-    (tmp_path / "ax").mkdir()
-    (tmp_path / "ax/ledger.db").write_text("this is no database at all" * 100)
-    shell.uses({"APID_LOCAL_STORAGE_PATH": str(tmp_path)})
-    for command in ("status", "tenants", "files"):
-        done = shell(command)
-        assert (done.code, done.out) == (1, "")
-        assert "The ledger cannot be read: file is not a database" in done.err
-
-
 def test_json_is_asked_for_before_or_behind_the_word_below(running):
     assert (
         running("scopes", "check", GOOD_SCOPE, "--json").json == running("scopes", "--json", "check", GOOD_SCOPE).json
     )
 
 
-@pytest.fixture
-def codes_of(tmp_path):
-    """Return a function that runs commands, and tells the exit code of each by its line."""
-
-    def run(shell: Shell, lines: dict[str, int], service: ServiceProcess | None = None) -> dict[str, int]:
-        data = service.directory / "ax" if service else tmp_path
-        words = {line: line.format(data=data, new=tmp_path / "new").split() for line in lines}
-        return {line: _code(shell, service, words[line]) for line in lines}
-
-    return run
-
-
-def _code(shell: Shell, service: ServiceProcess | None, words: list[str]) -> int:
-    # What takes over signals, or completes its options only on a command line, has a process of its own.
-    own = words[0] in {"run", "demo"} and service is not None
-    return service.command(*words).returncode if own else shell(*words).code
-
-
 def test_exit_codes_while_the_service_runs(running, service, codes_of):
     running("flush")
     assert codes_of(running, exit_codes.RUNNING, service) == exit_codes.RUNNING
-
-
-def test_exit_codes_when_the_service_was_ended(at_rest, stopped, codes_of):
-    assert codes_of(at_rest, exit_codes.STOPPED, stopped) == exit_codes.STOPPED
-
-
-def test_exit_codes_while_somebody_else_works_in_the_directory(at_rest, stopped, codes_of):
-    lock = DataDirectoryLock.acquire(DataDirectory(stopped.directory / "ax").lock)
-    try:
-        assert codes_of(at_rest, exit_codes.LOCKED, stopped) == exit_codes.LOCKED
-    finally:
-        lock.release()
-
-
-def test_exit_codes_where_nothing_was_ever_collected(shell, tmp_path, codes_of):
-    shell.uses({"APID_LOCAL_STORAGE_PATH": str(tmp_path / "nothing")})
-    assert codes_of(shell, exit_codes.NOTHING) == exit_codes.NOTHING
-
-
-def test_exit_codes_without_scope_data(shell, tmp_path, codes_of):
-    shell.uses({"APID_LOCAL_STORAGE_PATH": str(tmp_path), "APID_APIDANALYTICS_UAP_SERVER_BASE": "http://127.0.0.1:9"})
-    assert codes_of(shell, exit_codes.NO_SCOPES) == exit_codes.NO_SCOPES
 
 
 def test_tail_ends_with_0_after_as_many_records_as_were_asked_for(running, service):

@@ -75,6 +75,12 @@ def test_a_unit_may_do_little_beside_its_work(name, units, require_tool):
     run(require_tool("systemd-analyze"), "security", "--offline=true", f"--threshold={MOST_EXPOSED}", units / name)
 
 
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_what_cannot_start_is_started_again_until_it_can_but_not_with_a_configuration_that_cannot_be_used(name):
+    lines = (DEPLOY / "systemd" / name).read_text().splitlines()
+    assert {"Restart=always", "StartLimitIntervalSec=0", "RestartPreventExitStatus=2"} <= set(lines)
+
+
 def test_a_unit_runs_nothing_that_a_small_system_lacks():
     """`/bin/kill` is of procps, which a minimal Debian is without."""
     text = "".join((DEPLOY / "systemd" / name).read_text() for name in UNITS)

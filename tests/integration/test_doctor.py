@@ -112,6 +112,17 @@ def test_the_file_system_is_that_of_the_directory_and_not_another_of_its_disk(pa
         subprocess.run(["umount", "--lazy", data], check=True)
 
 
+def test_a_file_system_that_does_not_tell_upper_from_lower_case_is_a_problem(patient):
+    someone = patient()
+    someone.settings.data.create()
+    assert "upper" not in by_check(place.disk(someone))["file system"].text
+    # Such a system finds it by this name, too.
+    (someone.settings.data.root / "STAGING").symlink_to("staging")
+    result = by_check(place.disk(someone))["file system"]
+    assert result.state is State.PROBLEM
+    assert "tenants whose names differ in nothing else are mixed up" in result.text
+
+
 def test_what_is_stored_from_the_future_is_a_problem(patient):
     someone = patient()
     someone.settings.data.create()

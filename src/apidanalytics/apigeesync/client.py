@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from apidanalytics import failpoints
 from apidanalytics.apigeesync import redirect
-from apidanalytics.apigeesync.errors import SnapshotNeededError, SyncError, TokenRefusedError
+from apidanalytics.apigeesync.errors import AccountRefusedError, SnapshotNeededError, SyncError, TokenRefusedError
 from apidanalytics.apigeesync.http import Answer, Http
 from apidanalytics.apigeesync.identity import Identity
 from apidanalytics.apigeesync.sequence import Sequence
@@ -21,6 +21,8 @@ FORM: Final = "application/x-www-form-urlencoded; param=value"
 """As the Go original spells it."""
 SQLITE: Final = "application/transicator+sqlite"
 _FORWARDED: Final = ("accept", "user-agent")
+_NOT_THIS_ACCOUNT: Final = frozenset({400, 401, 403})
+"""What a wrong key or secret is answered with; by OAuth 2.0 (RFC 6749, 5.2) it may be any of the first two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,8 @@ class TokenCall:
         asked_at = self._clock.monotonic()
         answer = await self._http.fetch("POST", url, headers, body=urlencode(form).encode())
         if answer.status != 200:
-            raise SyncError(f"token: {_refusal(answer)}")
+            kind = AccountRefusedError if answer.status in _NOT_THIS_ACCOUNT else SyncError
+            raise kind(f"token: {_refusal(answer)}")
         token = read_token(answer.body, asked_at)
         if token is None:
             raise SyncError("token: the answer holds none")

@@ -11,5 +11,9 @@ class TokenRefusedError(SyncError):
     """The server does not take the token, not even a new one."""
 
 
+class AccountRefusedError(SyncError):
+    """The server gives no token to this key and secret."""
+
+
 class SnapshotNeededError(SyncError):
     """What is stored cannot be brought forward by change lists: only a new snapshot helps."""

@@ -7,11 +7,19 @@ from typing import Final
 import structlog
 
 from apidanalytics.apigeesync.backoff import pause_seconds
-from apidanalytics.apigeesync.errors import SyncError
+from apidanalytics.apigeesync.errors import AccountRefusedError, SyncError
+from apidanalytics.apigeesync.outage import Outage
 from apidanalytics.apigeesync.token_life import Token
 from apidanalytics.clock import Clock
 
 _log: Final = structlog.get_logger()
+
+_ACCOUNT: Final = "the server refuses this account: check apigeesync_consumer_key and apigeesync_consumer_secret"
+_SERVER: Final = "look at the server of apigeesync_proxy_server_base, and the way to it"
+_OLD_SERVES: Final = "the old token serves until it ends"
+_NONE_SERVES: Final = (
+    "until there is one, scope data stay as they are (without any, batches get 500), and uploads that use it wait"
+)
 
 CALM_SECONDS: Final = 60.0
 """A token refused sooner than this after it was got does not make the next one come at once."""
@@ -31,6 +39,8 @@ class TokenKeeper:
         self._refusals = 0
         self._arrived = asyncio.Event()
         self._wanted = asyncio.Event()
+        self.outage = Outage(clock)
+        self._meanwhile = ""
         self.last_error = ""
         """Why the last attempt failed; empty: it did not."""
 
@@ -80,15 +90,36 @@ class TokenKeeper:
                 token = await self._fetch()
             except SyncError as error:
                 failures += 1
-                self._say(str(error))
+                self._note(error)
                 await asyncio.sleep(pause_seconds(failures, self._cap_seconds, self._random))
             else:
-                self._say("")
+                self._mend()
                 return token
 
-    def _say(self, reason: str) -> None:
-        if reason and reason != self.last_error:
-            _log.warning("sync.token_failed", reason=reason, hint="the old token serves until it ends; tried again")
-        elif self.last_error and not reason:
-            _log.info("sync.token_mended")
-        self.last_error = reason
+    def _note(self, error: SyncError) -> None:
+        """Note a failed attempt; it is logged when its reason is new, when the old token ended, and once an hour."""
+        self.last_error = str(error)
+        meanwhile = _NONE_SERVES if self.good() is None else _OLD_SERVES
+        advice = _ACCOUNT if isinstance(error, AccountRefusedError) else _SERVER
+        has_changed, self._meanwhile = meanwhile != self._meanwhile, meanwhile
+        if self.outage.failed(self.last_error) or has_changed:
+            _log.warning(
+                "sync.token_failed",
+                reason=self.last_error,
+                failing_for_seconds=self.outage.seconds,
+                attempts=self.outage.attempts,
+                good_for_seconds=self._left_seconds(),
+                hint=f"{meanwhile}; it is tried again by itself; {advice}",
+            )
+
+    def _mend(self) -> None:
+        if self.last_error:
+            outage = self.outage
+            _log.info("sync.token_mended", failed_for_seconds=outage.seconds, attempts=outage.attempts)
+        self.outage.end()
+        self.last_error = self._meanwhile = ""
+
+    def _left_seconds(self) -> float:
+        """Return for how long the token in use is good."""
+        token = self._token
+        return 0.0 if token is None else round(max(token.ends_at - self._clock.monotonic(), 0.0), 1)

@@ -15,6 +15,7 @@ from apidanalytics.audit.run import Extent, Report, audit
 from apidanalytics.cli.asking import load, no_directory
 from apidanalytics.cli.drawing import console, print_json
 from apidanalytics.cli.exit_code import ExitCode
+from apidanalytics.cli.fitting import Fitting
 from apidanalytics.cli.when import parse_when
 from apidanalytics.config import Settings
 from apidanalytics.control.server import ask
@@ -92,7 +93,7 @@ def _counts(book: Book) -> dict[str, dict[str, int]]:
 
 
 def _show(report: Report, extent: Extent, out: Console) -> None:
-    out.print(_table(report))
+    out.print(Fitting(_table(report), keeps_dashes=True))
     checked = report.checked
     objects = (
         f"{checked.objects:,} objects" if extent.lake else "no objects (the store cannot be read here; see --lake)"
@@ -115,7 +116,7 @@ def _table(report: Report) -> Table:
     table.add_column("tenant", overflow="fold")
     for number, word in enumerate((ACCEPTED, *PARTS)):
         sign = "" if number == 0 else "= " if number == 1 else "+ "
-        table.add_column(sign + word.replace("_", " "), justify="right")
+        table.add_column(sign + word.replace("_", " "), justify="right", no_wrap=True)
     for tenant, book in sorted(report.books.items()):
         table.add_row(Text(tenant or "(nobody's)"), *_cells(book))
     if len(report.books) != 1:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics import config
+from apidanalytics.cli.fitting import Fitting
 from apidanalytics.service.files import check_files
 
 
@@ -31,6 +32,6 @@ def run(config_file: Path | None, *, embedded: bool, as_json: bool) -> int:
         style = "dim" if row.origin == "default" else ""
         table.add_row(Text(row.key), Text(row.value), Text(row.origin), style=style)
     console = Console()
-    console.print(table)
+    console.print(Fitting(table))
     console.print("The configuration is good.")
     return 0

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -17,6 +17,7 @@ from apidanalytics.cli.asking import in_directory, load, no_directory
 from apidanalytics.cli.drawing import console, instant, print_json
 from apidanalytics.cli.exit_code import ExitCode
 from apidanalytics.cli.failed_export import export
+from apidanalytics.cli.fitting import Fitting
 from apidanalytics.config import Settings
 from apidanalytics.control.server import Answer, Request, ask
 from apidanalytics.errors import NotRunningError
@@ -35,7 +36,7 @@ def run_list(config_file: Path | None, *, tenant: str | None, limit: int, as_jso
     elif not files:
         print("No failed files.")
     else:
-        console().print(_table(files))
+        console().print(Fitting(_table(files)))
     return ExitCode.OK
 
 
@@ -51,7 +52,7 @@ def run_show(config_file: Path | None, *, name: str, as_json: bool) -> int:
     if as_json:
         print_json({"files": files})
     else:
-        console().print(*map(_details, files), sep="\n")
+        console().print(*map(_details, files), sep="\n", soft_wrap=True)
     return ExitCode.OK
 
 
@@ -145,9 +146,9 @@ def _progress() -> Progress:
 def _table(files: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for title in ("tenant", "file", "records", "size", "attempts", "failed at", "reason"):
-        table.add_column(
-            title, justify="right" if title in {"records", "size", "attempts"} else "left", overflow="fold"
-        )
+        is_text = title in {"tenant", "file", "reason"}
+        justify: Literal["left", "right"] = "right" if title in {"records", "size", "attempts"} else "left"
+        table.add_column(title, justify=justify, overflow="fold", no_wrap=not is_text)
     for file in files:
         amounts = (f"{file['records']:,}", f"{file['size_bytes']:,}", str(file["attempts"]))
         failed_at, reason = instant(file["failed_at"]), file["reason"] or "-"

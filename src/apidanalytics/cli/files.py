@@ -10,7 +10,6 @@ from rich.text import Text
 
 from apidanalytics.cli.asking import Asked, asking
 from apidanalytics.cli.drawing import (
-    NARROW,
     age,
     console,
     duration,
@@ -22,9 +21,12 @@ from apidanalytics.cli.drawing import (
     table,
 )
 from apidanalytics.cli.exit_code import ExitCode
+from apidanalytics.cli.fitting import Fitting
 from apidanalytics.layout import DataDirectory
 
 PAGE: Final = 1000
+WIDE: Final = 150
+"""Columns from which the names of the files and their last errors are in the table."""
 MOST_SHOWN: Final = 20
 """Files of one beginning whose histories are shown."""
 
@@ -96,7 +98,7 @@ def _path(data: DataDirectory, file: File) -> str | None:
 
 
 def _show_list(files: list[File], out: Console, *, more: bool) -> None:
-    is_narrow = out.width < NARROW
+    is_narrow = out.width < WIDE
     columns = ("id", "tenant", "start", "state", "records", "size")
     drawn = table(*columns, *(["age"] if is_narrow else ["attempts", "age", "file", "last error"]))
     for file in files:
@@ -105,7 +107,7 @@ def _show_list(files: list[File], out: Console, *, more: bool) -> None:
         drawn.add_row(
             str(file["id"]), plain(file["tenant"]), *_cells(file, is_narrow), *([since] if is_narrow else wide)
         )
-    out.print(drawn)
+    out.print(Fitting(drawn))
     if is_narrow:
         for file in files:
             if file["reason"]:

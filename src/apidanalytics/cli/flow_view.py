@@ -9,9 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from apidanalytics.cli.drawing import STYLES, age, amount, duration, plain, size, styled, table
+from apidanalytics.cli.fitting import Fitting
 
 MOST_FINDINGS: Final = 4
 _BARS: Final = "▁▂▃▄▅▆▇█"
+_TENANTS: Final = {"tenant": 0, "staged": 60, "failed": 60, "oldest": 0, "last error": 80}
+"""What is said of who waits, and on how wide a terminal at least."""
 _WORKERS: Final = 8
 """Of more, the rest is counted."""
 
@@ -59,7 +62,7 @@ def line(status: Status) -> str:
     return " ".join(parts)
 
 
-def _flow(status: Status) -> Table:
+def _flow(status: Status) -> Fitting:
     drawn = table("state", "records", "size", "files", "oldest")
     for stage in status["flow"]:
         if stage["state"] in ("set_aside", "dropped") and not stage["records"]:
@@ -68,7 +71,7 @@ def _flow(status: Status) -> Table:
         oldest = age(stage["oldest_at"], status["now"]) if stage["oldest_at"] is not None else ""
         size_shown = size(stage["bytes"]) if stage["bytes"] else "-"
         drawn.add_row(styled(stage["state"]), amount(stage["records"]), size_shown, files, oldest)
-    return drawn
+    return Fitting(drawn)
 
 
 def _rates(status: Status, series: dict[str, list[float | None]], width: int) -> Iterator[Text]:
@@ -100,17 +103,22 @@ def _workers(workers: Sequence[Status]) -> Text:
     return text
 
 
-def tenants(answer: Status, now: float) -> Table:
-    """Return who waits longest, a line each."""
-    drawn = table(
-        "tenant", "staged", "failed", "oldest", "last error", title=f"{answer['all']:,} tenants, oldest first"
-    )
+def tenants(answer: Status, now: float, width: int) -> Table:
+    """Return who waits longest, a line each, on a narrow terminal with less beside the name."""
+    shown = [title for title, least in _TENANTS.items() if width >= least]
+    drawn = table(*shown, title=f"{answer['all']:,} tenants, oldest first")
     for row in answer["tenants"]:
         counts = row["counts"]
         error = plain(row["last_error"] or ("paused by hand" if row["paused_since"] else "-"))
         error.no_wrap, error.overflow = True, "ellipsis"
-        cells = (amount(counts["staged"]["records"]), amount(counts["failed"]["records"]), age(row["oldest_at"], now))
-        drawn.add_row(_cut(row["tenant"]), *cells, error)
+        cells: dict[str, RenderableType] = {
+            "tenant": _cut(row["tenant"]),
+            "staged": amount(counts["staged"]["records"]),
+            "failed": amount(counts["failed"]["records"]),
+            "oldest": age(row["oldest_at"], now),
+            "last error": error,
+        }
+        drawn.add_row(*(cells[title] for title in shown))
     return drawn
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from apidanalytics.audit.contents import Contents, inspect
 from apidanalytics.cli.drawing import console, print_json
 from apidanalytics.cli.exit_code import ExitCode
+from apidanalytics.cli.fitting import Fitting
 
 _ROWS = 20
 """Buckets of one file that are listed; the rest is counted."""
@@ -44,7 +45,7 @@ def _show(found: Contents, out: Console) -> None:
     out.print(Text.assemble((found.path, "bold"), f"   {found.kind}, {found.size_bytes:,} bytes on disk"))
     if found.about:
         out.print(Text("  " + ", ".join(f"{name}: {value}" for name, value in _said(found.about.items()))))
-    out.print(_table(found))
+    out.print(Fitting(_table(found)))
     for record in found.samples:
         out.print(Text(json.dumps(record, ensure_ascii=False), style="dim"), soft_wrap=True)
     for problem in found.problems:
@@ -59,7 +60,7 @@ def _table(found: Contents) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("bucket", overflow="fold")
     for title in ("records", "bytes of lines"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for bucket, (records, size) in sorted(found.buckets.items())[:_ROWS]:
         table.add_row(Text(bucket), f"{records:,}", f"{size:,}")
     if len(found.buckets) > _ROWS:

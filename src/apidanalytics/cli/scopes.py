@@ -12,8 +12,9 @@ from rich.text import Text
 from apidanalytics.cli.asking import load
 from apidanalytics.cli.drawing import console, print_json
 from apidanalytics.cli.exit_code import ExitCode
+from apidanalytics.cli.fitting import Fitting
 from apidanalytics.errors import LookupFailedError
-from apidanalytics.service.scope_answers import check, in_force, list_scopes
+from apidanalytics.service.scope_answers import check, in_force, list_scopes, why_none
 
 MOST_NAMES: Final = 2
 
@@ -26,7 +27,7 @@ def run(config_file: Path | None, names: Sequence[str], *, as_json: bool) -> int
     settings = load(config_file)
     found = in_force(settings)
     if found is None:
-        print("There is no scope data yet: every batch gets 500 until there is.", file=sys.stderr)
+        print(f"There is no scope data yet: every batch gets 500. {why_none(settings)}", file=sys.stderr)
         return ExitCode.FAILURE
     try:
         answer = check(found, names) if names else list_scopes(found)
@@ -44,7 +45,7 @@ def _show(answer: dict[str, Any], names: Sequence[str]) -> None:
     out = console()
     out.print(Text(_origin(answer)))
     if not names:
-        out.print(_scopes(answer["scopes"]))
+        out.print(Fitting(_scopes(answer["scopes"])))
         return
     for one in answer["answers"]:
         out.print(Text(_sentence(one)))

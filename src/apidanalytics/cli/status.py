@@ -14,6 +14,7 @@ from apidanalytics.cli import flow_view
 from apidanalytics.cli.asking import load, no_directory
 from apidanalytics.cli.drawing import age, console, plain, print_json
 from apidanalytics.cli.exit_code import ExitCode
+from apidanalytics.cli.fitting import Fitting
 from apidanalytics.errors import NotRunningError
 from apidanalytics.health.words import listed
 from apidanalytics.service.overview import ask_status, stopped_status
@@ -52,8 +53,8 @@ def _show(status: dict[str, Any], out: Console) -> None:
         for finding in flow_view.findings(status, len(status["findings"])):
             out.print(finding, soft_wrap=not sys.stdout.isatty())
     if status["workers"]:
-        out.print(_workers(status["workers"]))
-    out.print(_tenants(status["tenants"], status["totals"]))
+        out.print(Fitting(_workers(status["workers"])))
+    out.print(Fitting(_tenants(status["tenants"], status["totals"])))
     if status.get("draining"):
         pids = ", ".join(str(worker["pid"]) for worker in status["draining"])
         out.print(Text(f"Workers of before the last change, draining: {pids}", style="yellow"))
@@ -76,7 +77,7 @@ def _pauses(uploads: dict[str, Any]) -> Iterator[str]:
 def _workers(workers: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="workers", title_justify="left", header_style="bold")
     for title in ("worker", "pid", "state", "restarts", "connections", "requests"):
-        table.add_column(title, justify="left" if title == "state" else "right")
+        table.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
     for worker in workers:
         values = (worker["index"], worker["pid"], worker["state"], worker["restarts"])
         table.add_row(*map(str, values), str(worker.get("connections", "-")), str(worker.get("requests", "-")))
@@ -88,7 +89,7 @@ def _tenants(tenants: dict[str, Any], totals: dict[str, Any]) -> Table:
     table.add_column("tenant", overflow="fold")
     states = [state for state in STATES if state not in RARE or totals[state]["records"] or totals[state]["files"]]
     for title in ("accepted", *states):
-        table.add_column(title.replace("_", " "), justify="right")
+        table.add_column(title.replace("_", " "), justify="right", no_wrap=True)
     shown = sorted(tenants.items())[: MOST_TENANTS if sys.stdout.isatty() else None]
     for name, counts in shown:
         table.add_row(plain(name), *_cells(counts, states))

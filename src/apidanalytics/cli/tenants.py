@@ -8,6 +8,7 @@ from rich.text import Text
 
 from apidanalytics.cli.asking import asking
 from apidanalytics.cli.drawing import NARROW, age, amount, console, plain, print_json, table
+from apidanalytics.cli.fitting import Fitting
 
 STATES: Final = ("accepted", "spooled", "staged", "failed", "uploaded")
 PAGE: Final = 1000
@@ -50,7 +51,7 @@ def show(rows: list[Row], answer: Row, out: Console) -> None:
             cells.append(Text(age(row["paused_since"]), style="yellow"))
         error = [plain(row["last_error"] or "-")] if is_wide else []
         drawn.add_row(plain(row["tenant"]), *cells, *error, style="yellow" if row["last_error"] else "")
-    out.print(drawn)
+    out.print(Fitting(drawn))
     for row in () if is_wide else rows:
         if row["last_error"]:
             out.print(Text.assemble("! ", plain(row["tenant"]), ": ", plain(row["last_error"]), style="yellow"))

@@ -80,7 +80,7 @@ def _view(settings: Settings, out: Console) -> RenderableType:
         tenants = _ask(settings, waiting)
     except NotRunningError as error:
         return Group(Text("stopped", style="bold yellow"), Text(f"{error}; waiting for it. Ctrl-C ends."))
-    return Group(above, flow_view.tenants(tenants, status["now"])) if tenants["tenants"] else above
+    return Group(above, flow_view.tenants(tenants, status["now"], out.width)) if tenants["tenants"] else above
 
 
 def _lines(settings: Settings, interval_seconds: float) -> None:

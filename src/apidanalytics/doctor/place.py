@@ -45,7 +45,7 @@ def disk(patient: Patient) -> Iterator[Result]:
     root = _existing(patient.settings.data.root)
     yield _room(patient, root)
     yield _inodes(root)
-    yield _kind(root)
+    yield _kind(patient.settings.data, root)
     if os.access(root, os.W_OK):
         yield _sync(root)
     else:
@@ -150,8 +150,11 @@ def _inodes(root: Path) -> Result:
     return ok("inodes", "There are inodes enough.")
 
 
-def _kind(root: Path) -> Result:
+def _kind(data: DataDirectory, root: Path) -> Result:
     mount, kind = _mount_of(root)
+    if _takes_case_for_the_same(data.staging):
+        text = f"{mount} does not tell upper from lower case: tenants whose names differ in nothing else are mixed up."
+        return problem("file system", text, "Put local_storage_path on a file system that does (ext4, xfs).")
     if kind in _NETWORK:
         text = f"{mount} is a network file system ({kind}): its locks and syncs may not mean what they say."
         return problem("file system", text, "Put local_storage_path on a local disk.")
@@ -159,6 +162,12 @@ def _kind(root: Path) -> Result:
         text = f"{mount} is in memory ({kind}): what is accepted is gone after a restart of the machine."
         return problem("file system", text, "Put local_storage_path on a disk.")
     return ok("file system", f"{mount} is a local file system ({kind or 'unknown kind'}).")
+
+
+def _takes_case_for_the_same(directory: Path) -> bool:
+    with suppress(OSError):
+        return directory.with_name(directory.name.swapcase()).samefile(directory)
+    return False
 
 
 def _mount_of(path: Path) -> tuple[str, str]:

@@ -156,11 +156,12 @@ def backlog(facts: Facts) -> Iterator[Finding]:
             hint="The events named pack.failed say whether a spool cannot be packed; otherwise it is too busy.",
         )
     # What waits for a tenant in trouble, or a paused one, has been reported already.
-    if _age(facts.staged, facts.now) > late and not uploads.troubles and not uploads.paused_tenants:
+    staged = uploads.others if uploads.troubles or uploads.paused_tenants else facts.staged
+    if _age(staged, facts.now) > late:
         yield Finding(
             code="uploads_late",
             severity=Severity.WARNING,
-            text=f"Uploads go through but do not keep up: {_waiting(facts.staged, facts.now)}.",
+            text=f"Uploads go through but do not keep up: {_waiting(staged, facts.now)}.",
             hint="Raise apidanalytics_upload_concurrency, or look at the way to the store.",
         )
 

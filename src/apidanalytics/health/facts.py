@@ -119,6 +119,8 @@ class UploadFacts:
     paused_since: float | None = None
     """When somebody paused all uploads."""
     paused_tenants: Sequence[TenantPause] = ()
+    others: Backlog = Backlog()
+    """What is staged of the tenants that are neither in trouble nor paused; counted only while any is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

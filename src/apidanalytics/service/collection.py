@@ -23,9 +23,9 @@ from apidanalytics.errors import ConfigurationError
 from apidanalytics.file_versions import Resting, Version, look_at
 from apidanalytics.service.agent import Agent, Step
 from apidanalytics.service.collection_parts import Built, build, refresh, rotation
+from apidanalytics.service.collection_tls import CertificateWatch, certificate_ends_at, collection_tls
 from apidanalytics.service.notify import notify
 from apidanalytics.service.signals import ENDING
-from apidanalytics.service.tls import tls_context
 
 LOOK_SECONDS: Final = 1.0
 """How often the files are looked at for a change; what changed must rest for as long before it is read."""
@@ -33,6 +33,8 @@ REFRESH_SECONDS: Final = 60.0
 """How often credentials are looked after; botocore fetches new ones a quarter of an hour before the old ones end."""
 RETRY_SECONDS: Final = 5.0
 """How often while a store has none."""
+CERTIFICATE_SECONDS: Final = 600.0
+"""How often it is looked at how long the certificate is good."""
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _NEEDS_RESTART: Final = ("listen", "base_path")
@@ -48,8 +50,9 @@ def run_collection(config_file: Path, settings: CollectionSettings, on_ready: On
     """Run the service until a signal ends it; return its exit code.
 
     Raises:
-        ConfigurationError: a store cannot be made.
-        OSError: the address is not to be had, or the certificate cannot be used.
+        ConfigurationError: a store cannot be made, whatever the system does.
+        OSError: the address is not to be had, or the certificate, a folder or the audit log cannot be used: what a
+            later start may find mended.
 
     """
     return uvloop.run(_run(config_file, settings, on_ready))
@@ -70,13 +73,15 @@ class CollectionService:
     _built: Built
     _server: CollectionServer
     _runner: web.AppRunner
+    _tls: ssl.SSLContext | None = None
+    _good_until: float | None = None
 
     def __init__(self, config_file: Path, settings: CollectionSettings, on_ready: OnReady) -> None:
         self._config_file = config_file
         self._settings = settings
         self._on_ready = on_ready
         self._clock = SystemClock()
-        self._tls: ssl.SSLContext | None = None
+        self._certificate = CertificateWatch(self._clock)
         self._url = ""
         self._asked = asyncio.Event()
         self.agent = Agent(shutdown_seconds=settings.service["shutdown_timeout"], clock=self._clock)
@@ -101,7 +106,8 @@ class CollectionService:
     async def _start_server(self) -> None:
         service = self._settings.service
         self._server = CollectionServer(self._built.in_force, self._clock)
-        self._tls = await asyncio.to_thread(_tls, self._settings)
+        self._tls = await asyncio.to_thread(collection_tls, self._settings)
+        self._good_until = await asyncio.to_thread(certificate_ends_at, self._settings)
         app = self._server.application(service["base_path"] or "")
         self._runner = web.AppRunner(
             app, access_log=None, logger=HTTP_LOG, shutdown_timeout=service["shutdown_timeout"]
@@ -122,6 +128,7 @@ class CollectionService:
 
     async def _start_reloading(self) -> None:
         self.agent.spawn("reloading", self._watch())
+        self.agent.spawn("certificate", self._watch_certificate())
         log.info("collection.ready", url=self._url, stores=sorted(self._built.in_force.stores))
         # What is there now stays: the garbage collector need not look at it with every few hundred URLs.
         gc.collect()
@@ -130,6 +137,7 @@ class CollectionService:
 
     async def _stop_reloading(self, _seconds: float) -> None:
         await self.agent.cancel("reloading")
+        await self.agent.cancel("certificate")
 
     # What runs beside the requests.
 
@@ -139,6 +147,11 @@ class CollectionService:
         while True:
             await asyncio.sleep(REFRESH_SECONDS if has_all else RETRY_SECONDS)
             has_all = await asyncio.to_thread(refresh, self._built.in_force.stores)
+
+    async def _watch_certificate(self) -> None:
+        while True:
+            self._certificate.look(self._good_until)
+            await asyncio.sleep(CERTIFICATE_SECONDS)
 
     async def _watch(self) -> None:
         """Reload when asked to, and when a file has changed and rests; also one that changed while it was read."""
@@ -186,6 +199,7 @@ class CollectionService:
             self._place_local_stores(built)
             built.in_force.audit.rotation = rotation(settings.service)
             self._built, self._server.in_force = built, built.in_force
+            self._certificate.look(self._good_until)
             _let_go(before, instead=built)
             log.info("collection.reloaded", stores=sorted(settings.stores), tokens=len(settings.tokens))
         notify("READY=1")
@@ -196,11 +210,12 @@ class CollectionService:
         for key in _NEEDS_RESTART:
             if settings.service[key] != self._settings.service[key]:
                 log.warning("collection.needs_restart", key=key, hint=_AFTER_RESTART)
-        fresh = _tls(settings)
+        fresh = collection_tls(settings)
         if (fresh is None) != (self._tls is None):
             log.warning("collection.needs_restart", key="tls_cert", hint=_AFTER_RESTART)
         elif self._tls is not None:
             self._tls.load_cert_chain(settings.service["tls_cert"], settings.service["tls_key"])
+            self._good_until = certificate_ends_at(settings)
 
     def _place_local_stores(self, built: Built) -> None:
         for name, store, public_url in built.local_stores():
@@ -216,8 +231,3 @@ def _let_go(built: Built, *, instead: Built) -> None:
     """Close what ``built`` does not share with the one that counts in its place."""
     if built.in_force.audit is not instead.in_force.audit:
         built.in_force.audit.close()
-
-
-def _tls(settings: CollectionSettings) -> ssl.SSLContext | None:
-    cert, key = settings.service["tls_cert"], settings.service["tls_key"]
-    return tls_context(cert, key) if cert is not None else None

@@ -20,6 +20,7 @@ from apidanalytics.collection.settings import CollectionSettings, StoreSettings
 from apidanalytics.collection.signature import UrlSigner
 from apidanalytics.collection.tenants import Rules
 from apidanalytics.errors import ConfigurationError
+from apidanalytics.service.collection_tls import certificate_problems
 
 SIGNING_KEY: Final = ".signing-key"
 """Beside the objects of a local store: it outlives the process, and so do the URLs that were handed out."""
@@ -37,23 +38,29 @@ def build(settings: CollectionSettings, old: "Built | None", clock: Clock) -> "B
     """Make what the settings say; a store that they say nothing new about stays the one it was. It blocks.
 
     Raises:
-        ConfigurationError: with every store that cannot be made, and an audit log that cannot be written.
+        ConfigurationError: with every store that cannot be made, whatever the system does.
+        OSError: with every folder, file or audit log that cannot be used now.
 
     """
     stores: dict[str, Store] = {}
-    problems: list[str] = []
+    wrong: list[str] = []
+    refused: list[str] = []
     for name, wanted in settings.stores.items():
         try:
             stores[name] = _kept(name, wanted, old) or make_store(wanted, clock)
-        except (OSError, ValueError) as error:
-            problems.append(f"stores.{name}: {error}")
+        except OSError as error:
+            refused.append(f"stores.{name}: {error}")
+        except ValueError as error:
+            wrong.append(f"stores.{name}: {error}")
     audit = _audit_log(settings.service, old, clock)
     try:
         settings.service["audit_log"].open("ab").close()
     except OSError as error:
-        problems.append(f"audit_log: {str(settings.service['audit_log'])!r} cannot be written: {error.strerror}")
-    if problems:
-        raise ConfigurationError(problems)
+        refused.append(f"audit_log: {str(settings.service['audit_log'])!r} cannot be written: {error.strerror}")
+    if wrong:
+        raise ConfigurationError([*wrong, *refused])
+    if refused:
+        raise OSError("; ".join(refused))
     refresh(stores)
     in_force = InForce(
         tokens={token.hash: token for token in settings.tokens},
@@ -102,13 +109,13 @@ def make_store(settings: StoreSettings, clock: Clock) -> Store:
 
 
 def check(settings: CollectionSettings, clock: Clock) -> None:
-    """Try whether the stores could be made, and leave no trace.
+    """Try whether the stores could be made and the certificate used, and leave no trace.
 
     Raises:
-        ConfigurationError: with each one that could not.
+        ConfigurationError: with what could not.
 
     """
-    problems = []
+    problems = certificate_problems(settings)
     for name, wanted in settings.stores.items():
         try:
             if wanted.type != "local":

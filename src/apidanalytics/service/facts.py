@@ -1,6 +1,7 @@
 """From the parts of the agent to the facts that a judgement is based on."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from apidanalytics.service.watched import Watched
 from apidanalytics.upload.attempts import Trouble
 from apidanalytics.upload.overview import UploadState
 from apidanalytics.upload.pausing import EVERYBODY
+from apidanalytics.upload.view import Backlog as Staged
 
 
 def gather(
@@ -128,6 +130,7 @@ def _uploads(watched: Watched, tenants: Tenants | None, upload: UploadState | No
             for tenant, since in pauses.items()
             if tenant != EVERYBODY
         ],
+        others=_others(tenants, watched.attempts.troubles.keys() | pauses.keys()),
     )
 
 
@@ -157,9 +160,18 @@ def _trouble(trouble: Trouble, tenants: Tenants | None) -> TenantTrouble:
 
 def _waiting(tenant: str, tenants: Tenants | None) -> Backlog:
     parts = [] if tenants is None else [tenants.staged.get(tenant), tenants.failed.get(tenant)]
-    known = [part for part in parts if part is not None]
+    return _together([part for part in parts if part is not None])
+
+
+def _others(tenants: Tenants | None, reported: AbstractSet[str]) -> Backlog:
+    """Return what is staged of all tenants but these."""
+    staged = {} if tenants is None else tenants.staged
+    return _together([backlog for tenant, backlog in staged.items() if tenant not in reported])
+
+
+def _together(parts: Sequence[Staged]) -> Backlog:
     return Backlog(
-        records=sum(part.records for part in known),
-        files=sum(part.files for part in known),
-        oldest_at=min((part.oldest_start_at for part in known), default=None),
+        records=sum(part.records for part in parts),
+        files=sum(part.files for part in parts),
+        oldest_at=min((part.oldest_start_at for part in parts), default=None),
     )

@@ -1,10 +1,11 @@
 """What `apidanalytics scopes` says: which scope data counts, and what it answers, running or stopped."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from apidanalytics.apigeesync.store import FILE_NAME, read_state
 from apidanalytics.config import Settings
@@ -13,6 +14,16 @@ from apidanalytics.model import Tenant
 from apidanalytics.scopes.database import ScopeDatabase
 from apidanalytics.scopes.versions import read_current
 from apidanalytics.service.overview import ask_status
+
+_NO_SOURCE: Final = (
+    "No source is configured: set apidanalytics_scopes_file, apidanalytics_scopes_database, or the apigeesync_* keys "
+    "(docs/scopes.md)."
+)
+_TRIED_AGAIN: Final = "Mend that; it is tried again by itself, and `apidanalytics doctor` says more."
+_EVENTS: Final = (
+    "If that was configured since it was started: `apidanalytics reload`; otherwise `apidanalytics events` says how "
+    "far it is, and `apidanalytics doctor` what is wrong."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +44,20 @@ def in_force(settings: Settings) -> InForce | None:
     if not known or not known.get("path"):
         return None
     return InForce(path=Path(known["path"]), known=known)
+
+
+def why_none(settings: Settings) -> str:
+    """Return why there is nothing in force, and what to do: sentences."""
+    try:
+        known = ask_status(settings)["scopes"]
+    except NotRunningError:
+        return _why_none_stored(settings)
+    if known["trouble"]:
+        return f"The service cannot take up any: {known['trouble'].rstrip('.')}. {_TRIED_AGAIN}"
+    source = _source(settings)
+    if source is None:
+        return _NO_SOURCE
+    return f"The service has had none of {source} yet. {_EVENTS}"
 
 
 def list_scopes(found: InForce) -> dict[str, Any]:
@@ -85,6 +110,26 @@ def _stored(settings: Settings) -> InForce | None:
         return None
     version, source, path = current
     return InForce(path=path, known={"source": source, "version": version, "state": "stopped"})
+
+
+def _why_none_stored(settings: Settings) -> str:
+    source = _source(settings)
+    if source is None:
+        return _NO_SOURCE
+    if isinstance(source, str):
+        return f"No service runs, and none has had a snapshot of {source} yet: the first one comes after a start."
+    if not source.exists():
+        return f"{source}, which is to hold them, is not there, and no service runs that has read it before."
+    if not os.access(source, os.R_OK):
+        return f"{source}, which is to hold them, may not be read by this user, and no service runs that has read it."
+    return f"No service has taken up {source} yet: a start does, and `apidanalytics doctor` tries it."
+
+
+def _source(settings: Settings) -> Path | str | None:
+    """Return the file that is configured, or the words for Apigee Sync; None: neither is."""
+    if settings.apigeesync_consumer_key is not None:
+        return "Apigee Sync"
+    return settings.scopes_file or settings.scopes_database
 
 
 def _origin(found: InForce, database: ScopeDatabase) -> dict[str, Any]:

@@ -104,7 +104,4 @@ class ScopeSteps:
         """Why the source cannot be read or followed now, and since when."""
         if self._sync is None:
             return self._watched.trouble if self._watched is not None else None
-        status = self._sync.status()
-        if status["last_error"] is None:
-            return None
-        return Lasting(reason=status["last_error"], since=status["last_contact_at"] or self._clock.now())
+        return self._sync.trouble

@@ -13,12 +13,14 @@ from apidanalytics.apigeesync.database import VersionFile
 from apidanalytics.apigeesync.follow import Follower
 from apidanalytics.apigeesync.http import Http
 from apidanalytics.apigeesync.identity import Identity
+from apidanalytics.apigeesync.state import State
 from apidanalytics.apigeesync.store import VersionStore
 from apidanalytics.apigeesync.token import TokenKeeper
 from apidanalytics.clock import Clock, SystemClock
 from apidanalytics.config import Settings
 from apidanalytics.scopes.news import News
 from apidanalytics.scopes.source import Published
+from apidanalytics.scopes.trouble import Lasting
 from apidanalytics.service.parts import proxy
 from apidanalytics.service.ready_answers import ReadyAnswersMaker
 from apidanalytics.upload.token import TokenUnavailableError
@@ -124,8 +126,25 @@ class ScopeSync:
 
     def status(self) -> dict[str, Any]:
         """Return what the status shows of it."""
-        state = self._follower.state.as_json()
-        return {**state, "last_error": state["last_error"] or self._tokens.last_error or None}
+        shown = self._follower.state.as_json()
+        if self._lacks_token and shown["state"] == State.FOLLOWING:
+            shown["state"] = State.BEHIND.value
+        return {**shown, "last_error": shown["last_error"] or self._tokens.last_error or None}
+
+    @property
+    def trouble(self) -> Lasting | None:
+        """Why what is served may not be what upstream has, and since when."""
+        state, tokens = self._follower.state, self._tokens
+        if state.last_error:
+            return Lasting(reason=state.last_error, since=state.outage.since or self._clock.now())
+        if self._lacks_token:
+            return Lasting(reason=tokens.last_error, since=tokens.outage.since or self._clock.now())
+        return None
+
+    @property
+    def _lacks_token(self) -> bool:
+        """Whether no attempt is made for want of a token, which is not to be had."""
+        return bool(self._tokens.last_error) and self._tokens.good() is None
 
     async def _publish(self, file: VersionFile, news: News | None) -> None:
         if news is None:
@@ -190,7 +209,8 @@ class SyncToken:
         """
         token = self._tokens.good()
         if token is None:
-            raise TokenUnavailableError("no token from Apigee Sync yet")
+            because = f": {self._tokens.last_error}" if self._tokens.last_error else " yet"
+            raise TokenUnavailableError(f"no token from Apigee Sync{because}")
         return token
 
     async def refused(self, token: str | None) -> None:

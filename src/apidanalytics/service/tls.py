@@ -31,8 +31,8 @@ def check_tls(settings: Settings) -> None:
         "apidanalytics_ca_bundle": settings.ca_bundle,
     }
     problems = [
-        *_wrong_pair("api_tls_cert", "api_tls_key", *api),
-        *_wrong_pair("apidanalytics_admin_tls_cert", "apidanalytics_admin_tls_key", *admin),
+        *wrong_pair("api_tls_cert", "api_tls_key", *api),
+        *wrong_pair("apidanalytics_admin_tls_cert", "apidanalytics_admin_tls_key", *admin),
         *(f"{key}: {path} {_PEM}" for key, path in authorities.items() if path is not None and not _is_pem(path)),
     ]
     if problems:
@@ -79,12 +79,8 @@ def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def _no_pass_phrase() -> str:
-    """Take the place of OpenSSL's question at the terminal."""
-    raise OSError(errno.EINVAL, "is encrypted: store it without a pass phrase")
-
-
-def _wrong_pair(cert_key: str, key_key: str, cert: Path | None, key: Path | None) -> Iterator[str]:
+def wrong_pair(cert_key: str, key_key: str, cert: Path | None, key: Path | None) -> Iterator[str]:
+    """Yield what is wrong with a certificate, or with its key, by the keys of their settings; one of both at most."""
     if cert is None or key is None:
         return
     if not _is_pem(cert):
@@ -101,6 +97,11 @@ def _wrong_pair(cert_key: str, key_key: str, cert: Path | None, key: Path | None
             yield f"{key_key}: {key} should hold a private key in PEM"
     except OSError as error:
         yield f"{key_key}: {key} {error.strerror}"
+
+
+def _no_pass_phrase() -> str:
+    """Take the place of OpenSSL's question at the terminal."""
+    raise OSError(errno.EINVAL, "is encrypted: store it without a pass phrase")
 
 
 def _is_pem(path: Path) -> bool:

@@ -129,6 +129,27 @@ def test_a_backlog_that_gets_old_though_nothing_fails_is_told():
 
 
 @pytest.mark.parametrize(
+    "reported",
+    [
+        {"paused_tenants": [TenantPause(tenant="a~b", since=ago(30), waiting=Backlog(files=9, oldest_at=ago(600)))]},
+        {"troubles": [TenantTrouble(tenant="a~b", since=ago(30), reason="403")]},
+    ],
+    ids=["paused", "in trouble"],
+)
+def test_a_backlog_of_the_others_is_told_beside_a_tenant_that_is_reported_already(reported):
+    old = replace(WELL, staged=Backlog(records=99, files=12, oldest_at=ago(600)))
+    late = Backlog(records=90, files=3, oldest_at=ago(20))
+    found = {one.code: one for one in judge(replace(old, uploads=UploadFacts(**reported, others=late)))}
+    assert found["uploads_late"].text == (
+        "Uploads go through but do not keep up: 3 files with 90 records wait; the oldest is 20 minutes old."
+    )
+    fresh = Backlog(records=90, files=3, oldest_at=ago(2))
+    assert "uploads_late" not in {
+        one.code for one in judge(replace(old, uploads=UploadFacts(**reported, others=fresh)))
+    }
+
+
+@pytest.mark.parametrize(
     ("free_gib", "severity"), [(11, None), (9, Severity.WARNING), (2, Severity.TROUBLE), (0, Severity.TROUBLE)]
 )
 def test_a_disk_that_fills_up_is_told_in_time(free_gib, severity):

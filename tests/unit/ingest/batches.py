@@ -51,6 +51,13 @@ def zipped(text: bytes) -> bytes:
     return zlib.compress(text, 6, 31)
 
 
+NAMED = {"organization": "testorg", "environment": "testenv"}
+GOOD_BODY = body_of(GOOD, **NAMED)
+"""A batch for either route."""
+OK = (200, "", "")
+"""What is told of a batch that was taken."""
+
+
 class FakeScopes:
     """Two tenants; ``testapikey`` is known to the first. Counts what it is asked."""
 
