@@ -7,5 +7,5 @@
   (with ``watch``), ``tail``, ``tenants``, ``token``; two in one: ``change`` (reload, upgrade), ``uploads`` (pause,
   resume);
 * what they share: ``asking`` the service or its directory; ``when`` and ``tenant_name`` read what people type;
-  ``drawing`` and ``flow_view`` show; ``ending`` and ``exit_code`` say how it went.
+  ``drawing``, ``fitting`` and ``flow_view`` show; ``ending`` and ``exit_code`` say how it went.
 """

@@ -13,5 +13,5 @@
   and ``flush``; ``insight`` is what there is to know, of the ``watched`` parts, by ``census``, ``counts``, ``history``,
   ``facts`` and ``damaged``; what commands at the shell ask, and do themselves where no service runs: ``overview``,
   ``scope_answers``, ``failed`` and ``stopped``;
-* the collection service: ``collection`` and ``collection_parts``.
+* the collection service: ``collection``, ``collection_parts`` and ``collection_tls``.
 """
