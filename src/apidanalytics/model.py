@@ -116,6 +116,8 @@ class SpoolHeader:
     """Unix time."""
     owner: int = 0
     """48 random bits of the worker that made it; 0: from before spools said so."""
+    marks_end: bool = False
+    """Whether it gets a mark of its end when it is sealed; False: from before spools did."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

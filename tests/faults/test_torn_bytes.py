@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,7 @@ from apidanalytics.pack.packer import Outcome, Packer
 from apidanalytics.pack.recover import Recovery, waiting_spools
 from apidanalytics.pack.strangers import Strangers
 from apidanalytics.service.parts import adoption
-from apidanalytics.spool.frame import COMPRESS_FROM, Share, format_group, format_header
+from apidanalytics.spool.frame import COMPRESS_FROM, Share, format_end, format_group, format_header
 from apidanalytics.spool.segment import SegmentReader
 from apidanalytics.upload.checksum import ChangedError
 from apidanalytics.upload.ledger import Ledger
@@ -199,6 +200,15 @@ def test_a_spool_cut_anywhere_gives_every_group_before_the_cut(recoverer, said, 
             assert packed.torn_bytes or packed.outcome is Outcome.SET_ASIDE, f"nothing is said of the cut at {cut}"
             assert {"pack.torn", "pack.set_aside"} & set(said.events()), cut
         said.clear()
+
+
+def test_a_sealed_spool_from_which_whole_groups_were_cut_off_says_so(recoverer):
+    for left in range(len(GROUPS) + 3):
+        first = format_header(replace(header(recoverer.number + 1), marks_end=True))
+        content = b"".join([first, *frames(recoverer.number + 1)[1:], format_end(len(GROUPS) + 1)][:left])
+        recoverer.recover_spool(content, was_sealed=True)
+        assert recoverer.delivered() == lines_of(GROUPS[: max(left - 1, 0)])
+        assert recoverer.kept() == ([content] if left < len(GROUPS) + 2 else [])
 
 
 @pytest.mark.parametrize("amount", [*SOME, ALL])

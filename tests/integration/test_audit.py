@@ -14,7 +14,7 @@ from isal import isal_zlib
 from apidanalytics.audit import spools
 from apidanalytics.audit.difference import Kind
 from apidanalytics.layout import DataDirectory
-from apidanalytics.spool.frame import CRC, HEAD, HEAD_BYTES, format_header
+from apidanalytics.spool.frame import CRC, HEAD, HEAD_BYTES, format_end, format_header
 from tests.harness import ROOT
 from tests.integration.audit_world import TENANTS, World, flip, header, rewrite
 
@@ -146,6 +146,11 @@ def break_the_chain_of_a_sealed_spool(world):
     flip(path, path.read_bytes().find(b"APSF", 1))
 
 
+def cut_all_groups_off_a_sealed_spool(world):
+    path = next(world.data.sealed.glob("*.spool"))
+    os.truncate(path, path.read_bytes().find(b"APSF", 1))
+
+
 def write_a_spool_of_a_newer_version(world):
     path = next(world.data.sealed.glob("*.spool"))
     path.write_bytes(newer_header() + path.read_bytes())
@@ -161,7 +166,8 @@ def newer_header():
 @pytest.mark.parametrize(
     ("spoil", "kind", "says"),
     [
-        (break_the_chain_of_a_sealed_spool, Kind.SPOOL_DAMAGED, "unfinished, though it was sealed"),
+        (break_the_chain_of_a_sealed_spool, Kind.SPOOL_DAMAGED, "checksum does not match"),
+        (cut_all_groups_off_a_sealed_spool, Kind.SPOOL_DAMAGED, "the mark of that is missing, though it was sealed"),
         (write_a_spool_of_a_newer_version, Kind.SPOOL_DAMAGED, "cannot be read: format 9"),
         (lose_a_staged_file, Kind.GONE, "is gone: 4 records"),
         (lose_a_failed_file, Kind.GONE, "is gone: 3 records"),
@@ -203,7 +209,7 @@ def add_a_line_within_the_same_size(world):
 
 def flip_a_bit_of_a_sealed_spool(world):
     path = next(world.data.sealed.glob("*.spool"))
-    flip(path, path.stat().st_size - 20)
+    flip(path, path.stat().st_size - len(format_end(0)) - 20)
 
 
 def flip_a_bit_of_an_object(world):

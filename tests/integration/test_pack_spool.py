@@ -207,6 +207,33 @@ def test_what_is_damaged_after_half_of_a_spool_was_staged_gives_the_rest_no_othe
     assert {file.name for file in data.staging.glob("*/*")} == {known.file.name for known in ledger.files(State.STAGED)}
 
 
+@pytest.mark.parametrize("cut_bytes", [0, 3], ids=["of two groups", "within one"])
+def test_what_is_cut_off_after_half_of_a_spool_was_staged_gives_the_rest_no_other_names(
+    data, ledger, packer, monkeypatch, cut_bytes
+):
+    monkeypatch.setattr("apidanalytics.pack.packer.GROUP_FILES", 1)
+    spool = OpenSpool.create(data, lambda number: replace(header(number), marks_end=True), os.fdatasync)
+    for number, tenant in enumerate(["beta~prod", "globex~test", "acme~prod"]):
+        last = spool.end
+        spool.append([share(tenant, number)])
+    path = spool.seal(data)
+    groups = iter(range(9))
+
+    def full_behind_the_second(files, at, stage=ledger.stage):
+        stage(files, at)
+        if next(groups) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(ledger, "stage", full_behind_the_second)
+        with pytest.raises(OSError, match="No space"):
+            packer.pack(path)
+    os.truncate(path, last + cut_bytes)
+    assert packer.pack(path).outcome is Outcome.PACKED
+    assert delivered(data) == {"acme~prod": [2], "beta~prod": [0], "globex~test": [1]}
+    assert len(list(data.damaged.glob("*.spool"))) == 1
+
+
 def half_staged(data, ledger, packer, tenants, monkeypatch, groups=1):
     """Pack a spool, of one entry in each group and two in a file, until so many files are staged; return its frames."""
     monkeypatch.setattr("apidanalytics.pack.packer.GROUP_FILES", 1)

@@ -138,7 +138,7 @@ class _Look:
         if path is None:
             return {}
         self._found[number], self._contents[number] = path, self._read(path)
-        return bookkeeping.missing(self._contents[number].amounts, self._ledger.made_of(number, path.name))
+        return bookkeeping.missing(self._contents[number].amounts, self._ledger.made_of(number))
 
     def _of_ledger(self) -> Iterator[Difference]:
         for problem in self._ledger.problems() if self._extent.deep else ():

@@ -48,7 +48,7 @@ def skim(path: Path) -> SpoolContent:
         with SegmentReader.open(path) as reader:
             for entry in reader.skim():
                 content.add(entry)
-            if reader.has_skimmed_all:
+            if reader.has_skimmed_all and not (reader.lacks_end and path.parent.name == SEALED):
                 return content
     except FileNotFoundError:
         return SpoolContent()  # packed and removed meanwhile
@@ -69,6 +69,8 @@ def verify(path: Path) -> SpoolContent:
             content.problems += [f"at byte {d.offset} ({d.length} bytes): {d.reason}" for d in reader.damage]
             if reader.torn_bytes and path.parent.name == SEALED:
                 content.problems.append(f"at its end: {reader.torn_bytes} bytes are unfinished, though it was sealed")
+            elif reader.lacks_end and path.parent.name == SEALED:
+                content.problems.append("at its end: the mark of that is missing, though it was sealed")
     except FileNotFoundError:
         return SpoolContent()  # packed and removed meanwhile
     except (NewerFormatError, OSError) as error:

@@ -14,6 +14,7 @@ from apidanalytics.config import Settings
 from apidanalytics.control.handover import Handover
 from apidanalytics.errors import ConfigurationError
 from apidanalytics.service.changing import Launch
+from apidanalytics.service.reload import fixed_problems
 from apidanalytics.service.run import run_agent
 
 
@@ -40,19 +41,32 @@ def run(config_file: Path | None, *, embedded: bool) -> int:
 def _usable(load: Callable[[], Settings], handover: Handover) -> tuple[Settings, ConfigurationError | None]:
     """Return the settings; in an upgrade those of before, and why, if they were spoiled since they were checked.
 
+    Spoiled are also those of another data directory: the lock that was handed over is not that one's, and nobody would
+    deliver what is in the one of before.
+
     Raises:
         ConfigurationError: they cannot be used, and there are no others.
 
     """
+    before = _before(handover)
     try:
-        return load(), None
+        settings = load()
     except ConfigurationError as error:
-        if handover.settings is None:
+        if before is None:
             raise
-        try:
-            return Settings.from_json(handover.settings), error
-        except msgspec.MsgspecError:  # of a version that knew other settings
-            raise error from None
+        return before, error
+    moved = fixed_problems(before, settings) if before is not None else []
+    return (before, ConfigurationError(moved)) if before is not None and moved else (settings, None)
+
+
+def _before(handover: Handover) -> Settings | None:
+    """Return the settings of the program before this one; None: there was none, or it knew other settings."""
+    if handover.settings is None:
+        return None
+    try:
+        return Settings.from_json(handover.settings)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _check(config_file: Path | None, *, embedded: bool) -> list[str]:

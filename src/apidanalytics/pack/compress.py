@@ -109,6 +109,16 @@ def describe(path: Path) -> Written:
     return sums.written()
 
 
+def is_whole(path: Path) -> bool:
+    """Tell whether a file is a whole gzip file."""
+    try:
+        for _ in read_gzip(path):
+            pass
+    except DamagedError:
+        return False
+    return True
+
+
 def same_lines(one: Path, other: Path) -> bool:
     """Tell whether two gzip files are whole and hold the same lines, however they were compressed."""
     try:

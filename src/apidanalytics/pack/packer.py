@@ -37,6 +37,12 @@ GROUP_FILES: Final = 500
 GROUP_BYTES: Final = 256 << 20
 """Files that are synced together hold about this many bytes of lines at most."""
 
+_TORN: Final = "sealed, and yet its end is torn; what is good was delivered"
+_CUT_OFF: Final = (
+    "sealed, and yet the mark of its end is missing: whole groups were cut off; what is there was delivered"
+)
+_HOLDS_MORE: Final = "a copy of it as it was earlier is packed already: what follows upon that is not delivered"
+
 
 class Outcome(Enum):
     """What became of a spool."""
@@ -107,7 +113,7 @@ class Packer:
         if path.name in self._newer:
             return Packed(outcome=Outcome.LEFT_ALONE)
         if self._ledger.is_packed(name.number):
-            return _remove(path, Packed(outcome=Outcome.REMOVED))
+            return self._remove_again(path, name)
         try:
             packed = self._read_and_pack(path, name)
         except OSError as error:
@@ -116,6 +122,25 @@ class Packer:
             packed = self._read_and_pack(path, name)
         self._patcher.forget(path)
         return packed
+
+    def _remove_again(self, path: Path, name: SpoolName) -> Packed:
+        """Remove a spool that is packed already; one that holds more than was packed is kept."""
+        more = self._bytes_not_packed(path, name)
+        if not more:
+            return _remove(path, Packed(outcome=Outcome.REMOVED))
+        self._aside.move(path, Why(reason=_HOLDS_MORE, amounts={"": (0, more)}))
+        return Packed(outcome=Outcome.SET_ASIDE)
+
+    def _bytes_not_packed(self, path: Path, name: SpoolName) -> int:
+        """Return how many bytes of lines it holds beyond those that a spool of its number became."""
+        try:
+            with self._open(path, name) as reader:
+                index = Index()
+                index.add_all(reader.entries())
+        except (DamagedError, NewerFormatError):
+            return 0
+        made = self._ledger.made_of(name.number)
+        return sum(max(size - made.get(tenant, (0, 0))[1], 0) for tenant, (_, size) in index.counts().items())
 
     def _read_and_pack(self, path: Path, name: SpoolName) -> Packed:
         failpoints.hit("pack.before_read")
@@ -145,7 +170,7 @@ class Packer:
         index = Index()
         index.add_all(reader.entries())
         _report_torn(path, reader.torn_bytes)
-        self._keep_sealed(path, name, reader.torn_bytes)
+        self._keep_sealed(path, name, reader)
         if not index and not reader.damage:
             return _remove(path, Packed(outcome=Outcome.REMOVED, torn_bytes=reader.torn_bytes))
         self._ledger.accepted(name.number, index.counts())
@@ -153,7 +178,7 @@ class Packer:
         # What is assumed is assumed for good, or a second run, with other settings, would give the files other names.
         header = reader.header or self._ledger.assumed(self._fallback(name.number))
         files = plan(index, header, name.recovered)
-        if reader.damage:
+        if reader.damage or reader.torn_bytes or _is_cut_off(name, reader):
             resumption = Resumption(self._data, self._ledger, self._aside, path, reader, index)
             files = resumption.files(files, header)
         staged = NOTHING
@@ -168,11 +193,12 @@ class Packer:
         )
         return _remove(path, packed)
 
-    def _keep_sealed(self, path: Path, name: SpoolName, torn_bytes: int) -> None:
-        """Keep a copy of a sealed spool with a torn end: it was whole, unless undoing a refused write failed."""
-        if torn_bytes and name.recovered is None:
-            reason = "sealed, and yet its end is torn; what is good was delivered"
-            self._aside.copy(path, Why(reason=reason, amounts={"": (0, torn_bytes)}))
+    def _keep_sealed(self, path: Path, name: SpoolName, reader: SpoolReader) -> None:
+        """Keep a copy of a sealed spool that does not end as it did when it was sealed: then it was whole."""
+        if name.recovered is None and reader.torn_bytes:
+            self._aside.copy(path, Why(reason=_TORN, amounts={"": (0, reader.torn_bytes)}))
+        elif _is_cut_off(name, reader) and not reader.damage:
+            self._aside.copy(path, Why(reason=_CUT_OFF, amounts={"": (0, 0)}))
 
     def _keep_damaged(self, path: Path, reader: SpoolReader, contents: Contents) -> int:
         """Keep a copy of a spool not all of which could be delivered; return how many bytes could not."""
@@ -190,6 +216,11 @@ class Packer:
         hint = "it stays where it is until a version that can read it is started"
         log.error("pack.newer_format", spool=path.name, error=str(error), hint=hint)
         return Packed(outcome=Outcome.LEFT_ALONE)
+
+
+def _is_cut_off(name: SpoolName, reader: SpoolReader) -> bool:
+    """Tell whether whole groups are missing at the end; that of a process that died need have no mark there."""
+    return name.recovered is None and reader.lacks_end
 
 
 def _report_torn(path: Path, torn_bytes: int) -> None:

@@ -9,7 +9,7 @@ from apidanalytics.model import Claim, Damage, Entry, SpoolHeader, StagedFile
 
 
 class SpoolReader(Protocol):
-    """A spool, opened for reading. ``damage`` and ``torn_bytes`` are complete once ``entries()`` is exhausted."""
+    """A spool, opened for reading. The first four are complete once ``entries()`` is exhausted."""
 
     @property
     def header(self) -> SpoolHeader | None:
@@ -22,6 +22,10 @@ class SpoolReader(Protocol):
     @property
     def torn_bytes(self) -> int:
         """Length of the unfinished write at the end."""
+
+    @property
+    def lacks_end(self) -> bool:
+        """Whether the mark is missing that it got when it was sealed."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries of every committed group, checked, in the order of commit."""
@@ -66,6 +70,9 @@ class PackLedger(Protocol):
 
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""
+
+    def made_of(self, spool_number: int) -> Mapping[str, tuple[int, int]]:
+        """Return (records, bytes of lines) by tenant of what this spool became, or what was set aside of it."""
 
     def accepted(self, spool_number: int, counts: Mapping[str, tuple[int, int]]) -> None:
         """Count (records, bytes of lines) by tenant as accepted, once per spool number."""

@@ -1,10 +1,13 @@
 """What an earlier run made of a spool that was damaged since: none of it is made twice, and nothing behind it is lost.
 
+So it is of one from whose end something was cut off since: all that is left lies before that.
+
 Names count files, and files are cut by size, so damage shifts both. What lies before the first damage is what it was.
 Behind it, those entries that cannot be in the files made before, by their sizes, are cut and named anew. Whether the
 others are can be told only of a tenant that was staged to its end; else it is said aloud that some may be lost.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count, groupby, islice
@@ -35,7 +38,7 @@ class Resumption:
         self._path = path
         self._reader = reader
         self._index = index
-        self._damaged_at = min(damage.offset for damage in reader.damage)
+        self._damaged_at = min((damage.offset for damage in reader.damage), default=sys.maxsize)
 
     def files(self, planned: Iterable[PlannedFile], header: SpoolHeader) -> Iterator[PlannedFile]:
         """Yield what there is to make, and those that the ledger knows under the names it knows."""

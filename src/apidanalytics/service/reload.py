@@ -40,7 +40,7 @@ def load_anew(load: Callable[[], Settings], now: Settings) -> Settings:
 
     """
     then = load()
-    problems = [_fixed(change) for change in changes(now, then) if change.key in FIXED]
+    problems = fixed_problems(now, then)
     try:
         check_files(then)
     except ConfigurationError as error:
@@ -48,6 +48,11 @@ def load_anew(load: Callable[[], Settings], now: Settings) -> Settings:
     if problems:
         raise ConfigurationError(problems)
     return then
+
+
+def fixed_problems(now: Settings, then: Settings) -> list[str]:
+    """Return what stands in the way of going on with other settings: they are those of another directory."""
+    return [_fixed(change) for change in changes(now, then) if change.key in FIXED]
 
 
 async def check_new_program(command: Sequence[str], now: Settings) -> None:

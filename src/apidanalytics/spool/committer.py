@@ -133,6 +133,7 @@ class Committer:
             instance_id=limits.instance_id,
             created_at=self._clock.now(),
             owner=limits.owner,
+            marks_end=True,
         )
 
     def _refused(self, error: OSError, step: str) -> None:

@@ -8,7 +8,8 @@
 
 Room is written ahead: now and then a commit carries zeros behind its frame, and the commits after it overwrite them.
 An ``fdatasync`` then has only data to flush; after an append it has to commit the file's new length, too, through the
-file system's journal. Sealing cuts the rest of the room off; a reader knows zeros for what they are.
+file system's journal. Sealing writes the mark of the end there, and cuts the rest of the room off; a reader knows
+zeros for what they are.
 
 The file's own ``flock`` is held from before it has its name until after it has been renamed, so recovery never takes
 the spool of a process that lives.
@@ -29,7 +30,7 @@ import structlog
 from apidanalytics import durable, failpoints
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import Claim, SpoolHeader
-from apidanalytics.spool.frame import Share, format_group, format_header
+from apidanalytics.spool.frame import Share, format_end, format_group, format_header
 
 log = structlog.get_logger()
 
@@ -54,6 +55,7 @@ class OpenSpool:
         self._room_end = end
         self._sequence = 1
         self._empty = True
+        self._is_cut_due = False  # there may be a part of a group that failed
         self._has_moved = False
         self.header = header
         self.end = end
@@ -107,6 +109,7 @@ class OpenSpool:
         """
         frame = format_group(self._sequence, shares, claims)
         failpoints.hit("spool.before_write")
+        self._is_cut_due = True
         _write(self._descriptor, frame, self.end)
         end = self.end + len(frame)
         if end > self._room_end and self._has_room:
@@ -116,7 +119,7 @@ class OpenSpool:
         failpoints.hit("spool.after_sync")
         self.end = end
         self._sequence += 1
-        self._empty = False
+        self._empty = self._is_cut_due = False
 
     def _write_room(self, offset: int) -> None:
         """Write zeros from here on, if the disk takes them; where they lack, commits go on appending."""
@@ -133,6 +136,7 @@ class OpenSpool:
         """
         os.ftruncate(self._descriptor, self.end)
         os.fsync(self._descriptor)
+        self._is_cut_due = False
 
     def seal(self, data: DataDirectory) -> Path | None:
         """Close the spool and hand it to packing; return its new path, or None when it held nothing.
@@ -146,8 +150,9 @@ class OpenSpool:
             durable.remove(self._path)
             self.close()
             return None
+        end = self._mark_end()
         with suppress(OSError):  # room that was not used does no harm
-            os.ftruncate(self._descriptor, self.end)
+            os.ftruncate(self._descriptor, end)
         durable.sync_ended(self._descriptor)
         target = data.sealed / self._path.name
         if not self._has_moved:  # else only the sync of the directories failed, the time before
@@ -158,17 +163,34 @@ class OpenSpool:
         failpoints.hit("spool.after_seal")
         return target
 
+    def _mark_end(self) -> int:
+        """Write the mark of the end behind the last commit; return the offset behind it. Doing it again is fine."""
+        if self._is_cut_due:
+            self.cut_back()  # what is in doubt must not stand behind it
+        if not self.header.marks_end:
+            return self.end
+        frame = format_end(self._sequence)
+        _write(self._descriptor, frame, self.end)
+        return self.end + len(frame)
+
     def _move(self, target: Path) -> None:
-        try:
+        if self._has_its_name():
             self._path.rename(target)
+            return
+        if os.fstat(self._descriptor).st_nlink:
+            reason = (
+                "it stands elsewhere: was something mounted over its directory, that one moved away, "
+                "or the file removed while a hard link holds it? Give it back its name"
+            )
+            raise OSError(errno.ENOENT, reason, str(self._path))
+        self._write_anew(target)
+
+    def _has_its_name(self) -> bool:
+        """Tell whether the name stands for this very file, and not for a copy that somebody put in its place."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
         except FileNotFoundError:
-            if os.fstat(self._descriptor).st_nlink:
-                reason = (
-                    "it stands elsewhere: was something mounted over its directory, that one moved away, "
-                    "or the file removed while a hard link holds it? Give it back its name"
-                )
-                raise OSError(errno.ENOENT, reason, str(self._path)) from None
-            self._write_anew(target)
+            return False
 
     def _write_anew(self, target: Path) -> None:
         """Give a file that somebody removed a name again: all of it is there as long as it is open."""

@@ -2,11 +2,12 @@
 
 ::
 
-    spool  = frame(header) frame(group)* zero*
+    spool  = frame(header) frame(group)* frame(end)? zero*
     frame  = magic "APSF" | kind u8 | 3 zero bytes | length u32 | sequence u64 | crc u32 | body
     body   of a header (kind 1):  JSON: format_version and the members of model.SpoolHeader
     body   of a group  (kind 2):  entries u32 | table length u32 | table | chunk*
     body   of a keyed group (3):  claims u32 | claims length u32 | claims | the body of a group
+    body   of an end   (kind 4):  nothing
     claims = ( ticket u64 | tenant length u16 | key length u8 | tenant, UTF-8 | key, ASCII )*
     table  = ( tenant length u16 | start u64 | records u32 | bytes u64 | stored u32 | codec u8 | tenant, UTF-8 )*
     chunk  = the lines of one tenant and start, as they are (codec 0) or as a zlib stream (codec 1)
@@ -15,6 +16,9 @@ All integers are little-endian. The CRC-32 covers the frame's head and body, so 
 seen like one in a record. The sequence counts frames from 0, so a frame that vanished is seen too.
 
 A claim says that a batch in this group was sent with that ``Idempotency-Key``. Format 1 had no keyed groups.
+
+The end is written when a spool is sealed, so that one from which whole groups were cut off is known for what it is.
+``marks_end`` in the header says that it will be; a version that knows nothing of it passes it over.
 
 What the end of a file means: zeros are room that was written ahead and not used. A frame that does not check out,
 with nothing but rubbish behind it, is *torn*: a write that a crash interrupted and nobody was told of. A good frame
@@ -40,6 +44,8 @@ GROUP: Final = 2
 """Kind of most others."""
 KEYED: Final = 3
 """Kind of those in which a batch has a claim."""
+END: Final = 4
+"""Kind of the last frame of a sealed spool."""
 COMPRESS_FROM: Final = 32768
 """A share below this many bytes is stored as it is: compressing 23 KB takes 30 us more than it saves in the write and
 the sync, and decompressing them, to pack them, 30 more."""
@@ -72,6 +78,7 @@ class HeaderBody(msgspec.Struct):
     instance_id: str
     created_at: float
     owner: int = 0
+    marks_end: bool = False
 
 
 def _frame(kind: int, sequence: int, parts: Sequence[bytes]) -> bytes:
@@ -86,6 +93,11 @@ def _frame(kind: int, sequence: int, parts: Sequence[bytes]) -> bytes:
 def format_header(header: SpoolHeader) -> bytes:
     """Return the first frame of a spool."""
     return _frame(HEADER, 0, [msgspec.json.encode({"format_version": FORMAT_VERSION, **asdict(header)})])
+
+
+def format_end(sequence: int) -> bytes:
+    """Return the last frame of a spool; its number tells how many there are before it."""
+    return _frame(END, sequence, [])
 
 
 def format_group(sequence: int, shares: Iterable[Share], claims: Sequence[Claim] = ()) -> bytes:

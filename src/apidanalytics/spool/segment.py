@@ -15,6 +15,7 @@ from apidanalytics.model import Claim, Damage, Entry, SpoolHeader
 from apidanalytics.spool.frame import (
     COUNTS,
     CRC,
+    END,
     FORMAT_VERSION,
     GROUP,
     HEAD,
@@ -53,8 +54,8 @@ class Frame:
 class SegmentReader:
     """Reads one spool, also one that a worker still appends to: it sees whole committed groups only.
 
-    After ``entries()`` has been exhausted, ``damage`` lists the corrupt stretches it passed over, ``torn_bytes``
-    is the length of the unfinished write at the end, and ``claims()`` yields the claims of all that it passed.
+    After ``entries()`` has been exhausted, ``damage`` lists the corrupt stretches it passed over, ``torn_bytes`` is
+    the length of the unfinished write at the end, and ``claims()`` yields the claims of all that it passed.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -65,6 +66,7 @@ class SegmentReader:
         """None when the header frame is corrupt; its frames may still be good."""
         self.damage: list[Damage] = []
         self.torn_bytes = 0
+        self._has_end = False
         self.fixed_bytes = 0
         """How much nobody changes any more, also while a worker has it open: all before the last group passed."""
         self._claims: list[bytes] = []  # as they stand in the file: there may be a million
@@ -83,7 +85,7 @@ class SegmentReader:
 
         Raises:
             NewerFormatError: a newer version of this program wrote it.
-            DamagedError: there is not one good frame in it, though it is not empty.
+            DamagedError: there is not one good frame in it; the first was there before it got its name.
             OSError: it cannot be opened or read.
 
         """
@@ -113,12 +115,18 @@ class SegmentReader:
         """Yield the entries of every committed group in the order of commit."""
         self.damage.clear()
         self._claims.clear()
-        self.torn_bytes = 0
+        self.torn_bytes, self._has_end = 0, False
         for frame in self._frames():
+            self._has_end = frame.kind == END
             if frame.kind == KEYED:
                 self._claims.append(self._claims_of(frame))
             if frame.kind in _GROUPS:
                 yield from self._entries_of(frame)
+
+    @property
+    def lacks_end(self) -> bool:
+        """Whether what was gone through does not finish with the mark that this spool gets when it is sealed."""
+        return self.header is not None and self.header.marks_end and not self._has_end
 
     def claims(self) -> Iterator[Claim]:
         """Yield the claims to idempotency keys of all groups that ``entries()`` has passed."""
@@ -166,6 +174,7 @@ class SegmentReader:
             frame = Frame(kind, sequence, position + HEAD_BYTES, length)
             if magic != MAGIC or frame.end > self._size:
                 return
+            self._has_end = kind == END
             if kind in _GROUPS:
                 yield from self._entries_of(frame)
             self._skimmed = position = frame.end
@@ -177,7 +186,7 @@ class SegmentReader:
 
     def _check(self, name: str) -> None:
         self.header = self._read_header()
-        if self.header is None and self._size and self._next_good(0) is None:
+        if self.header is None and self._next_good(0) is None:
             raise DamagedError(f"no readable frame in {name}")
 
     def _read_header(self) -> SpoolHeader | None:
@@ -197,6 +206,7 @@ class SegmentReader:
             instance_id=body.instance_id,
             created_at=body.created_at,
             owner=body.owner,
+            marks_end=body.marks_end,
         )
 
     def _frames(self) -> Iterator[Frame]:

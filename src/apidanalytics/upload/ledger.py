@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from apidanalytics.model import SpoolHeader, StagedFile
-from apidanalytics.upload import rows, schema, usage
+from apidanalytics.upload import rows, schema, spools, usage
 from apidanalytics.upload.states import Chosen, Count, LedgerFile, State, Waiting
 
 
@@ -74,8 +74,7 @@ class Ledger:
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""
         with self._read() as database:
-            query = "SELECT 1 FROM spools WHERE number = ? AND packed_at >= 0"
-            return database.execute(query, (spool_number,)).fetchone() is not None
+            return spools.is_packed(database, spool_number)
 
     def is_accepted(self, spool_number: int) -> bool:
         """Tell whether this spool's records are in the totals already."""
@@ -85,9 +84,12 @@ class Ledger:
     def accepted(self, spool_number: int, counts: Mapping[str, tuple[int, int]]) -> None:
         """Count (records, bytes of lines) by tenant as accepted, once per spool number."""
         with self._write() as database:
-            if database.execute("INSERT OR IGNORE INTO spools (number) VALUES (?)", (spool_number,)).rowcount:
-                for tenant, (records, size) in counts.items():
-                    rows.add_total(database, tenant, State.ACCEPTED, Count(records, size))
+            spools.accept(database, spool_number, counts)
+
+    def made_of(self, spool_number: int) -> dict[str, tuple[int, int]]:
+        """Return (records, bytes of lines) by tenant of what this spool became, or what was set aside of it."""
+        with self._read() as database:
+            return spools.made_of(database, spool_number)
 
     def assumed(self, header: SpoolHeader) -> SpoolHeader:
         """Return what was assumed first of a spool whose own header is damaged: this, if nothing was."""
@@ -218,10 +220,7 @@ class Ledger:
     def deferred(self, number: int, attempts: int, next_attempt_at: float, reason: str) -> None:
         """Note how often a staged file was tried, and when it is tried again."""
         with self._write() as database:
-            database.execute(
-                "UPDATE files SET attempts = ?, next_attempt_at = ?, reason = ? WHERE id = ? AND state = 'staged'",
-                (attempts, next_attempt_at, reason, number),
-            )
+            rows.defer(database, number, attempts, next_attempt_at, reason)
 
     def doubted(self, file: StagedFile, reason: str) -> None:
         """Note, for good, that the store may keep other bytes under a file's name, and why."""

@@ -196,6 +196,12 @@ def stage(database: sqlite3.Connection, file: StagedFile, state: State, at: floa
     return True
 
 
+def defer(database: sqlite3.Connection, number: int, attempts: int, next_attempt_at: float, reason: str) -> None:
+    """Note how often a staged file was tried, and when it is tried again."""
+    query = "UPDATE files SET attempts = ?, next_attempt_at = ?, reason = ? WHERE id = ? AND state = 'staged'"
+    database.execute(query, (attempts, next_attempt_at, reason, number))
+
+
 def doubt(database: sqlite3.Connection, key: tuple[str, str], reason: str) -> None:
     """Note why the store may keep other bytes than a file's, by directory and name; the first reason stays."""
     where = "directory = ? AND name = ?"

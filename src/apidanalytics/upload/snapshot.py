@@ -7,8 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from apidanalytics.layout import spool_pattern
-from apidanalytics.upload import rows, schema
+from apidanalytics.upload import rows, schema, spools
 from apidanalytics.upload.states import Count, State
 
 Totals = dict[str, dict[State, Count]]
@@ -95,16 +94,9 @@ class LedgerSnapshot:
         query = "SELECT number, packed_at IS NOT NULL AND packed_at >= 0 FROM spools"
         return {number: bool(is_packed) for number, is_packed in self._database.execute(query)}
 
-    def made_of(self, spool: int, name: str) -> dict[str, tuple[int, int]]:
-        """Return (records, bytes) by tenant of what a spool became so far; ``name`` is that of its own file."""
-        query = (
-            "SELECT tenant, sum(records), sum(bytes) FROM"
-            " (SELECT tenant, records, bytes FROM files WHERE name GLOB ?"
-            " UNION ALL SELECT tenant, records, bytes FROM set_aside WHERE records > 0 AND (name = ? OR name GLOB ?))"
-            " GROUP BY tenant"
-        )
-        values = (spool_pattern(spool), name, f"{name}.*")
-        return {tenant: (records, size) for tenant, records, size in self._database.execute(query, values)}
+    def made_of(self, spool: int) -> dict[str, tuple[int, int]]:
+        """Return (records, bytes) by tenant of what a spool became, or what was set aside of it, so far."""
+        return spools.made_of(self._database, spool)
 
     def files(self, *states: State, since: float = 0.0) -> Iterator[KnownFile]:
         """Yield the files in these states that came into them since then (STAGED: all), oldest start first."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from apidanalytics.errors import DamagedError
+from apidanalytics.layout import spool_of
 from apidanalytics.model import Claim, Damage, Entry, SpoolHeader
 
 NUMBER = 0x0123456789AB
@@ -43,6 +44,14 @@ class MemoryLedger:
 
     def is_packed(self, spool_number):
         return spool_number in self.packed_spools
+
+    def made_of(self, spool_number):
+        made = {}
+        for (_, name), file in self.files.items():
+            if spool_of(name) == spool_number:
+                records, size = made.get(file.tenant, (0, 0))
+                made[file.tenant] = (records + file.records, size + file.bytes)
+        return made
 
     def accepted(self, spool_number, counts):
         self.counts.setdefault(spool_number, dict(counts))
@@ -90,6 +99,7 @@ class FakeSpool:
     shares: list[tuple[str, int, bytes]] = field(default_factory=list)
     damage: list[Damage] = field(default_factory=list)
     torn_bytes: int = 0
+    lacks_end: bool = False
     unreadable: set[int] = field(default_factory=set)
     """Numbers of entries that read() refuses."""
     claimed: list[Claim] = field(default_factory=list)

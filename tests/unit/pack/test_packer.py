@@ -81,12 +81,20 @@ def test_a_file_that_the_ledger_knows_is_not_made_again_and_the_other_keeps_its_
     assert spool.reads == 1
 
 
-def test_a_spool_seen_again_after_it_was_packed_is_just_removed(bench, data, ledger):
-    ledger.packed_spools.add(NUMBER)
-    assert bench.pack(two_tenants()).outcome is Outcome.REMOVED
-    assert bench.opened == []
-    assert bench.staged() == {}
-    assert list(data.sealed.iterdir()) == []
+def test_a_spool_seen_again_after_it_was_packed_is_just_removed(bench, data):
+    for recovered in (None, None, "20231114222000.123"):
+        outcome = bench.pack(two_tenants(), recovered=recovered).outcome
+    assert outcome is Outcome.REMOVED
+    assert len(bench.staged()) == 2
+    assert [*data.sealed.iterdir(), *data.recovered.iterdir(), *data.damaged.iterdir()] == []
+
+
+def test_a_spool_of_which_a_shorter_copy_was_packed_before_is_kept(bench, data, ledger):
+    bench.pack(FakeSpool().add(ACME, lines(1, 2)), recovered="20231114222000.123")
+    assert bench.pack(two_tenants()).outcome is Outcome.SET_ASIDE
+    assert len(bench.staged()) == 1, "what is delivered already stands in it too"
+    assert (data.damaged / f"{NUMBER:012x}.spool").exists()
+    assert list(ledger.aside.values()) == [("", 0, len(lines(3, 4)))]
 
 
 def test_a_recovered_spool_marks_its_files_with_the_time_in_its_name(bench):
@@ -131,6 +139,24 @@ def test_of_a_sealed_spool_with_a_torn_end_a_copy_is_kept_because_it_was_whole_w
     (reason,) = data.damaged.glob("*.reason.json")
     assert json.loads(reason.read_text())["bytes"] == 321
     assert list(ledger.aside.values()) == [("", 0, 321)]
+
+
+def test_of_a_sealed_spool_without_its_end_a_copy_is_kept_even_when_nothing_is_left_in_it(bench, data, ledger):
+    outcomes = []
+    for number, spool in enumerate((two_tenants(), FakeSpool()), NUMBER):
+        spool.header, spool.lacks_end = header(number), True
+        outcomes.append(bench.pack(spool, number=number).outcome)
+    assert outcomes == [Outcome.PACKED, Outcome.REMOVED]
+    assert len(bench.staged()) == 2
+    assert len(list(data.damaged.glob("*.spool"))) == 2
+    assert [reason for _, reason in ledger.aside] == [packer_module._CUT_OFF] * 2
+
+
+def test_a_spool_of_a_process_that_died_need_have_no_end(bench, data):
+    spool = two_tenants()
+    spool.lacks_end = True
+    bench.pack(spool, recovered="20231114222000.123")
+    assert list(data.damaged.iterdir()) == []
 
 
 def test_of_a_damaged_spool_a_copy_is_kept_and_what_is_good_is_delivered(bench, data, ledger):

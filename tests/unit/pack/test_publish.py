@@ -77,6 +77,20 @@ def test_a_file_of_other_content_is_never_replaced_and_ours_is_set_aside(data, l
     assert (name, ledger.aside[name, reason]) == ("a", (ACME, 2, len(lines(1, 2))))
 
 
+def test_a_file_that_was_damaged_since_it_was_published_is_set_aside_for_one_that_is_good(
+    data, ledger, publisher, registered
+):
+    target = data.staging / DIRECTORY / "a"
+    target.parent.mkdir()
+    target.write_bytes(damaged := gzip.compress(lines(1, 2))[:-1] + b"!")
+    file = make(publisher, "a", lines(1, 2))
+    assert publisher.publish([file]) == [file] == registered
+    assert unzipped(target) == lines(1, 2)
+    assert (data.damaged / "a").read_bytes() == damaged
+    assert list(ledger.aside.values()) == [(ACME, 0, len(damaged))]
+    assert list(data.tmp.iterdir()) == []
+
+
 def test_a_directory_that_the_uploader_removes_meanwhile_is_made_again(data, publisher, monkeypatch):
     link = os.link
     vanishings = iter([True, True, False])

@@ -5,6 +5,7 @@ import fcntl
 import os
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,7 +14,7 @@ from apidanalytics import durable
 from apidanalytics.layout import DataDirectory, SpoolName
 from apidanalytics.model import SpoolHeader
 from apidanalytics.spool.file import FIRST_ROOM_BYTES, MAX_ROOM_BYTES, OpenSpool
-from apidanalytics.spool.frame import Share
+from apidanalytics.spool.frame import Share, format_end
 from apidanalytics.spool.segment import SegmentReader
 
 SHARE = Share(tenant="acme~prod", start_at=120, records=1, lines=b'{"a":1}\n')
@@ -29,6 +30,17 @@ def data(tmp_path):
 
 def header(number):
     return SpoolHeader(number=number, interval_seconds=120, max_file_bytes=1000, instance_id="i", created_at=1.0)
+
+
+def marked(number):
+    return replace(header(number), marks_end=True)
+
+
+def lacks_end(path):
+    with SegmentReader.open(path) as reader:
+        list(reader.entries())
+        assert (reader.damage, reader.torn_bytes) == ([], 0)
+        return reader.lacks_end
 
 
 def fail(_descriptor):
@@ -215,6 +227,46 @@ def test_a_spool_that_somebody_removed_is_sealed_all_the_same(data):
     assert lines_in(path) == [SHARE.lines] * 2
     assert list(data.tmp.iterdir()) == []
     assert [entry["event"] for entry in logs] == ["spool.removed"]
+
+
+def test_a_copy_that_somebody_put_in_the_place_of_an_open_spool_is_not_sealed_for_it(data):
+    spool = OpenSpool.create(data, header, os.fdatasync)
+    spool.append([SHARE])
+    (path,) = data.tmp.iterdir()
+    shutil.copy2(path, data.tmp / "copy").replace(path)
+    spool.append([SHARE])
+    assert lines_in(spool.seal(data)) == [SHARE.lines] * 2
+    assert lines_in(path) == [SHARE.lines], "it is taken over like the spool of a process that died"
+
+
+def test_a_sealed_spool_is_marked_where_it_ends_however_often_sealing_is_tried(data, monkeypatch):
+    spool = OpenSpool.create(data, marked, os.fdatasync)
+    spool.append([SHARE])
+    (path,) = data.tmp.iterdir()
+    assert lacks_end(path)
+    monkeypatch.setattr(durable, "sync_ended", fail)
+    with pytest.raises(OSError, match="no sync today"):
+        spool.seal(data)
+    monkeypatch.undo()
+    sealed = spool.seal(data)
+    assert (lines_in(sealed), lacks_end(sealed)) == ([SHARE.lines], False)
+    assert sealed.stat().st_size == spool.end + len(format_end(2))
+    os.truncate(sealed, spool.end)
+    assert lacks_end(sealed)
+
+
+def test_what_is_in_doubt_is_cut_off_before_the_end_is_marked(data, monkeypatch):
+    spool = OpenSpool.create(data, marked, os.fdatasync)
+    spool.append([SHARE])
+    spool._sync = fail
+    monkeypatch.setattr(os, "ftruncate", lambda *_: fail(0))
+    for doubtful in (lambda: spool.append([REFUSED]), spool.cut_back, lambda: spool.seal(data)):
+        with pytest.raises(OSError, match="no sync today"):
+            doubtful()
+    monkeypatch.undo()
+    sealed = spool.seal(data)
+    assert (lines_in(sealed), lacks_end(sealed)) == ([SHARE.lines], False)
+    assert b"refused" not in sealed.read_bytes()
 
 
 def test_a_removed_spool_that_a_hard_link_holds_is_not_written_anew_and_sealed_with_its_name_back(data, tmp_path):

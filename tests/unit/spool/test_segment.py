@@ -1,6 +1,8 @@
 """The format of a spool: what was committed is read back, and damage is told from a torn write."""
 
 import random
+from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 from isal import isal_zlib
@@ -9,7 +11,7 @@ from apidanalytics.errors import DamagedError, NewerFormatError
 from apidanalytics.model import Claim, SpoolHeader
 from apidanalytics.spool import frame
 from apidanalytics.spool.counting import count_records
-from apidanalytics.spool.frame import Share, format_group, format_header
+from apidanalytics.spool.frame import Share, format_end, format_group, format_header
 from apidanalytics.spool.segment import SegmentReader
 
 HEADER = SpoolHeader(number=77, interval_seconds=120, max_file_bytes=1000, instance_id="i-1", created_at=12.5, owner=9)
@@ -48,6 +50,15 @@ def write(tmp_path):
         return path
 
     return write_spool
+
+
+def lacks_end(path):
+    """Return what is said after reading it, and after skimming it."""
+    with SegmentReader.open(path) as reader:
+        list(reader.entries())
+        read = reader.lacks_end
+        list(reader.skim())
+        return read, reader.lacks_end
 
 
 def read_all(path):
@@ -198,8 +209,23 @@ def test_a_damaged_header_does_not_hide_the_groups_behind_it(write):
     assert damage[0].offset == 0
 
 
-def test_an_empty_file_holds_nothing_and_is_no_damage(write):
-    assert read_all(write(b"")) == ([], [], 0)
+def test_an_empty_file_is_refused_because_the_header_was_there_before_the_name(write):
+    with pytest.raises(DamagedError, match="no readable frame"):
+        read_all(write(b""))
+
+
+def test_a_sealed_spool_lacks_its_end_wherever_whole_groups_were_cut_off(write):
+    content = format_header(replace(HEADER, marks_end=True)) + b"".join(frames())
+    for border in accumulate(map(len, frames()), initial=len(content) - sum(map(len, frames()))):
+        assert lacks_end(write(content[:border])) == (True, True)
+    assert lacks_end(write(content + format_end(len(GROUPS) + 1))) == (False, False)
+    assert lacks_end(write(spool_bytes())) == (False, False), "one from before spools were marked"
+
+
+def test_groups_that_vanished_before_the_end_are_missing(write):
+    content = format_header(replace(HEADER, marks_end=True)) + b"".join(frames()[:1]) + format_end(len(GROUPS) + 1)
+    _, damage, _ = read_all(write(content))
+    assert [one.reason for one in damage] == ["2 committed groups are missing"]
 
 
 def test_a_file_that_is_no_spool_is_refused(write):
