@@ -95,6 +95,13 @@ def test_a_sealed_spool_is_packed_and_the_books_balance(data, ledger, packer):
         subprocess.run(["gzip", "-t", str(path)], check=True)
 
 
+def test_one_that_is_packed_already_and_went_meanwhile_is_no_error(data, packer):
+    spool = create(data)
+    spool.append([share("acme~prod", 1)])
+    path = spool.seal(data)
+    assert [packer.pack(path).outcome for _ in range(2)] == [Outcome.PACKED, Outcome.REMOVED]
+
+
 def test_the_sweep_leaves_a_living_workers_spool_and_takes_a_dead_ones(data, packer, recovery):
     living, dead = create(data), create(data)
     living.append([share("acme~prod", 1)])
@@ -207,12 +214,16 @@ def test_what_is_damaged_after_half_of_a_spool_was_staged_gives_the_rest_no_othe
     assert {file.name for file in data.staging.glob("*/*")} == {known.file.name for known in ledger.files(State.STAGED)}
 
 
-@pytest.mark.parametrize("cut_bytes", [0, 3], ids=["of two groups", "within one"])
+@pytest.mark.parametrize(
+    ("cut_bytes", "marks_end"),
+    [(0, True), (3, True), (0, False)],
+    ids=["between two groups", "within one", "where nothing shows it"],
+)
 def test_what_is_cut_off_after_half_of_a_spool_was_staged_gives_the_rest_no_other_names(
-    data, ledger, packer, monkeypatch, cut_bytes
+    data, ledger, packer, monkeypatch, cut_bytes, marks_end
 ):
     monkeypatch.setattr("apidanalytics.pack.packer.GROUP_FILES", 1)
-    spool = OpenSpool.create(data, lambda number: replace(header(number), marks_end=True), os.fdatasync)
+    spool = OpenSpool.create(data, lambda number: replace(header(number), marks_end=marks_end), os.fdatasync)
     for number, tenant in enumerate(["beta~prod", "globex~test", "acme~prod"]):
         last = spool.end
         spool.append([share(tenant, number)])
@@ -231,7 +242,7 @@ def test_what_is_cut_off_after_half_of_a_spool_was_staged_gives_the_rest_no_othe
     os.truncate(path, last + cut_bytes)
     assert packer.pack(path).outcome is Outcome.PACKED
     assert delivered(data) == {"acme~prod": [2], "beta~prod": [0], "globex~test": [1]}
-    assert len(list(data.damaged.glob("*.spool"))) == 1
+    assert len(list(data.damaged.glob("*.spool"))) == marks_end
 
 
 def half_staged(data, ledger, packer, tenants, monkeypatch, groups=1):

@@ -89,6 +89,19 @@ def test_after_some_tries_all_but_what_cannot_be_read_is_delivered(data, ledger,
     assert ledger.totals()[""][State.SET_ASIDE].bytes == PAGE_BYTES + starts[2] - starts[1]
 
 
+def test_one_that_is_packed_already_goes_all_the_same(data, packer, bad):
+    path, starts = sealed_spool(data)
+    content = path.read_bytes()
+    packer.pack(path)
+    path.write_bytes(content)
+    bad.put(path, starts[1] + 5000)
+    fail(packer, path, TRIES - 1)
+    assert packer.pack(path).outcome is Outcome.REMOVED
+    assert delivered(data) == {"acme~prod": [0, 1, 2]}
+    assert list(data.sealed.iterdir()) == []
+    assert (data.damaged / path.name).exists()
+
+
 def test_what_can_be_read_again_in_time_is_delivered_whole(data, packer, bad):
     path, starts = sealed_spool(data)
     bad.put(path, starts[1] + 5000)

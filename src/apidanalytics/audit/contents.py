@@ -110,7 +110,7 @@ def _read_spool(found: Contents, reader: SegmentReader, samples: int) -> None:
             continue
         _sample(found, lines.splitlines(), samples)
     found.problems += [f"byte {d.offset}, {d.length} bytes: {d.reason}" for d in reader.damage]
-    found.about["torn_bytes"] = reader.torn_bytes
+    found.about |= {"torn_bytes": reader.torn_bytes, "lacks_end": reader.lacks_end}
 
 
 def _inspect_gzip(found: Contents, path: Path, samples: int) -> Contents:

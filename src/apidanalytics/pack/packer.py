@@ -112,14 +112,13 @@ class Packer:
         name = SpoolName.parse(path.name)
         if path.name in self._newer:
             return Packed(outcome=Outcome.LEFT_ALONE)
-        if self._ledger.is_packed(name.number):
-            return self._remove_again(path, name)
+        go_through = self._remove_again if self._ledger.is_packed(name.number) else self._read_and_pack
         try:
-            packed = self._read_and_pack(path, name)
+            packed = go_through(path, name)
         except OSError as error:
             if not self._patcher.mends(path, error):
                 raise
-            packed = self._read_and_pack(path, name)
+            packed = go_through(path, name)
         self._patcher.forget(path)
         return packed
 
@@ -137,7 +136,7 @@ class Packer:
             with self._open(path, name) as reader:
                 index = Index()
                 index.add_all(reader.entries())
-        except (DamagedError, NewerFormatError):
+        except (DamagedError, NewerFormatError, FileNotFoundError):
             return 0
         made = self._ledger.made_of(name.number)
         return sum(max(size - made.get(tenant, (0, 0))[1], 0) for tenant, (_, size) in index.counts().items())
@@ -173,12 +172,13 @@ class Packer:
         self._keep_sealed(path, name, reader)
         if not index and not reader.damage:
             return _remove(path, Packed(outcome=Outcome.REMOVED, torn_bytes=reader.torn_bytes))
+        is_resumed = self._ledger.is_accepted(name.number)
         self._ledger.accepted(name.number, index.counts())
         contents = Contents(reader, index)
         # What is assumed is assumed for good, or a second run, with other settings, would give the files other names.
         header = reader.header or self._ledger.assumed(self._fallback(name.number))
         files = plan(index, header, name.recovered)
-        if reader.damage or reader.torn_bytes or _is_cut_off(name, reader):
+        if is_resumed or reader.damage or reader.torn_bytes or _is_cut_off(name, reader):
             resumption = Resumption(self._data, self._ledger, self._aside, path, reader, index)
             files = resumption.files(files, header)
         staged = NOTHING

@@ -71,6 +71,9 @@ class PackLedger(Protocol):
     def is_packed(self, spool_number: int) -> bool:
         """Tell whether every file of this spool was staged."""
 
+    def is_accepted(self, spool_number: int) -> bool:
+        """Tell whether this spool's records are in the totals already: an earlier run may have staged some."""
+
     def made_of(self, spool_number: int) -> Mapping[str, tuple[int, int]]:
         """Return (records, bytes of lines) by tenant of what this spool became, or what was set aside of it."""
 

@@ -70,25 +70,26 @@ class Publisher:
         failpoints.hit("pack.before_publish")
         part = self.part(file.name)
         target = self._data.staging / file.directory / file.name
-        if _link(part, target) or self._takes_place_of_damaged(file, target):
+        if _link(part, target):
             part.unlink()
             return file
-        if not same_lines(part, target):
-            reason = f"staging/{file.directory} has a file of this name with other content"
-            self._aside.move(
-                part, Why(reason=reason, amounts={file.tenant: (file.records, file.bytes)}), name=file.name
-            )
-            return None
-        part.unlink()
-        found = describe(target)
-        return replace(file, size_bytes=found.size_bytes, sha256=found.sha256, md5=found.md5, xxh3=found.xxh3)
+        if same_lines(part, target):
+            part.unlink()
+            found = describe(target)
+            return replace(file, size_bytes=found.size_bytes, sha256=found.sha256, md5=found.md5, xxh3=found.xxh3)
+        if self._takes_place_of_damaged(file, target):
+            part.unlink()
+            return file
+        reason = f"staging/{file.directory} has a file of this name with other content"
+        self._aside.move(part, Why(reason=reason, amounts={file.tenant: (file.records, file.bytes)}), name=file.name)
+        return None
 
     def _takes_place_of_damaged(self, file: StagedFile, target: Path) -> bool:
         """Publish ours where what stands there was damaged since it was published; that is set aside."""
         if is_whole(target):
             return False
         reason = "damaged after it was published; it was made again from its spool"
-        self._aside.move(target, Why(reason=reason, amounts={file.tenant: (0, target.stat().st_size)}))
+        self._aside.move(target, Why(reason=reason, amounts={file.tenant: (0, 0)}))
         return _link(self.part(file.name), target)
 
 

@@ -1,6 +1,6 @@
 """What an earlier run made of a spool that was damaged since: none of it is made twice, and nothing behind it is lost.
 
-So it is of one from whose end something was cut off since: all that is left lies before that.
+So it is of one from whose end something was cut off since, which need not show: all that is left lies before that.
 
 Names count files, and files are cut by size, so damage shifts both. What lies before the first damage is what it was.
 Behind it, those entries that cannot be in the files made before, by their sizes, are cut and named anew. Whether the

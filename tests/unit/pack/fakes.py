@@ -53,6 +53,9 @@ class MemoryLedger:
                 made[file.tenant] = (records + file.records, size + file.bytes)
         return made
 
+    def is_accepted(self, spool_number):
+        return spool_number in self.counts
+
     def accepted(self, spool_number, counts):
         self.counts.setdefault(spool_number, dict(counts))
 

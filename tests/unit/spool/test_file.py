@@ -255,6 +255,32 @@ def test_a_sealed_spool_is_marked_where_it_ends_however_often_sealing_is_tried(d
     assert lacks_end(sealed)
 
 
+@pytest.mark.parametrize("durability", ["synced", "not synced"])
+def test_a_disk_without_space_for_the_mark_puts_off_sealing_and_loses_nothing(data, monkeypatch, durability):
+    spool = OpenSpool.create(data, marked, os.fdatasync, has_room=durability == "synced")
+    spool.append([SHARE])
+    (path,) = data.tmp.iterdir()
+    pwrite, taken = os.pwrite, []
+
+    def takes_ten_bytes(descriptor, content, offset):
+        if taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken.append(pwrite(descriptor, content[:10], offset))
+        return taken[0]
+
+    monkeypatch.setattr(os, "pwrite", takes_ten_bytes)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space"):
+            spool.seal(data)
+    with SegmentReader.open(path) as reader:
+        assert [reader.read(entry) for entry in reader.entries()] == [SHARE.lines]
+        assert (reader.damage, reader.torn_bytes) == ([], 5), "to who takes it over, an unfinished write"
+    assert list(data.sealed.iterdir()) == []
+    monkeypatch.undo()
+    sealed = spool.seal(data)
+    assert (lines_in(sealed), lacks_end(sealed)) == ([SHARE.lines], False)
+
+
 def test_what_is_in_doubt_is_cut_off_before_the_end_is_marked(data, monkeypatch):
     spool = OpenSpool.create(data, marked, os.fdatasync)
     spool.append([SHARE])
