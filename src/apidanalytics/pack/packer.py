@@ -170,9 +170,11 @@ class Packer:
         index.add_all(reader.entries())
         _report_torn(path, reader.torn_bytes)
         self._keep_sealed(path, name, reader)
-        if not index and not reader.damage:
-            return _remove(path, Packed(outcome=Outcome.REMOVED, torn_bytes=reader.torn_bytes))
         is_resumed = self._ledger.is_accepted(name.number)
+        if not index and not reader.damage:
+            if is_resumed:  # all of it was cut off since
+                self._ledger.given_up(name.number, self._clock.now())
+            return _remove(path, Packed(outcome=Outcome.REMOVED, torn_bytes=reader.torn_bytes))
         self._ledger.accepted(name.number, index.counts())
         contents = Contents(reader, index)
         # What is assumed is assumed for good, or a second run, with other settings, would give the files other names.

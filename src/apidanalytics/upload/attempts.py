@@ -69,7 +69,7 @@ class Attempts:
 
     by_result: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(RESULTS.values(), 0)))
     seconds: Histogram = field(default_factory=Histogram)
-    """From asking for the URL to the store\'s answer, the wait for a turn to send included, of those that delivered."""
+    """From asking for the URL to the store's answer, the wait for a turn to send included, of those that delivered."""
     bytes: int = 0
     """Delivered, as sent."""
     last_delivered_at: float | None = None

@@ -120,6 +120,12 @@ def test_an_empty_spool_is_removed_without_a_word_to_the_ledger(bench, data, led
     assert list(data.sealed.iterdir()) == []
 
 
+def test_a_spool_from_which_all_was_cut_off_after_it_was_counted_is_given_up(bench, ledger):
+    ledger.accepted(NUMBER, {ACME: (3, 30)})
+    assert bench.pack(FakeSpool(lacks_end=True)).outcome is Outcome.REMOVED
+    assert ledger.given_up_spools == {NUMBER}
+
+
 def test_a_torn_end_is_reported_with_its_length_and_nothing_is_set_aside(bench, data):
     spool = two_tenants()
     spool.torn_bytes = 321
