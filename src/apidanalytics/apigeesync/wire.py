@@ -11,7 +11,7 @@ from apidanalytics.apigeesync.sequence import Sequence
 from apidanalytics.telemetry.masking import MASK, mask_text
 
 SNAPSHOT_TOO_OLD: Final = "SNAPSHOT_TOO_OLD"
-MOST_LOOKED_AT: Final = 4096
+_LOOKED_AT: Final = 4096
 """Characters of an error's text, of which the first few are shown: a server may send megabytes."""
 _TXID: Final = re.compile(r"[0-9]{1,20}:[0-9]{1,20}:[0-9,]{0,100000}")
 
@@ -116,7 +116,7 @@ def read_txid(text: str) -> str:
 
 
 def _masked(text: str, secrets: Iterable[str]) -> str:
-    text = text[:MOST_LOOKED_AT]
+    text = text[:_LOOKED_AT]
     for secret in secrets:
         text = text.replace(secret, MASK)
     return mask_text(text)

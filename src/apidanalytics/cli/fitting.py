@@ -1,4 +1,4 @@
-"""A table through a pipe, and where there is room for one; else a few lines for each of its rows, the name first and nothing left out."""
+"""A table where there is room (as in a pipe); else a few lines for each row, the name first and nothing left out."""
 
 from collections.abc import Iterable, Iterator
 from itertools import starmap
