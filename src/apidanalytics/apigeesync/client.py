@@ -74,7 +74,7 @@ class TokenCall:
         answer = await self._http.fetch("POST", url, headers, body=urlencode(form).encode())
         if answer.status != 200:
             kind = AccountRefusedError if answer.status in _NOT_THIS_ACCOUNT else SyncError
-            raise kind(f"token: {_refusal(answer)}")
+            raise kind(f"token: {_refusal(answer, servers.secret, servers.key)}")
         token = read_token(answer.body, asked_at)
         if token is None:
             raise SyncError("token: the answer holds none")
@@ -189,8 +189,8 @@ def _check_etag(answer: Answer) -> bool:
     return etag == answer.sha256
 
 
-def _refusal(answer: Answer) -> str:
-    code, text = read_error(answer.body)
+def _refusal(answer: Answer, *secrets: str) -> str:
+    code, text = read_error(answer.body, secrets)
     return " ".join(part for part in (f"status {answer.status}", code, text and f"({text})") if part)
 
 

@@ -20,7 +20,9 @@ from apidanalytics.clock import Clock
 
 _log: Final = structlog.get_logger()
 
-_LOOK: Final = "it is tried again by itself; look at the server, and the way to it"
+_LOOK: Final = (
+    "it is tried again by itself; as the reason says, look at the server, at the way to it, or at the disk here"
+)
 _SERVES: Final = f"batches are served from what is there, without what changed since; {_LOOK}"
 _HAS_NONE: Final = f"there is no scope data, so every batch gets 500; {_LOOK}"
 

@@ -1,15 +1,18 @@
 """The answers of the change server as values."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Final
 
 import msgspec
 
 from apidanalytics.apigeesync.sequence import Sequence
+from apidanalytics.telemetry.masking import MASK, mask_text
 
 SNAPSHOT_TOO_OLD: Final = "SNAPSHOT_TOO_OLD"
+_LOOKED_AT: Final = 4096
+"""Characters of an error's text, of which the first few are shown: a server may send megabytes."""
 _TXID: Final = re.compile(r"[0-9]{1,20}:[0-9]{1,20}:[0-9,]{0,100000}")
 
 
@@ -86,14 +89,18 @@ def read_changes(body: bytes) -> ChangeList:
     return ChangeList(last=Sequence.parse(answer.last), first=first, changes=tuple(answer.changes or ()))
 
 
-def read_error(body: bytes) -> tuple[str, str]:
-    """Return code and text of an error body, cut and printable; both empty when it is something else (HTML)."""
+def read_error(body: bytes, secrets: Iterable[str] = ()) -> tuple[str, str]:
+    """Return code and text of an error body; both empty when it is something else (HTML).
+
+    Both are cut and printable, and without what a server may repeat of its request: ``secrets``, tokens, passwords.
+    """
     try:
         error = _errors.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return "", ""
     text = ": ".join(part for part in (error.error, error.description) if part)
-    return _printable(error.code, 60), _printable(text, 200)
+    hidden = [secret for secret in secrets if secret]
+    return _printable(_masked(error.code, hidden), 60), _printable(_masked(text, hidden), 200)
 
 
 def read_txid(text: str) -> str:
@@ -106,6 +113,13 @@ def read_txid(text: str) -> str:
     if not _TXID.fullmatch(text):
         raise ValueError("not the name of a snapshot")
     return text
+
+
+def _masked(text: str, secrets: Iterable[str]) -> str:
+    text = text[:_LOOKED_AT]
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return mask_text(text)
 
 
 def _printable(text: str, longest: int) -> str:

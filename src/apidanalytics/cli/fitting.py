@@ -1,4 +1,4 @@
-"""A table where there is room for one; else a few lines for each of its rows, the name first and nothing left out."""
+"""A table where there is room (as in a pipe); else a few lines for each row, the name first and nothing left out."""
 
 from collections.abc import Iterable, Iterator
 from itertools import starmap
@@ -31,7 +31,8 @@ class Fitting:
         self._left_out: frozenset[str] = frozenset() if keeps_dashes else NOTHING
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if _least_width(self._table, console, options) <= options.max_width:
+        # A pipe is wide enough for any; to measure a table costs half as much as to draw it.
+        if not console.is_terminal or _least_width(self._table, console, options) <= options.max_width:
             yield self._table
         else:
             yield from self._as_lines(options.max_width - INDENT)

@@ -76,7 +76,7 @@ def _scopes(facts: Facts) -> Iterator[Finding]:
     if facts.state == "running" and scopes.version is None:
         why = f": {scopes.trouble}" if scopes.trouble else ""
         hint = (
-            "Mend the source of the scope data; it is read again when it changes."
+            "Mend the source of the scope data; it is tried again by itself."
             if scopes.is_configured
             else "Set apidanalytics_scopes_file, apidanalytics_scopes_database, or apigeesync_proxy_server_base."
         )

@@ -62,18 +62,19 @@ class CertificateWatch:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._said = ""
+        self._said: tuple[str, float | None] = ("", None)
         self._said_at = 0.0
 
     def look(self, good_until: float | None) -> None:
         """Say how it is, if that is new, or was not said for a day."""
         left = SOON_SECONDS if good_until is None else good_until - self._clock.now()
         state = "expired" if left <= 0 else "expires" if left < SOON_SECONDS else ""
-        is_known = state == self._said and self._clock.monotonic() - self._said_at < AGAIN_SECONDS
+        news = (state, good_until)
+        is_known = news == self._said and self._clock.monotonic() - self._said_at < AGAIN_SECONDS
         if good_until is None or not state or is_known:
-            self._said = state
+            self._said = news
             return
-        self._said, self._said_at = state, self._clock.monotonic()
+        self._said, self._said_at = news, self._clock.monotonic()
         until, days = format_time(good_until), round(left / 86400, 1)
         if state == "expired":
             log.error("collection.certificate_expired", good_until=until, days_left=days, hint=_RENEW)

@@ -19,6 +19,9 @@ _NO_SOURCE: Final = (
     "No source is configured: set apidanalytics_scopes_file, apidanalytics_scopes_database, or the apigeesync_* keys "
     "(docs/scopes.md)."
 )
+_ASKS_NOBODY: Final = (
+    "Apigee Sync is not asked, as apigeesync_diagnostic_mode says, and no snapshot of before is stored: turn that off."
+)
 _TRIED_AGAIN: Final = "Mend that; it is tried again by itself, and `apidanalytics doctor` says more."
 _EVENTS: Final = (
     "If that was configured since it was started: `apidanalytics reload`; otherwise `apidanalytics events` says how "
@@ -57,6 +60,8 @@ def why_none(settings: Settings) -> str:
     source = _source(settings)
     if source is None:
         return _NO_SOURCE
+    if _asks_nobody(settings):
+        return _ASKS_NOBODY
     return f"The service has had none of {source} yet. {_EVENTS}"
 
 
@@ -116,6 +121,8 @@ def _why_none_stored(settings: Settings) -> str:
     source = _source(settings)
     if source is None:
         return _NO_SOURCE
+    if _asks_nobody(settings):
+        return _ASKS_NOBODY
     if isinstance(source, str):
         return f"No service runs, and none has had a snapshot of {source} yet: the first one comes after a start."
     if not source.exists():
@@ -130,6 +137,10 @@ def _source(settings: Settings) -> Path | str | None:
     if settings.apigeesync_consumer_key is not None:
         return "Apigee Sync"
     return settings.scopes_file or settings.scopes_database
+
+
+def _asks_nobody(settings: Settings) -> bool:
+    return settings.apigeesync_consumer_key is not None and settings.apigeesync_diagnostic_mode
 
 
 def _origin(found: InForce, database: ScopeDatabase) -> dict[str, Any]:

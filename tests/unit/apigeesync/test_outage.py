@@ -93,6 +93,12 @@ def test_without_anything_to_serve_it_is_an_error_and_says_that_batches_are_refu
     assert "every batch gets 500" in line["hint"]
 
 
+def test_what_fails_may_be_the_disk_here(clock):
+    with capture_logs() as lines:
+        SyncState(clock=clock, version="1_a").failed("OSError: [Errno 28] No space left on device", 1.0)
+    assert "the disk here" in lines[0]["hint"]
+
+
 async def lines_of_an_hour(clock, error):
     """Return the lines of a keeper whose token ends in the tenth minute, with one failing attempt in each minute."""
     ended = asyncio.Event()

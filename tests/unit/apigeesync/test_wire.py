@@ -47,6 +47,14 @@ def test_an_error_says_its_code_and_what_it_is_about() -> None:
     assert read_error(b"<html>500</html>") == ("", "")
 
 
+def test_an_error_does_not_repeat_what_is_secret() -> None:
+    text = "no account k1 with s3cret; sent: client_secret=other, Authorization: Bearer t0ken"
+    said = read_error(json.dumps({"code": "s3cret", "error": text}).encode(), ["s3cret", "k1", ""])
+    assert said == ("***", "no account *** with ***; sent: client_secret=***, Authorization: Bearer ***")
+    over_the_cut = json.dumps({"error": "." * 195 + "s3cret"}).encode()
+    assert read_error(over_the_cut, ["s3cret"]) == ("", "." * 195 + "***")
+
+
 @given(st.text())
 def test_an_error_is_cut_and_printable(text: str) -> None:
     code, what = read_error(json.dumps({"code": text, "error": text}).encode())

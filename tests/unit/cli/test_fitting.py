@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from apidanalytics.cli import flow_view
+from apidanalytics.cli import fitting, flow_view
 from apidanalytics.cli.drawing import table
 from apidanalytics.cli.fitting import Fitting
 
@@ -15,9 +15,9 @@ COLUMNS = ["tenant", "staged", "failed", "oldest"]
 TENANT = "a-long-organization~production"
 
 
-def drawn(what, width):
+def drawn(what, width, *, is_terminal=True):
     out = io.StringIO()
-    Console(file=out, width=width).print(what)
+    Console(file=out, width=width, force_terminal=is_terminal, color_system=None).print(what)
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -32,6 +32,11 @@ def test_where_there_is_room_it_is_a_table():
     head, _, *rows, _ = drawn(tenants(), 80)[2:]
     assert head.split() == ["tenant", "accepted", "spooled", "staged", "failed"]
     assert [row.split() for row in rows] == [["acme~prod", "1,234,567", "-", "12"], [TENANT, "4", "-", "-", "-"]]
+
+
+def test_through_a_pipe_it_is_a_table_and_is_not_measured(monkeypatch):
+    monkeypatch.setattr(fitting, "_least_width", lambda *_: pytest.fail("measured"))
+    assert drawn(tenants(), 60, is_terminal=False)[2].split()[0] == "tenant"
 
 
 def test_a_long_name_is_folded_before_the_table_is_given_up():

@@ -178,6 +178,7 @@ def test_without_scope_data_every_batch_is_refused_and_the_hint_says_what_to_do(
     assert "Set apidanalytics_scopes_file" in nothing.hint
     broken = only(replace(WELL, scopes=ScopeFacts(trouble="line 3: not YAML", trouble_since=ago(1))))
     assert broken.text == "There is no scope data: line 3: not YAML. Every batch gets 500."
+    assert broken.hint == "Mend the source of the scope data; it is tried again by itself."
 
 
 def test_stale_scope_data_is_a_warning():

@@ -45,6 +45,14 @@ def test_of_one_that_was_renewed_nothing_is_said_until_it_ends():
     assert [line["event"] for line in lines] == ["collection.certificate_expires"] * 2
 
 
+def test_of_one_that_was_renewed_by_one_that_ends_as_soon_that_is_said_at_once():
+    watch = CertificateWatch(Clock())
+    with capture_logs() as lines:
+        for good_until in (NOW + DAY, NOW + DAY, NOW + 2 * DAY, NOW + 2 * DAY, NOW - DAY):
+            watch.look(good_until)
+    assert [line["days_left"] for line in lines] == [1.0, 2.0, -1.0]
+
+
 def test_without_a_certificate_there_is_nothing_to_say(tmp_path):
     none = SimpleNamespace(service={"tls_cert": None, "tls_key": None})
     assert (certificate_problems(none), certificate_ends_at(none)) == ([], None)

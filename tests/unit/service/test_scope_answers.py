@@ -54,3 +54,8 @@ def test_what_the_service_says_of_its_source_is_said(why):
     assert why({"trouble": "token: status 401"}, **SYNC).startswith(
         "The service cannot take up any: token: status 401. Mend that; it is tried again by itself"
     )
+
+
+@pytest.mark.parametrize("known", [None, {"trouble": None}], ids=["stopped", "running"])
+def test_where_nobody_is_asked_no_first_snapshot_is_promised(why, known):
+    assert why(known, **SYNC, apigeesync_diagnostic_mode="true").startswith("Apigee Sync is not asked")
