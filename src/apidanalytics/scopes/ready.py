@@ -39,6 +39,8 @@ READ_BYTES: Final = 448
 _LOW: Final = (1 << 32) - 1
 _NAME_AT: Final = ENTRY.size
 _TAIL_END: Final = b"}\n"
+_UNREADABLE: Final = (OSError, ValueError, TypeError, struct.error)
+"""What reading a damaged file may raise; a TypeError, where the length of hashes is none."""
 _lengths: Final = ENTRY.unpack_from
 _USUAL: Final = struct.Struct("=4q")
 """The hashes of a key with a product, an app and a developer: as a tuple they are there in half the time."""
@@ -159,7 +161,7 @@ class ReadyAnswers:
             found = self._file.find(f"{tenant_id}\0{api_key}".encode())
         except UnicodeEncodeError:
             return None
-        except (OSError, ValueError, struct.error):  # damaged on disk: the database has the same
+        except _UNREADABLE:  # damaged on disk: the database has the same
             self.close()
             return None
         return None if found is None or _is_among(self._changed, found[1]) else found
@@ -167,7 +169,7 @@ class ReadyAnswers:
     def fill(self, tenant_id: str, api_keys: Sequence[str | None], tails: MutableSequence[bytes | None]) -> None:
         """Put in the tails of the keys in whose place there is none, as far as that is quickly done."""
         if self._file is not None:
-            with suppress(OSError, ValueError, struct.error):  # what to do then, ``find`` knows
+            with suppress(*_UNREADABLE):  # what to do then, ``find`` knows
                 self._file.fill(tenant_id, api_keys, tails, self._changed)
 
     def distrust(self, hashes: Iterable[int]) -> None:

@@ -103,3 +103,19 @@ def test_a_file_that_was_cut_short_fills_in_nothing_and_is_let_go_of(tmp_path: P
     assert "None" in repr(answers)
     answers.fill(TENANT, ["a"], tails)
     assert tails == [None, None]
+
+
+def test_an_entry_with_a_length_that_cannot_be_is_left_to_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "tails.bin"
+    write(path, {"a": tail_of("a")})
+    with path.open("r+b") as file:
+        file.seek(HEADER.size + 8 * SLOTS)
+        name, hashes, tail = ENTRY.unpack(file.read(ENTRY.size))
+        file.seek(-ENTRY.size, 1)
+        file.write(ENTRY.pack(name, hashes + 3, tail - 3))  # the end is where it was
+    answers = ReadyAnswers({99})
+    answers.take(path, first=0, last=0)
+    tails: list[bytes | None] = [None]
+    answers.fill(TENANT, ["a"], tails)
+    assert tails == [None]
+    assert answers.find(TENANT, "a") is None
