@@ -159,12 +159,12 @@ class ReadyAnswers:
             return None
         try:
             found = self._file.find(f"{tenant_id}\0{api_key}".encode())
+            return None if found is None or _is_among(self._changed, found[1]) else found
         except UnicodeEncodeError:
             return None
         except _UNREADABLE:  # damaged on disk: the database has the same
             self.close()
             return None
-        return None if found is None or _is_among(self._changed, found[1]) else found
 
     def fill(self, tenant_id: str, api_keys: Sequence[str | None], tails: MutableSequence[bytes | None]) -> None:
         """Put in the tails of the keys in whose place there is none, as far as that is quickly done."""
