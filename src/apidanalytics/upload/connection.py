@@ -75,7 +75,11 @@ class Connection(asyncio.Protocol):
     async def tunnel(self, head: bytes) -> Answer:
         """Send a CONNECT and return the answer; what follows a 2xx belongs to the tunnel."""
         self._is_tunnel = True
-        return await self._whole(self._begin(head))
+        answer = self._begin(head)
+        try:
+            return await answer
+        finally:
+            self._end_waiting(answer)
 
     async def exchange(
         self,
@@ -103,11 +107,14 @@ class Connection(asyncio.Protocol):
         self._on_taken = on_taken
         self.sent = len(whole)
         self._left = size_bytes
-        if body is not None:
-            if patience_seconds:
-                await self._wait_for_continue(answer, patience_seconds)
-            await self._send(body, answer, on_progress)
-        return await self._whole(answer)
+        try:
+            if body is not None:
+                if patience_seconds:
+                    await self._wait_for_continue(answer, patience_seconds)
+                await self._send(body, answer, on_progress)
+            return await answer
+        finally:
+            self._end_waiting(answer)
 
     # What the request needs.
 
@@ -145,11 +152,11 @@ class Connection(asyncio.Protocol):
             if answer.done():
                 return
 
-    async def _whole(self, answer: "asyncio.Future[Answer]") -> Answer:
-        try:
-            return await answer
-        finally:
-            self._answer = None
+    def _end_waiting(self, answer: "asyncio.Future[Answer]") -> None:
+        """Wait for it no more, whatever ended that; an error that nobody asked for, asyncio would write to the log."""
+        self._answer = None
+        if answer.done() and not answer.cancelled():
+            answer.exception()
 
     # What the transport tells.
 

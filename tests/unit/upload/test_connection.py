@@ -1,6 +1,7 @@
 """What a connection does when the answer, room for more, and the end of it all come in one moment, or come early."""
 
 import asyncio
+import gc
 import socket
 
 import pytest
@@ -177,3 +178,30 @@ async def test_a_connection_is_not_used_again_while_something_of_the_last_body_s
     store.sendall(OK)
     answer = await connection.exchange(b"PUT / HTTP/1.1\r\n\r\n", whole=LARGE)
     assert (answer.status, connection.is_reusable) == (200, False)
+
+
+@pytest.mark.parametrize("ends_first", [False, True])
+async def test_an_end_that_nobody_waits_for_is_no_error_in_the_log(ends_first):
+    said: list[dict] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    ours, store = socket.socketpair()
+    ours.setblocking(False)
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, sock=ours)
+
+    async def body():
+        yield b"x"
+        if ends_first:
+            store.close()
+            await until_answered(connection)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await connection.exchange(b"PUT / HTTP/1.1\r\n\r\n", body(), size_bytes=2)
+    connection.close()
+    while connection.is_open:
+        await asyncio.sleep(0.001)
+    store.close()
+    connection = None
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert said == []
