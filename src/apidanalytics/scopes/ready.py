@@ -96,7 +96,7 @@ class ReadyFile:
         takes is waiting for code and data that are in no cache.
 
         Raises:
-            OSError, ValueError, struct.error: it cannot be read.
+            OSError, ValueError, TypeError, struct.error: it cannot be read.
 
         """
         slots, last, descriptor = self._slots, self._last, self._descriptor
